@@ -1,0 +1,278 @@
+//! The house's own rules, read out of the source text: who may import whom, how long a file may be, and where time
+//! and threads come from. The ranks are those of ARCHITECTURE.md. Each finding is told as `file:line: what is wrong`.
+//!
+//! The text is read as tokens, so comments, doc links and strings do not count; test code does, for the imports.
+
+#[path = "layering/source.rs"]
+mod source;
+
+use source::{File, Token};
+use std::collections::HashMap;
+use std::fs;
+use std::path::Path;
+
+/// A module imports lower ranks, or its own directory.
+const RANKS: [&[&str]; 8] = [
+    &["status", "metadata", "deadline", "codec", "credentials"],
+    &["http2"],
+    &["wire"],
+    &["net", "reactor"],
+    &["link"],
+    &["call"],
+    &["channel", "client", "server", "events"],
+    &["health", "reflection", "channelz", "testing"],
+];
+
+/// What may be imported beside it, within one rank: `(who, whom)`. Rank 0 is one vocabulary and may mix freely.
+const BESIDE: [(&str, &str); 2] = [
+    ("net", "reactor"), // a pipe is attached to the poller; the reactor knows no pipe
+    ("client", "channel"), // a call is made on a channel; the channel knows no stubs
+];
+
+/// Lines of a file that are not tests. 400 is where one begins to think of cutting.
+const LONGEST_FILE: usize = 700;
+
+/// Paths that only `reactor/` may name in code that is not a test, by their last two segments.
+const ONLY_IN_REACTOR: [([&str; 2], &str); 6] = [
+    (["Instant", "now"], "time is an argument; reactor::clock is the one clock"),
+    (["SystemTime", "now"], "time is an argument; reactor::clock is the one clock"),
+    (["thread", "spawn"], "threads are born in reactor/, named and counted"),
+    (["thread", "Builder"], "threads are born in reactor/, named and counted"),
+    (["thread", "scope"], "threads are born in reactor/, named and counted"),
+    (["thread", "sleep"], "a wait has an end other than the clock"),
+];
+
+#[test]
+fn modules_import_lower_ranks_only() {
+    let files = source::read("src");
+    let root = RootNames::of(&files);
+    report(files.iter().flat_map(|file| imports(file, &root)).collect());
+}
+
+#[test]
+fn every_module_has_a_rank() {
+    let mut found = Vec::new();
+    for file in &source::read("src") {
+        if !matches!(file.top(), "lib" | "build" | "codegen") && rank(file.top()).is_none() {
+            found.push(format!("{}:1: `{}` has no rank in tests/layering", file.path, file.top()));
+        }
+    }
+    report(found);
+}
+
+#[test]
+fn files_stay_short() {
+    let mut found = Vec::new();
+    for file in &source::read("src") {
+        let lines = file.lines_without_tests();
+        if lines > LONGEST_FILE {
+            found.push(format!(
+                "{}:1: {lines} lines without tests, {LONGEST_FILE} at most",
+                file.path
+            ));
+        }
+    }
+    report(found);
+}
+
+#[test]
+fn every_file_says_what_it_owns() {
+    let mut found = Vec::new();
+    for file in &source::read("src") {
+        if !file.in_tests && !file.text.trim_start().starts_with("//!") {
+            found.push(format!("{}:1: the file does not open with its `//!` docs", file.path));
+        }
+    }
+    report(found);
+}
+
+#[test]
+fn time_and_threads_come_from_the_reactor() {
+    let files = source::read("src");
+    report(
+        files.iter().filter(|file| file.top() != "reactor").flat_map(time_and_threads).collect(),
+    );
+}
+
+#[test]
+fn nothing_unfinished_or_unsafe_is_in_the_source() {
+    let mut found = Vec::new();
+    for file in &source::read("src") {
+        for pair in file.tokens.windows(2) {
+            let Token { text, line, .. } = &pair[0];
+            let called = pair[1].text == "!";
+            if (called && matches!(*text, "todo" | "unimplemented" | "dbg")) || *text == "unsafe" {
+                found.push(format!("{}:{line}: `{text}`", file.path));
+            }
+        }
+    }
+    report(found);
+}
+
+#[test]
+fn the_checks_find_what_they_are_for() {
+    let root = RootNames(HashMap::from([("Status".to_owned(), "status".to_owned())]));
+    let lines = |path: &str, text: &str| -> Vec<String> {
+        let file = File::new(path.to_owned(), text.to_owned());
+        imports(&file, &root)
+            .into_iter()
+            .map(|found| found.splitn(3, ':').take(2).collect::<Vec<_>>().join(":"))
+            .collect()
+    };
+
+    assert_eq!(
+        lines("src/wire/a.rs", "use crate::http2::x;\nuse crate::{status, call::y};"),
+        ["src/wire/a.rs:2"]
+    );
+    assert_eq!(lines("src/wire/a.rs", "fn f() { crate::link::g() }"), ["src/wire/a.rs:1"]);
+    assert_eq!(
+        lines("src/http2/a.rs", "#[cfg(test)]\nmod tests {\n use crate::{\n  wire,\n };\n}"),
+        ["src/http2/a.rs:4"]
+    );
+    assert_eq!(lines("src/net/a.rs", "use crate::reactor::Poller; use crate::Status;"), [""; 0]);
+    assert_eq!(lines("src/reactor/a.rs", "use crate::net::Pipe;"), ["src/reactor/a.rs:1"]);
+    assert_eq!(lines("src/server/a.rs", "use crate::client::A;"), ["src/server/a.rs:1"]);
+    assert_eq!(lines("src/status.rs", "use super::link::A;"), ["src/status.rs:1"]);
+    assert_eq!(lines("src/http2/mod.rs", "use super::wire::A;"), ["src/http2/mod.rs:1"]);
+    assert_eq!(
+        lines(
+            "src/http2/frame/a.rs",
+            "use super::super::hpack; mod t { use super::super::super::flow; }"
+        ),
+        [""; 0]
+    );
+    assert_eq!(
+        lines("src/http2/frame/a.rs", "use super::super::super::wire;"),
+        ["src/http2/frame/a.rs:1"]
+    );
+    assert_eq!(
+        lines(
+            "src/wire/a.rs",
+            "// crate::link\n/* crate::link */ \"crate::link\"; pub(crate) fn f() {}"
+        ),
+        [""; 0]
+    );
+    assert_eq!(lines("src/wire/a.rs", "use crate::Unknown;"), ["src/wire/a.rs:1"]);
+
+    let clock = |text: &str| {
+        time_and_threads(&File::new("src/link/a.rs".to_owned(), text.to_owned())).len()
+    };
+    assert_eq!(clock("fn f() { std::time::Instant::now(); }"), 1);
+    assert_eq!(clock("use std::thread;\nfn f() { thread::spawn(g); }"), 1);
+    assert_eq!(clock("#[cfg(test)]\nmod tests { fn f() { std::thread::spawn(g); } }"), 0);
+
+    let long = File::new(
+        "src/a.rs".to_owned(),
+        "//!\nfn f() {}\n#[cfg(test)]\nmod tests {\n fn g() {}\n}\n".to_owned(),
+    );
+    assert_eq!(long.lines_without_tests(), 2);
+}
+
+/// What stands at the crate's root: `pub use status::{Code, Status}` makes `crate::Status` a name of `status`.
+struct RootNames(HashMap<String, String>);
+
+impl RootNames {
+    fn of(files: &[File]) -> Self {
+        let mut names = HashMap::new();
+        for file in files.iter().filter(|file| file.path == "src/lib.rs") {
+            for (path, _) in file.paths_after("use") {
+                if let [module, .., name] = &path[..] {
+                    names.insert(name.clone(), module.clone());
+                }
+            }
+        }
+        Self(names)
+    }
+
+    /// The module that a path from the root leads into.
+    fn module<'a>(&'a self, first: &'a str) -> Option<&'a str> {
+        if rank(first).is_some() { Some(first) } else { self.0.get(first).map(String::as_str) }
+    }
+}
+
+fn rank(module: &str) -> Option<usize> {
+    RANKS.iter().position(|names| names.contains(&module))
+}
+
+fn may_import(who: &str, whom: &str) -> bool {
+    match (rank(who), rank(whom)) {
+        _ if who == whom || who == "lib" => true,
+        (Some(0), Some(0)) => true,
+        (Some(a), Some(b)) if a == b => BESIDE.contains(&(who, whom)),
+        (Some(a), Some(b)) => a > b,
+        _ => false,
+    }
+}
+
+/// Every path of `file` from the crate's root, by `crate::` or by as many `super::` as lead there, that it may not name.
+fn imports(file: &File, root: &RootNames) -> Vec<String> {
+    let mut found = Vec::new();
+    for (path, line) in file.paths_from_root() {
+        let Some(first) = path.first().filter(|first| *first != "*" && *first != "self") else {
+            if file.top() != "lib" {
+                found.push(format!("{}:{line}: the whole root is imported", file.path));
+            }
+            continue;
+        };
+        match root.module(first) {
+            Some(module) if may_import(file.top(), module) => {}
+            Some(module) => found.push(format!(
+                "{}:{line}: `{}` ({}) imports `{}` ({})",
+                file.path,
+                file.top(),
+                rank_name(file.top()),
+                path.join("::"),
+                rank_name(module),
+            )),
+            // Macros and types of the root's own file are nobody's rank.
+            None if file.top() == "lib" => {}
+            None => found
+                .push(format!("{}:{line}: `crate::{first}` is of no module known here", file.path)),
+        }
+    }
+    found
+}
+
+fn rank_name(module: &str) -> String {
+    rank(module).map_or_else(|| "no rank".to_owned(), |rank| format!("rank {rank}"))
+}
+
+fn time_and_threads(file: &File) -> Vec<String> {
+    let mut found = Vec::new();
+    for window in file.tokens.windows(4) {
+        let [a, colons, _, b] = window else { continue };
+        if a.in_tests || file.in_tests || colons.text != ":" {
+            continue;
+        }
+        for (path, reason) in &ONLY_IN_REACTOR {
+            if [a.text, b.text] == *path {
+                found.push(format!(
+                    "{}:{}: `{}` outside reactor/: {reason}",
+                    file.path,
+                    a.line,
+                    path.join("::")
+                ));
+            }
+        }
+    }
+    found
+}
+
+fn report(found: Vec<String>) {
+    assert!(found.is_empty(), "\n{}\n", found.join("\n"));
+}
+
+/// Every `.rs` file below `folder`, as paths from the crate's own folder.
+fn rust_files(folder: &Path, into: &mut Vec<String>) {
+    let mut entries: Vec<_> =
+        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    entries.sort();
+    for path in entries {
+        if path.is_dir() {
+            rust_files(&path, into);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            let path = path.strip_prefix(env!("CARGO_MANIFEST_DIR")).unwrap_or(&path);
+            into.push(path.to_str().unwrap().replace('\\', "/"));
+        }
+    }
+}
