@@ -4,8 +4,14 @@
 pub mod codec;
 pub mod credentials;
 mod deadline;
+mod error;
 pub mod metadata;
 mod status;
+
+pub use codec::{Codec, Prost, Raw};
+pub use error::{ConfigError, ConfigErrorKind, ResultError};
+pub use metadata::Metadata;
+pub use status::{Code, Status};
 
 mod http2;
 

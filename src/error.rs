@@ -1,0 +1,166 @@
+//! Errors that are not the outcome of a call: what the caller set up wrongly
+//! ([`ConfigError`]), and what a local wait came to ([`ResultError`]).
+//!
+//! Both turn into a [`Status`] with `?`, so that a function which returns
+//! `Result<_, Status>` needs no conversion of its own.
+
+use std::error::Error;
+use std::fmt;
+
+use crate::status::Status;
+
+/// What part of a set-up a [`ConfigError`] is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ConfigErrorKind {
+    /// A metadata key or value that cannot be sent.
+    Metadata,
+    /// A method path that is not `/package.Service/Method`.
+    Method,
+    /// A channel target or a listening address that cannot be read.
+    Target,
+    /// An option outside its range, or two that exclude each other.
+    Option,
+    /// Certificates, keys or roots that cannot be used.
+    Credentials,
+    /// Something done at the wrong time, such as starting a server twice.
+    State,
+}
+
+/// Something was set up wrongly: a metadata key, a method path, a target, an
+/// option. Returned when it is built, never at the first call.
+///
+/// The text names the value that was wrong and what would be right.
+///
+/// ```
+/// use grpc_threads::{ConfigErrorKind, Metadata};
+///
+/// let error = Metadata::new().with("te", "trailers").unwrap_err();
+/// assert_eq!(error.kind(), ConfigErrorKind::Metadata);
+/// assert!(error.to_string().contains("\"te\""));
+/// ```
+#[derive(Clone, PartialEq, Eq)]
+pub struct ConfigError {
+    kind: ConfigErrorKind,
+    text: Box<str>,
+}
+
+impl ConfigError {
+    pub(crate) fn new(kind: ConfigErrorKind, text: impl Into<String>) -> Self {
+        Self { kind, text: text.into().into_boxed_str() }
+    }
+
+    /// What part of the set-up is wrong.
+    #[must_use]
+    pub fn kind(&self) -> ConfigErrorKind {
+        self.kind
+    }
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+/// Prints the kind and the text, so that `fn main() -> Result<(), ConfigError>` reads well.
+impl fmt::Debug for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} is wrong: {}", self.kind, self.text)
+    }
+}
+
+impl Error for ConfigError {}
+
+/// `INTERNAL`: the fault is in this program, not in the peer's or the user's data.
+impl From<ConfigError> for Status {
+    fn from(error: ConfigError) -> Self {
+        Status::internal(String::from(error.text))
+    }
+}
+
+/// Why a result could not be had from a handle such as `CallFuture`: the wait
+/// ended ([`TimedOut`](ResultError::TimedOut)), or the call did
+/// ([`Rpc`](ResultError::Rpc)).
+///
+/// ```
+/// use grpc_threads::{Code, ResultError, Status};
+///
+/// let error = ResultError::Rpc(Status::not_found("no such feature"));
+/// assert_eq!(Status::from(error).code(), Code::NotFound);
+/// ```
+#[derive(Clone, Debug)]
+pub enum ResultError {
+    /// The time given for this wait is over. The call itself goes on.
+    TimedOut,
+    /// The call was cancelled from this side.
+    Cancelled,
+    /// The value was already taken: a result is given once.
+    Taken,
+    /// The call ended with this status.
+    Rpc(Status),
+}
+
+impl fmt::Display for ResultError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TimedOut => f.write_str("the wait timed out; the call goes on"),
+            Self::Cancelled => f.write_str("the call was cancelled from this side"),
+            Self::Taken => f.write_str("the result was already taken"),
+            Self::Rpc(status) => status.fmt(f),
+        }
+    }
+}
+
+impl Error for ResultError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Rpc(status) => Some(status),
+            _ => None,
+        }
+    }
+}
+
+/// `DEADLINE_EXCEEDED`, `CANCELLED`, `INTERNAL` (taken twice is a fault of this
+/// program) and the call's own status.
+impl From<ResultError> for Status {
+    fn from(error: ResultError) -> Self {
+        match error {
+            ResultError::TimedOut => Status::deadline_exceeded(error.to_string()),
+            ResultError::Cancelled => Status::cancelled(error.to_string()),
+            ResultError::Taken => Status::internal(error.to_string()),
+            ResultError::Rpc(status) => status,
+        }
+    }
+}
+
+impl From<Status> for ResultError {
+    fn from(status: Status) -> Self {
+        Self::Rpc(status)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::status::Code;
+
+    #[test]
+    fn errors_stay_small() {
+        assert!(size_of::<ConfigError>() <= 24);
+        assert_eq!(size_of::<ResultError>(), 16);
+    }
+
+    #[test]
+    fn all_become_a_status_with_the_code_that_is_told() {
+        let config = ConfigError::new(ConfigErrorKind::Target, "no port in \"localhost\"");
+        assert_eq!(format!("{config:?}"), "Target is wrong: no port in \"localhost\"");
+        assert_eq!(Status::from(config).code(), Code::Internal);
+        assert_eq!(Status::from(ResultError::TimedOut).code(), Code::DeadlineExceeded);
+        assert_eq!(Status::from(ResultError::Cancelled).code(), Code::Cancelled);
+        assert_eq!(Status::from(ResultError::Taken).code(), Code::Internal);
+        let rpc = ResultError::from(Status::aborted("x"));
+        assert!(rpc.source().is_some());
+        assert_eq!(Status::from(rpc).code(), Code::Aborted);
+    }
+}
