@@ -185,7 +185,11 @@ impl Peer {
         peer.send(PREFACE);
         peer.settings(settings);
         let first = peer.read_frame().expect("the server's first frame");
-        assert_eq!((first.kind, first.flags & ACK), (SETTINGS, 0), "W65: the server's first frame is SETTINGS");
+        assert_eq!(
+            (first.kind, first.flags & ACK),
+            (SETTINGS, 0),
+            "W65: the server's first frame is SETTINGS"
+        );
         peer.answer(&first);
         peer
     }
@@ -224,7 +228,12 @@ impl Peer {
         self.frame(SETTINGS, 0, 0, &payload);
     }
 
-    pub fn headers<N: AsRef<[u8]>, V: AsRef<[u8]>>(&mut self, stream: u32, fields: &[(N, V)], end: bool) {
+    pub fn headers<N: AsRef<[u8]>, V: AsRef<[u8]>>(
+        &mut self,
+        stream: u32,
+        fields: &[(N, V)],
+        end: bool,
+    ) {
         let flags = END_HEADERS | if end { END_STREAM } else { 0 };
         self.frame(HEADERS, flags, stream, &hpack::encode(fields));
     }
@@ -266,7 +275,11 @@ impl Peer {
         self.open_with(&fields, false)
     }
 
-    pub fn open_with<N: AsRef<[u8]>, V: AsRef<[u8]>>(&mut self, fields: &[(N, V)], end: bool) -> u32 {
+    pub fn open_with<N: AsRef<[u8]>, V: AsRef<[u8]>>(
+        &mut self,
+        fields: &[(N, V)],
+        end: bool,
+    ) -> u32 {
         let stream = self.next_stream;
         self.next_stream += 2;
         self.headers(stream, fields, end);
@@ -321,7 +334,9 @@ impl Peer {
     fn fill(&mut self, into: &mut [u8]) -> bool {
         match self.socket.read_exact(into) {
             Ok(()) => true,
-            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
+            Err(error)
+                if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) =>
+            {
                 panic!("the peer sent nothing for {:?}", self.socket.read_timeout())
             }
             Err(_) => false,
@@ -372,7 +387,9 @@ impl Peer {
     }
 
     pub fn wait_kind(&mut self, kind: u8) -> Frame {
-        self.wait_for(|frame| frame.kind == kind && (kind != SETTINGS && kind != PING || frame.flags & ACK == 0))
+        self.wait_for(|frame| {
+            frame.kind == kind && (kind != SETTINGS && kind != PING || frame.flags & ACK == 0)
+        })
     }
 
     /// The next request's HEADERS (for a peer that is a server).
@@ -384,7 +401,8 @@ impl Peer {
     pub fn wait_end(&mut self, stream: u32) -> Ended {
         let mut ended = Ended::default();
         loop {
-            let frame = self.wait_for(|frame| frame.stream == stream && frame.kind != WINDOW_UPDATE);
+            let frame =
+                self.wait_for(|frame| frame.stream == stream && frame.kind != WINDOW_UPDATE);
             let over = frame.ends_stream() || frame.kind == RST_STREAM;
             match frame.kind {
                 DATA => ended.body.extend_from_slice(&frame.payload),
@@ -407,7 +425,9 @@ impl Peer {
     pub fn assert_alive(&mut self) {
         let opaque = *b"\x01alive\x02\x03";
         self.ping(opaque);
-        self.wait_for(|frame| frame.kind == PING && frame.flags & ACK != 0 && frame.payload == opaque);
+        self.wait_for(|frame| {
+            frame.kind == PING && frame.flags & ACK != 0 && frame.payload == opaque
+        });
     }
 }
 

@@ -9,7 +9,6 @@ pub mod frames;
 pub mod hpack;
 pub mod leaks;
 pub mod proxy;
-pub mod service;
 
 use std::sync::{Mutex, MutexGuard, mpsc};
 use std::thread;

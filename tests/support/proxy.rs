@@ -123,7 +123,9 @@ impl Proxy {
     /// Bytes that passed on the last connection: up, down.
     pub fn passed(&self) -> (usize, usize) {
         let links = self.shared.links.lock().unwrap();
-        links.last().map_or((0, 0), |pair| (pair.up.load(Ordering::Acquire), pair.down.load(Ordering::Acquire)))
+        links.last().map_or((0, 0), |pair| {
+            (pair.up.load(Ordering::Acquire), pair.down.load(Ordering::Acquire))
+        })
     }
 
     pub fn accepted(&self) -> usize {
