@@ -1,1 +1,10 @@
-//! (stub)
+//! HTTP/2 (RFC 9113) with HPACK (RFC 7541), as far as gRPC needs it.
+//!
+//! Everything here is a function of bytes and time: no socket, no thread, no
+//! lock, no clock. Left out on purpose: server push (refused), priorities
+//! (parsed, validated and dropped), upgrade from HTTP/1.1, CONNECT.
+
+pub(crate) mod error;
+pub(crate) mod frame;
+pub(crate) mod hpack;
+pub(crate) mod types;
