@@ -1,0 +1,401 @@
+//! Messages and their five-byte prefixes.
+//!
+//! § `doc/PROTOCOL-HTTP2.md`: "Length-Prefixed-Message → Compressed-Flag Message-Length Message",
+//! one byte, four bytes big-endian, and the message.
+//!
+//! [`encode`] writes one message. [`Assembler`] takes the payload of DATA frames, cut
+//! anywhere (W36), and keeps whole messages in segments; [`Messages`] cuts the
+//! segments into messages. The two are apart so that a link's lock is held for
+//! copying segments only, and each reader cuts on its own thread.
+//!
+//! Memory: nothing is reserved because a peer announced a length. A buffer is at
+//! most four times as large as what has arrived of a message, plus 8 KiB.
+//!
+//! Deliberately ignores HTTP/2, and compression, which is not built: a
+//! compressed message is an error (W35), as the peer was told of no encoding.
+
+use std::collections::VecDeque;
+
+use bytes::{Buf, Bytes};
+
+use crate::codec::Codec;
+use crate::status::{Code, Status};
+
+/// The length of a prefix.
+pub(crate) const PREFIX: usize = 5;
+
+/// Messages longer than this, with their prefix, do not share a segment that they do not fit into.
+const LARGE: usize = 8 * 1024;
+
+/// From this length on a segment is handed over rather than grown.
+const ENOUGH: usize = 4 * 1024;
+
+/// Appends the prefix of an uncompressed message.
+pub(crate) fn put_prefix(out: &mut Vec<u8>, len: u32) {
+    out.push(0);
+    out.extend_from_slice(&len.to_be_bytes());
+}
+
+/// Appends a message with its prefix; tells how many octets that were.
+///
+/// `out` is as before when this fails: the codec's own status, or
+/// RESOURCE_EXHAUSTED for a message longer than `limit`.
+pub(crate) fn encode<T: 'static>(
+    codec: &dyn Codec<T>,
+    message: &T,
+    limit: usize,
+    out: &mut Vec<u8>,
+) -> Result<usize, Status> {
+    let start = out.len();
+    out.reserve(PREFIX + codec.size_hint(message));
+    put_prefix(out, 0);
+    let result = codec.encode(message, out).and_then(|()| {
+        let len = out.len().saturating_sub(start + PREFIX);
+        match u32::try_from(len) {
+            Ok(short) if len <= limit => Ok(short),
+            _ => Err(Status::resource_exhausted(format!(
+                "message to send is longer than its limit ({len} against {limit} bytes)"
+            ))),
+        }
+    });
+    match (result, out.get_mut(start + 1..start + PREFIX)) {
+        (Ok(len), Some(field)) => {
+            field.copy_from_slice(&len.to_be_bytes());
+            Ok(out.len() - start)
+        }
+        (result, _) => {
+            out.truncate(start);
+            Err(result.err().unwrap_or_else(|| Status::internal("the codec took bytes away")))
+        }
+    }
+}
+
+/// What a [`feed`](Assembler::feed) brought.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Fed {
+    /// Messages that are whole now and were not before.
+    pub(crate) whole: usize,
+    /// A long message has begun: so many octets of it are still to come. Told once for each.
+    pub(crate) expects: Option<usize>,
+}
+
+/// The receiving end of a stream's DATA: octets in, whole messages out.
+///
+/// After an error every further octet is refused with the same error; messages
+/// that were whole before can still be taken.
+#[derive(Debug)]
+pub(crate) struct Assembler {
+    /// The longest message accepted, without its prefix.
+    limit: usize,
+    /// Closed segments, of whole messages only.
+    closed: VecDeque<Bytes>,
+    /// The segment being filled: whole messages, then at most one that is not.
+    open: Vec<u8>,
+    /// How many octets of `open` are whole messages.
+    whole: usize,
+    /// How many octets the message at `whole` still lacks, once its prefix is
+    /// complete. Zero when there is none or its prefix is not.
+    missing: usize,
+    broken: Option<Status>,
+}
+
+impl Assembler {
+    /// `limit` is the longest message accepted, without its prefix.
+    pub(crate) fn new(limit: usize) -> Self {
+        Self {
+            limit,
+            closed: VecDeque::new(),
+            open: Vec::new(),
+            whole: 0,
+            missing: 0,
+            broken: None,
+        }
+    }
+
+    /// Takes some payload. The result does not depend on how the stream is cut (W36).
+    pub(crate) fn feed(&mut self, payload: &[u8]) -> Result<Fed, Status> {
+        if let Some(broken) = &self.broken {
+            return Err(broken.clone());
+        }
+        let mut fed = Fed::default();
+        let result = self.take_in(payload, &mut fed);
+        if let Err(status) = &result {
+            self.broken = Some(status.clone());
+        }
+        fed.expects = fed.expects.map(|_| self.missing);
+        result.map(|()| fed)
+    }
+
+    /// Whether a whole message waits.
+    pub(crate) fn ready(&self) -> bool {
+        self.whole > 0 || !self.closed.is_empty()
+    }
+
+    /// Moves the whole messages out, in segments.
+    pub(crate) fn take(&mut self, into: &mut Messages) {
+        if !self.closed.is_empty() {
+            for segment in self.closed.drain(..) {
+                into.push(segment);
+            }
+        }
+        if self.whole > 0 {
+            let segment = self.cut();
+            into.push(segment);
+        }
+    }
+
+    /// The stream has ended: is that between two messages?
+    ///
+    /// An end inside a message is an error, never a silent end (W39).
+    pub(crate) fn finish(&self) -> Result<(), Status> {
+        if let Some(broken) = &self.broken {
+            return Err(broken.clone());
+        }
+        if self.open.len() == self.whole {
+            return Ok(());
+        }
+        Err(Status::fixed(Code::Internal, "the stream ended inside a message"))
+    }
+
+    /// How many octets wait here, whole or not.
+    pub(crate) fn buffered(&self) -> usize {
+        self.open.len() + self.closed.iter().map(Bytes::len).sum::<usize>()
+    }
+
+    fn take_in(&mut self, payload: &[u8], fed: &mut Fed) -> Result<(), Status> {
+        let rest = self.go_on(payload, fed)?;
+        if rest.is_empty() {
+            return Ok(());
+        }
+        let run = Run::walk(rest, self.limit);
+        let (whole, tail) = rest.split_at_checked(run.len).unwrap_or((rest, &[]));
+        if !whole.is_empty() {
+            self.append(whole);
+            self.whole = self.open.len();
+            fed.whole += run.count;
+        }
+        match run.stop {
+            Stop::Broken(status) => return Err(status),
+            Stop::InPrefix => self.append(tail),
+            Stop::InMessage(total) => {
+                self.missing = total - tail.len();
+                self.begin(tail, total, fed);
+            }
+        }
+        Ok(())
+    }
+
+    /// Goes on with the message that the last payload broke off in; gives what is left of `payload`.
+    fn go_on<'a>(&mut self, payload: &'a [u8], fed: &mut Fed) -> Result<&'a [u8], Status> {
+        let mut rest = payload;
+        let have = self.open.len() - self.whole;
+        if have == 0 {
+            return Ok(rest);
+        }
+        if self.missing == 0 {
+            let (part, after) = split(rest, PREFIX - have);
+            self.append(part);
+            rest = after;
+            let Some(prefix) = self.open.get(self.whole..).and_then(<[u8]>::first_chunk) else {
+                return Ok(rest);
+            };
+            let prefix = *prefix;
+            let total = read_prefix(prefix, self.limit)?;
+            self.missing = total - PREFIX;
+            if total > LARGE {
+                self.open.truncate(self.whole);
+                self.begin(&prefix, total, fed);
+            }
+        }
+        let (part, after) = split(rest, self.missing);
+        self.missing -= part.len();
+        self.append_part(part);
+        if self.missing == 0 {
+            self.whole = self.open.len();
+            fed.whole += 1;
+            fed.expects = None;
+        }
+        Ok(after)
+    }
+
+    /// Takes the first octets, prefix and all, of a message that does not end here.
+    fn begin(&mut self, octets: &[u8], total: usize, fed: &mut Fed) {
+        if total > LARGE {
+            fed.expects = Some(self.missing);
+            if self.whole > 0 {
+                self.close();
+            }
+        }
+        self.append_part(octets);
+    }
+
+    /// Appends octets to the open segment, or closes it and appends them to a new one.
+    fn append(&mut self, octets: &[u8]) {
+        self.make_way(octets.len());
+        self.open.extend_from_slice(octets);
+    }
+
+    /// Appends a part of a message that still lacks `missing` octets after it.
+    ///
+    /// Makes room for what follows in proportion to what has come, so that a length that
+    /// was only announced costs nothing; and steeply, so that little is copied twice.
+    fn append_part(&mut self, octets: &[u8]) {
+        if self.make_way(octets.len()) {
+            let here = self.open.len() - self.whole + octets.len();
+            let factor = if here < 256 * 1024 { 3 } else { 1 };
+            let more = (here * factor).max(LARGE).min(self.missing);
+            self.open.reserve_exact(octets.len() + more);
+        }
+        self.open.extend_from_slice(octets);
+    }
+
+    /// Closes a segment that is long enough and has no room for `coming` octets. Tells whether room lacked.
+    fn make_way(&mut self, coming: usize) -> bool {
+        let lacks = coming > self.open.capacity() - self.open.len();
+        if lacks && self.whole >= ENOUGH {
+            self.close();
+        }
+        lacks
+    }
+
+    /// Closes the open segment; the message that is not whole opens the next.
+    fn close(&mut self) {
+        let segment = self.cut();
+        self.closed.push_back(segment);
+    }
+
+    fn cut(&mut self) -> Bytes {
+        let tail = self.open.get(self.whole..).unwrap_or_default().to_vec();
+        self.open.truncate(self.whole);
+        self.whole = 0;
+        Bytes::from(std::mem::replace(&mut self.open, tail))
+    }
+}
+
+/// The whole messages at the start of a payload.
+struct Run {
+    /// Octets.
+    len: usize,
+    count: usize,
+    stop: Stop,
+}
+
+/// What follows them.
+enum Stop {
+    /// Nothing, or a part of a prefix.
+    InPrefix,
+    /// A part of a message of this length, prefix included.
+    InMessage(usize),
+    /// What no message begins with.
+    Broken(Status),
+}
+
+impl Run {
+    fn walk(payload: &[u8], limit: usize) -> Self {
+        let mut rest = payload;
+        let mut count = 0;
+        let stop = loop {
+            let Some(prefix) = rest.first_chunk() else {
+                break match rest.first().map_or(Ok(()), |flag| check_flag(*flag)) {
+                    Ok(()) => Stop::InPrefix,
+                    Err(status) => Stop::Broken(status),
+                };
+            };
+            match read_prefix(*prefix, limit) {
+                Ok(total) => match rest.get(total..) {
+                    Some(after) => {
+                        rest = after;
+                        count += 1;
+                    }
+                    None => break Stop::InMessage(total),
+                },
+                Err(status) => break Stop::Broken(status),
+            }
+        };
+        Self { len: payload.len() - rest.len(), count, stop }
+    }
+}
+
+/// The length of a message with its prefix.
+fn read_prefix(prefix: [u8; PREFIX], limit: usize) -> Result<usize, Status> {
+    let [flag, length @ ..] = prefix;
+    check_flag(flag)?;
+    let len = u32::from_be_bytes(length) as usize;
+    // Decided before any of the message is taken in (W38).
+    if len > limit {
+        return Err(Status::resource_exhausted(format!(
+            "received message is longer than its limit ({len} against {limit} bytes)"
+        )));
+    }
+    Ok(PREFIX + len)
+}
+
+/// § `doc/PROTOCOL-HTTP2.md`: "Compressed-Flag → 0 / 1 ; encoded as 1 byte unsigned integer"
+/// and `doc/compression.md`: "If [the encoding is] `identity`, or the header is missing, and the
+/// flag is set, [...] INTERNAL" (W35).
+fn check_flag(flag: u8) -> Result<(), Status> {
+    match flag {
+        0 => Ok(()),
+        1 => Err(Status::fixed(
+            Code::Internal,
+            "received a compressed message though no encoding was agreed",
+        )),
+        _ => Err(Status::internal(format!("received a message prefix with flag {flag}"))),
+    }
+}
+
+fn split(bytes: &[u8], at: usize) -> (&[u8], &[u8]) {
+    bytes.split_at_checked(at).unwrap_or((bytes, &[]))
+}
+
+/// Whole messages of one stream, in order: the reader's end. One owner, no lock.
+#[derive(Debug, Default)]
+pub(crate) struct Messages {
+    /// The segment being cut.
+    current: Bytes,
+    segments: VecDeque<Bytes>,
+    consumed: usize,
+}
+
+impl Messages {
+    /// The next message, without its prefix: a slice of its segment, not a copy.
+    pub(crate) fn next(&mut self) -> Option<Bytes> {
+        if self.current.is_empty() {
+            self.current = self.segments.pop_front()?;
+        }
+        let prefix = self.current.first_chunk::<PREFIX>()?;
+        let [_, length @ ..] = *prefix;
+        let total = PREFIX + u32::from_be_bytes(length) as usize;
+        self.consumed += total;
+        let mut message = if total >= self.current.len() {
+            std::mem::take(&mut self.current)
+        } else {
+            self.current.split_to(total)
+        };
+        message.advance(PREFIX);
+        Some(message)
+    }
+
+    /// How many octets, prefixes included, were consumed since this was asked last:
+    /// the window credit to give back.
+    pub(crate) fn consumed(&mut self) -> usize {
+        std::mem::take(&mut self.consumed)
+    }
+
+    /// Whether [`next`](Self::next) has none.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.current.is_empty() && self.segments.is_empty()
+    }
+
+    /// Adds a segment of whole messages; empty ones are no segments.
+    fn push(&mut self, segment: Bytes) {
+        if self.is_empty() {
+            self.current = segment;
+        } else {
+            self.segments.push_back(segment);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

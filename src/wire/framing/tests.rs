@@ -1,0 +1,247 @@
+use super::*;
+use crate::codec::Raw;
+
+/// A small generator, so that a failing case can be run again.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: usize) -> usize {
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) as usize % bound.max(1)
+    }
+}
+
+fn message(index: usize, len: usize) -> Vec<u8> {
+    (0..len).map(|at| (at * 7 + index) as u8).collect()
+}
+
+fn framed(lengths: &[usize]) -> Vec<u8> {
+    let mut out = Vec::new();
+    for (index, len) in lengths.iter().enumerate() {
+        put_prefix(&mut out, *len as u32);
+        out.extend(message(index, *len));
+    }
+    out
+}
+
+/// Feeds `octets` in parts of the lengths that `next` gives, taking out now and then.
+fn receive(
+    octets: &[u8],
+    limit: usize,
+    mut next: impl FnMut() -> usize,
+) -> (Vec<Vec<u8>>, Result<(), Code>) {
+    let mut assembler = Assembler::new(limit);
+    let mut messages = Messages::default();
+    let mut got = Vec::new();
+    let (mut rest, mut whole, mut credit, mut result) = (octets, 0, 0, Ok(()));
+    while !rest.is_empty() {
+        let (part, after) = split(rest, next());
+        rest = after;
+        match assembler.feed(part) {
+            Ok(fed) => whole += fed.whole,
+            Err(status) => {
+                result = Err(status.code());
+                assert_eq!(assembler.feed(b"x").unwrap_err().code(), status.code());
+                break;
+            }
+        }
+        if next() % 3 == 0 {
+            assembler.take(&mut messages);
+            got.extend(std::iter::from_fn(|| messages.next()).map(Vec::from));
+            assert!(!assembler.ready() && messages.is_empty());
+            credit += messages.consumed();
+        }
+    }
+    let result = result.and_then(|()| assembler.finish().map_err(|status| status.code()));
+    assembler.take(&mut messages);
+    got.extend(std::iter::from_fn(|| messages.next()).map(Vec::from));
+    credit += messages.consumed();
+    assert_eq!(credit, got.iter().map(|message| message.len() + PREFIX).sum::<usize>());
+    if result.is_ok() {
+        assert_eq!(whole, got.len());
+        assert_eq!((assembler.buffered(), credit), (0, octets.len()));
+    }
+    (got, result)
+}
+
+#[test]
+fn w35_flags_other_than_zero_are_internal_at_the_first_octet() {
+    for flag in [1_u8, 2, 0x80, 255] {
+        let mut assembler = Assembler::new(100);
+        assert_eq!(assembler.feed(&[flag]).unwrap_err().code(), Code::Internal);
+        let mut octets = framed(&[3, 0]);
+        octets.extend([flag, 0, 0, 0, 0]);
+        for part in 1..octets.len() {
+            let (got, result) = receive(&octets, 100, || part);
+            assert_eq!((got.len(), result), (2, Err(Code::Internal)), "{flag} {part}");
+        }
+    }
+}
+
+#[test]
+fn w36_every_cut_of_a_short_stream_gives_the_same_messages() {
+    let lengths = [0, 1, 7, 0, 4, 13];
+    let octets = framed(&lengths);
+    let expected: Vec<_> = lengths.iter().enumerate().map(|(i, len)| message(i, *len)).collect();
+    for first in 0..octets.len() {
+        for second in 1..octets.len() {
+            let mut parts = [first, second, 1, 5, octets.len()].into_iter().cycle();
+            let (got, result) = receive(&octets, 13, || parts.next().unwrap());
+            assert_eq!((&got, result), (&expected, Ok(())), "{first} {second}");
+        }
+    }
+}
+
+#[test]
+fn w36_random_cuts_of_long_streams_give_the_same_messages() {
+    let mut random = Random(36);
+    let kinds = [0, 1, 5, 100, 4_000, 8_186, 8_187, 8_188, 20_000, 70_000, 300_000];
+    for round in 0..100 {
+        let lengths: Vec<_> =
+            (0..random.below(30)).map(|_| kinds[random.below(kinds.len())]).collect();
+        let octets = framed(&lengths);
+        let expected: Vec<_> =
+            lengths.iter().enumerate().map(|(i, len)| message(i, *len)).collect();
+        let most = [3, 10, 1_000, 16_384, 100_000][random.below(5)];
+        let most = if octets.len() > 100_000 { most.max(1_000) } else { most };
+        let (got, result) = receive(&octets, 300_000, || random.below(most));
+        assert!(got == expected && result == Ok(()), "round {round}: {lengths:?} {most}");
+    }
+}
+
+#[test]
+fn w37_messages_of_length_zero_are_messages() {
+    let (got, result) = receive(&framed(&[0, 0]), 0, || 100);
+    assert_eq!((got, result), (vec![vec![], vec![]], Ok(())));
+}
+
+#[test]
+fn w38_the_limit_is_decided_from_the_prefix() {
+    let limit = 4 * 1024 * 1024;
+    let mut prefix = Vec::new();
+    put_prefix(&mut prefix, limit as u32 + 1);
+    let mut assembler = Assembler::new(limit);
+    let status = assembler.feed(&prefix).unwrap_err();
+    assert_eq!(status.code(), Code::ResourceExhausted);
+    assert!(status.message().contains("4194305 against 4194304"), "{status}");
+    assert_eq!(assembler.finish().unwrap_err().code(), Code::ResourceExhausted);
+
+    let mut octet_by_octet = Assembler::new(limit);
+    let results: Vec<_> =
+        prefix.chunks(1).map(|octet| octet_by_octet.feed(octet).is_ok()).collect();
+    assert_eq!(results, [true, true, true, true, false]);
+
+    let (got, result) = receive(&framed(&[1_000]), 1_000, || 1_000);
+    assert_eq!((got.len(), result), (1, Ok(())));
+}
+
+#[test]
+fn w38_messages_before_the_one_that_is_too_long_are_delivered() {
+    let octets = framed(&[5, 10, 11]);
+    for part in 1..octets.len() {
+        let (got, result) = receive(&octets, 10, || part);
+        assert_eq!((got.len(), result), (2, Err(Code::ResourceExhausted)), "{part}");
+    }
+}
+
+#[test]
+fn w39_an_end_inside_a_message_is_internal() {
+    let octets = framed(&[3, 20_000]);
+    for end in 0..octets.len() {
+        let (got, result) = receive(&octets[..end], 20_000, || 700);
+        let whole = end == 0 || end == 8;
+        assert_eq!(result, if whole { Ok(()) } else { Err(Code::Internal) }, "{end}");
+        assert_eq!(got.len(), usize::from(end >= 8));
+    }
+}
+
+#[test]
+fn a22_an_announced_length_reserves_nothing() {
+    let mut assembler = Assembler::new(usize::MAX);
+    let mut prefix = Vec::new();
+    put_prefix(&mut prefix, u32::MAX);
+    assembler.feed(&prefix).unwrap();
+    assert!(assembler.open.capacity() <= PREFIX + LARGE, "{}", assembler.open.capacity());
+    let mut random = Random(22);
+    while assembler.buffered() < 3_000_000 {
+        let part = vec![0; random.below(20_000)];
+        assembler.feed(&part).unwrap();
+        let bound = assembler.buffered() * 4 + LARGE + PREFIX;
+        assert!(assembler.open.capacity() <= bound, "{}", assembler.open.capacity());
+    }
+}
+
+#[test]
+fn a_long_message_is_announced_once_with_what_is_missing() {
+    let octets = framed(&[2, 100_000]);
+    let mut assembler = Assembler::new(100_000);
+    assert_eq!(assembler.feed(&octets[..10]).unwrap(), Fed { whole: 1, expects: None });
+    assert_eq!(assembler.feed(&octets[10..14]).unwrap().expects, Some(99_998));
+    assert_eq!(assembler.feed(&octets[14..16_000]).unwrap(), Fed::default());
+    assert_eq!(assembler.feed(&octets[16_000..]).unwrap(), Fed { whole: 1, expects: None });
+}
+
+#[test]
+fn a_long_message_ends_in_a_segment_of_exactly_its_length() {
+    let octets = framed(&[65_536]);
+    let mut assembler = Assembler::new(65_536);
+    for frame in octets.chunks(16_384) {
+        assembler.feed(frame).unwrap();
+    }
+    assert_eq!(assembler.open.capacity(), octets.len());
+    let mut messages = Messages::default();
+    let at = assembler.open.as_ptr();
+    assembler.take(&mut messages);
+    assert_eq!(messages.next().unwrap().as_ptr() as usize, at as usize + PREFIX);
+}
+
+#[test]
+fn what_is_taken_keeps_its_order_behind_what_waits() {
+    let octets = framed(&[1, 2, 3, 9_000, 4]);
+    let mut assembler = Assembler::new(9_000);
+    let mut messages = Messages::default();
+    for part in octets.chunks(13) {
+        assembler.feed(part).unwrap();
+        assembler.take(&mut messages);
+    }
+    let lengths: Vec<_> =
+        std::iter::from_fn(|| messages.next()).map(|message| message.len()).collect();
+    assert_eq!(lengths, [1, 2, 3, 9_000, 4]);
+    assert_eq!(messages.consumed(), octets.len());
+    assert_eq!(messages.consumed(), 0);
+}
+
+#[test]
+fn encoding_writes_prefix_and_message() {
+    let mut out = b"before".to_vec();
+    assert_eq!(encode(&Raw, &Bytes::from_static(b"abc"), 3, &mut out).unwrap(), 8);
+    assert_eq!(out, b"before\0\0\0\0\x03abc");
+    let (got, _) = receive(&out[6..], 3, || 8);
+    assert_eq!(got, [b"abc"]);
+}
+
+#[test]
+fn w38_the_send_limit_leaves_the_buffer_as_it_was() {
+    let mut out = b"before".to_vec();
+    let error = encode(&Raw, &Bytes::from_static(b"abcd"), 3, &mut out).unwrap_err();
+    assert_eq!(error.code(), Code::ResourceExhausted);
+    assert_eq!(out, b"before");
+}
+
+#[test]
+fn a_codec_that_fails_leaves_the_buffer_as_it_was() {
+    struct Fails;
+    impl Codec<()> for Fails {
+        fn encode(&self, (): &(), out: &mut dyn bytes::BufMut) -> Result<(), Status> {
+            out.put_slice(b"half");
+            Err(Status::data_loss("no"))
+        }
+        fn decode(&self, _: Bytes) -> Result<(), Status> {
+            Ok(())
+        }
+    }
+    let mut out = b"before".to_vec();
+    assert_eq!(encode(&Fails, &(), 3, &mut out).unwrap_err().code(), Code::DataLoss);
+    assert_eq!(out, b"before");
+}
