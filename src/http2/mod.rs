@@ -4,7 +4,16 @@
 //! lock, no clock. Left out on purpose: server push (refused), priorities
 //! (parsed, validated and dropped), upgrade from HTTP/1.1, CONNECT.
 
+mod conn;
 pub(crate) mod error;
+pub(crate) mod flow;
 pub(crate) mod frame;
+mod goaway;
+mod guard;
 pub(crate) mod hpack;
+pub(crate) mod ping;
+mod settings;
+mod stream;
 pub(crate) mod types;
+
+pub(crate) use conn::{Connection, Options, Room, Sink, Stats};

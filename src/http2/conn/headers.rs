@@ -1,0 +1,233 @@
+//! Header blocks: gathered, decoded whatever they are for, then judged.
+
+use super::super::error::Error;
+use super::super::frame::{Continuation, Head, Headers, MAX_31};
+use super::super::goaway::Phase;
+use super::super::hpack::Fields;
+use super::super::stream::{Closed, Receiving};
+use super::super::types::{Key, Reason, Role};
+use super::frames::Standing;
+use super::{Connection, Sink, validate};
+
+impl Connection {
+    pub(super) fn on_headers(
+        &mut self,
+        head: &Head,
+        payload: &[u8],
+        sink: &mut dyn Sink,
+    ) -> Result<(), Error> {
+        let frame = Headers::parse(head, payload)?;
+        if frame.end_headers {
+            return self.on_block(frame.stream, frame.end_stream, frame.fragment, sink);
+        }
+        let block = &mut self.input.block;
+        block.stream = frame.stream;
+        block.end_stream = frame.end_stream;
+        block.count = 0;
+        block.since = Some(self.now);
+        block.fragments.clear();
+        block.fragments.extend_from_slice(frame.fragment);
+        Ok(())
+    }
+
+    /// A5: frames are counted, also empty ones, and octets before they are stored.
+    pub(super) fn on_continuation(
+        &mut self,
+        head: &Head,
+        payload: &[u8],
+        sink: &mut dyn Sink,
+    ) -> Result<(), Error> {
+        let frame = Continuation::parse(head, payload)?;
+        let block = &mut self.input.block;
+        block.count += 1;
+        let calm = Reason::ENHANCE_YOUR_CALM;
+        if block.count > self.options.max_continuations {
+            return Err(Error::connection(calm, "too many CONTINUATION frames"));
+        }
+        let limit = self.options.max_header_list.saturating_mul(2);
+        if block.fragments.len() + frame.fragment.len() > limit {
+            return Err(Error::connection(calm, "header block too long"));
+        }
+        block.fragments.extend_from_slice(frame.fragment);
+        if !frame.end_headers {
+            return Ok(());
+        }
+        let whole = std::mem::take(&mut block.fragments);
+        let (stream, end_stream) = (std::mem::take(&mut block.stream), block.end_stream);
+        block.since = None;
+        self.on_block(stream, end_stream, &whole, sink)
+    }
+
+    /// A block is whole. It is decoded before anything else, for the table's sake (§4.3).
+    fn on_block(
+        &mut self,
+        id: u32,
+        end: bool,
+        block: &[u8],
+        sink: &mut dyn Sink,
+    ) -> Result<(), Error> {
+        let mut fields = std::mem::take(&mut self.fields);
+        fields.clear();
+        let result = self
+            .decoder
+            .decode(block, &mut fields)
+            .and_then(|()| self.on_fields(id, end, &fields, sink));
+        self.fields = fields;
+        result
+    }
+
+    fn on_fields(
+        &mut self,
+        id: u32,
+        end: bool,
+        fields: &Fields,
+        sink: &mut dyn Sink,
+    ) -> Result<(), Error> {
+        match self.standing(id) {
+            Standing::Open(key) => self.on_more(key, end, fields, sink),
+            Standing::Idle if self.role == Role::Server => self.on_request(id, end, fields, sink),
+            // "An endpoint that receives an unexpected stream identifier MUST respond with a
+            // connection error of type PROTOCOL_ERROR" §5.1.1
+            Standing::Idle => Err(Error::protocol("HEADERS on an idle stream")),
+            Standing::Skipped => Err(Error::protocol("stream id lower than the last")),
+            Standing::Forgotten if self.role == Role::Server => {
+                Err(Error::protocol("stream id lower than the last"))
+            }
+            Standing::Forgotten | Standing::Beyond | Standing::Closed(Closed::ByUs) => Ok(()),
+            Standing::Closed(Closed::ByPeer) => {
+                let reason = Reason::STREAM_CLOSED;
+                Err(Error::stream(id, reason, "HEADERS on a closed stream"))
+            }
+            Standing::Closed(Closed::Ended) => {
+                let reason = Reason::STREAM_CLOSED;
+                Err(Error::connection(reason, "HEADERS on a closed stream"))
+            }
+        }
+    }
+
+    /// A new stream at a server.
+    fn on_request(
+        &mut self,
+        id: u32,
+        end: bool,
+        fields: &Fields,
+        sink: &mut dyn Sink,
+    ) -> Result<(), Error> {
+        // "Streams initiated by a client MUST use odd-numbered stream identifiers" §5.1.1 (A19)
+        if id & 1 == 0 {
+            return Err(Error::protocol("even stream id from a client"));
+        }
+        self.last_peer = id;
+        if id == MAX_31 {
+            self.ids_used_up();
+        }
+        // A1: a slot is taken until its owner lets go, not until the stream closes.
+        if self.streams.held() >= self.options.max_concurrent_streams as usize {
+            return self.refuse(id);
+        }
+        let malformed = |cause| Error::stream(id, Reason::PROTOCOL_ERROR, cause);
+        let promised = match fields.overflowed() {
+            true => None, // W30: the list is gone; the answer is the user's.
+            false => validate::request(fields).map_err(malformed)?,
+        };
+        if end && promised.is_some_and(|n| n > 0) {
+            return Err(malformed("content-length does not match"));
+        }
+        let key = self.insert(id);
+        if let Some(slot) = self.streams.get(key) {
+            slot.promised = promised;
+            slot.receiving = if end { Receiving::Done } else { Receiving::Body };
+        }
+        sink.headers(key, fields, end);
+        Ok(())
+    }
+
+    /// A client at the end of its ids gets a graceful end (A19); what runs goes on.
+    fn ids_used_up(&mut self) {
+        if self.shutdown.phase == Phase::Running {
+            self.send_goaway(MAX_31, Reason::NO_ERROR, "stream ids are used up");
+            self.shutdown.phase = Phase::Draining;
+        }
+    }
+
+    /// W20. Refusing is cheap for the peer to provoke: it draws on the budget for resets.
+    fn refuse(&mut self, id: u32) -> Result<(), Error> {
+        self.stats.refused += 1;
+        if !self.resets.take(self.now) {
+            let reason = Reason::ENHANCE_YOUR_CALM;
+            return Err(Error::connection(reason, "too many refused streams"));
+        }
+        self.send_reset(id, Reason::REFUSED_STREAM);
+        self.streams.remember(id, Closed::ByUs);
+        Ok(())
+    }
+
+    /// A further block on an open stream: a response head, or trailers.
+    fn on_more(
+        &mut self,
+        key: Key,
+        end: bool,
+        fields: &Fields,
+        sink: &mut dyn Sink,
+    ) -> Result<(), Error> {
+        let Some(slot) = self.streams.get(key) else { return Ok(()) };
+        let malformed = |cause| Error::stream(key.id, Reason::PROTOCOL_ERROR, cause);
+        match slot.receiving {
+            Receiving::Head => self.on_response(key, end, fields, sink),
+            Receiving::Done => {
+                let reason = Reason::STREAM_CLOSED;
+                Err(Error::stream(key.id, reason, "HEADERS after END_STREAM"))
+            }
+            // W53; "a HEADERS frame without the END_STREAM flag set after receiving the HEADERS frame
+            // that opens a request or after receiving a final (non-informational) status code MUST be
+            // treated as malformed" §8.1
+            Receiving::Body if !end => Err(malformed("trailers without END_STREAM")),
+            Receiving::Body => {
+                if slot.promised.is_some_and(|left| left > 0) {
+                    return Err(malformed("content-length does not match"));
+                }
+                validate::trailers(fields).map_err(malformed)?;
+                if self.hears(key) {
+                    sink.trailers(key, fields);
+                }
+                self.received_end(key);
+                Ok(())
+            }
+        }
+    }
+
+    fn on_response(
+        &mut self,
+        key: Key,
+        end: bool,
+        fields: &Fields,
+        sink: &mut dyn Sink,
+    ) -> Result<(), Error> {
+        let malformed = |cause| Error::stream(key.id, Reason::PROTOCOL_ERROR, cause);
+        let mut promised = None;
+        if !fields.overflowed() {
+            let (status, length) = validate::response(fields).map_err(malformed)?;
+            if (100..200).contains(&status) {
+                if end {
+                    return Err(malformed("1xx response with END_STREAM"));
+                }
+                self.glitch()?; // A25: a flood of them
+                sink.informational(key);
+                return Ok(());
+            }
+            promised = length;
+        }
+        if end && promised.is_some_and(|n| n > 0) {
+            return Err(malformed("content-length does not match"));
+        }
+        if let Some(slot) = self.streams.get(key) {
+            slot.promised = promised;
+            slot.receiving = Receiving::Body;
+        }
+        sink.headers(key, fields, end);
+        if end {
+            self.received_end(key);
+        }
+        Ok(())
+    }
+}

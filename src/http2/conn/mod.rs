@@ -1,0 +1,554 @@
+//! One HTTP/2 connection as a function of bytes and time.
+//!
+//! Owns everything that RFC 9113 says of a connection, for both roles, behind one face: bytes
+//! and `now` in, bytes and [`Sink`] calls out. Errors are answered inside; nothing panics
+//! on any input. Deliberately ignores sockets, threads, gRPC, server push (refused), priorities
+//! (validated and dropped). No lock of its own: the link's guards it.
+//!
+//! The files: `input` cuts bytes into frames, `frames` and `headers` judge them, `output` makes
+//! frames, `timers` holds the deadlines, `validate` the rules on header lists (§8).
+//!
+//! Who uses it keeps two rules. After any call, flush while [`Connection::wants_output`]. A slot
+//! lives until [`Connection::forget`], which has to be called exactly once for every key.
+
+mod frames;
+mod headers;
+mod input;
+mod options;
+mod output;
+mod sink;
+#[cfg(test)]
+pub(crate) mod tests;
+mod timers;
+mod validate;
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use super::flow::{ConnWindow, Grant, RecvWindow, SendWindow};
+use super::frame::{self, GoAway, MAX_31, Ping, RstStream, Settings, WindowUpdate};
+use super::goaway::{Phase, Shutdown};
+use super::guard::Bucket;
+use super::hpack::{Decoder, Fields};
+use super::ping::{Keepalive, Probe, RoundTrip, Strikes};
+use super::settings::{Exchange, Peer};
+use super::stream::{Closed, Receiving, Sending, Streams};
+use super::types::{Key, Reason, Role};
+use input::Input;
+use output::Output;
+
+pub(crate) use options::Options;
+pub(crate) use sink::Sink;
+
+/// May a stream be opened?
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Room {
+    /// Yes.
+    Yes,
+    /// The peer's limit is reached: [`Sink::room`] tells when that is over.
+    Full,
+    /// Not any more on this connection; what runs may end.
+    Draining,
+    /// The connection is over.
+    Closed,
+}
+
+/// Counters, for people and tests.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Stats {
+    /// Streams that were opened, by either side.
+    pub(crate) opened: u64,
+    /// Streams not over on the wire.
+    pub(crate) active: usize,
+    /// Streams their owners have not let go of.
+    pub(crate) held: usize,
+    /// Streams the peer reset.
+    pub(crate) peer_resets: u64,
+    /// Streams refused above the limit.
+    pub(crate) refused: u64,
+    /// Errors we had to reset a stream for, and empty frames.
+    pub(crate) glitches: u64,
+    /// The smoothed round-trip time.
+    pub(crate) round_trip: Option<Duration>,
+    /// Octets that grown windows and granted messages hold of the budget.
+    pub(crate) window_held: u64,
+}
+
+/// One end of an HTTP/2 connection.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    role: Role,
+    options: Options,
+    /// The latest `now` that came in with a call.
+    now: Instant,
+    streams: Streams,
+    /// A client's next id.
+    next_id: u32,
+    /// The highest id a server has met.
+    last_peer: u32,
+    input: Input,
+    out: Output,
+    decoder: Decoder,
+    /// Used for block after block.
+    fields: Fields,
+    window: ConnWindow,
+    peer: Peer,
+    exchange: Exchange,
+    shutdown: Shutdown,
+    keepalive: Keepalive,
+    round_trip: RoundTrip,
+    strikes: Strikes,
+    resets: Bucket,
+    glitches: Bucket,
+    notices: Notices,
+    stats: Stats,
+}
+
+/// What the sink has still to be told, since it was met in a call without one.
+#[derive(Clone, Copy, Debug, Default)]
+struct Notices {
+    room: bool,
+    ids_used_up: bool,
+    /// `lost` was called.
+    lost: bool,
+}
+
+impl Connection {
+    /// A connection whose transport is just up. Its output begins with the preface (client) and SETTINGS.
+    pub(crate) fn new(role: Role, options: &Options, now: Instant) -> Self {
+        let mut conn = Self {
+            role,
+            now,
+            streams: Streams::new(options.window_budget),
+            next_id: 1,
+            last_peer: 0,
+            input: Input::new(role),
+            out: Output::new(),
+            decoder: Decoder::new(options.max_header_list, options.max_fields),
+            fields: Fields::new(),
+            window: ConnWindow::new(i64::from(options.connection_window)),
+            peer: Peer::new(),
+            exchange: Exchange::new(now),
+            shutdown: Shutdown::new(),
+            keepalive: Keepalive::new(options.keepalive, now),
+            round_trip: RoundTrip::new(),
+            strikes: Strikes::new(options.enforcement),
+            resets: Bucket::new(options.peer_resets, now),
+            glitches: Bucket::new(options.glitches, now),
+            notices: Notices::default(),
+            stats: Stats::default(),
+            options: options.clone(),
+        };
+        conn.greet();
+        conn
+    }
+
+    fn greet(&mut self) {
+        let server = self.role == Role::Server;
+        if !server {
+            self.out.control.extend_from_slice(frame::PREFACE);
+        }
+        let list = u32::try_from(self.options.max_header_list).unwrap_or(u32::MAX);
+        let window = self.options.initial_window.min(MAX_31);
+        Settings {
+            enable_push: (!server).then_some(false), // W8
+            max_concurrent_streams: server.then_some(self.options.max_concurrent_streams),
+            initial_window_size: (i64::from(window) != super::flow::DEFAULT_WINDOW)
+                .then_some(window),
+            max_header_list_size: Some(list),
+            ..Settings::default()
+        }
+        .encode(&mut self.out.control);
+        if let Some(increment) = self.window.flush() {
+            WindowUpdate { stream: 0, increment }.encode(&mut self.out.control);
+        }
+    }
+
+    /// May a stream be opened?
+    pub(crate) fn room(&self) -> Room {
+        if self.shutdown.is_dead() {
+            Room::Closed
+        } else if !self.shutdown.is_running() || self.next_id > self.options.max_stream_id {
+            Room::Draining
+        } else if self.streams.active >= self.peer.max_streams {
+            Room::Full
+        } else {
+            Room::Yes
+        }
+    }
+
+    /// A client's new stream; HEADERS are appended at once.
+    pub(crate) fn open(&mut self, block: &[u8], end: bool) -> Result<Key, Room> {
+        match self.room() {
+            Room::Yes if self.role == Role::Client => {}
+            Room::Yes => return Err(Room::Closed),
+            other => return Err(other),
+        }
+        let id = self.next_id;
+        self.next_id += 2;
+        // W70: long before the ids run out, the channel is told to connect anew.
+        self.notices.ids_used_up |= self.next_id > self.options.max_stream_id;
+        let key = self.insert(id);
+        self.out.block(id, block, end, &self.peer);
+        self.strikes.on_sent();
+        if end {
+            self.sent_end(key);
+        }
+        Ok(key)
+    }
+
+    fn insert(&mut self, id: u32) -> Key {
+        self.stats.opened += 1;
+        let send = SendWindow::new(self.peer.initial_window);
+        let recv = RecvWindow::new(self.local_initial_window());
+        self.streams.insert(id, send, recv)
+    }
+
+    /// What a peer may take for the window of a new stream. Until our SETTINGS are acknowledged,
+    /// that is the default, if ours is smaller (A18).
+    fn local_initial_window(&self) -> i64 {
+        let ours = i64::from(self.options.initial_window.min(MAX_31));
+        if self.exchange.acknowledged { ours } else { ours.max(super::flow::DEFAULT_WINDOW) }
+    }
+
+    /// A server's response head, or a 1xx. Nothing happens when the stream is gone.
+    pub(crate) fn headers(&mut self, key: Key, block: &[u8], end: bool) {
+        if !self.streams.get(key).is_some_and(|slot| slot.sends()) {
+            return;
+        }
+        self.out.block(key.id, block, end, &self.peer);
+        self.strikes.on_sent();
+        if end {
+            self.sent_end(key);
+        }
+    }
+
+    /// Octets of the body. Small ones are framed at once if windows and order allow.
+    pub(crate) fn data(&mut self, key: Key, bytes: Bytes, end: bool) {
+        let Some(slot) = self.streams.get(key).filter(|slot| slot.sends()) else { return };
+        if self.out.data_now(key.id, slot, &bytes, end) {
+            self.strikes.on_sent();
+            if end {
+                self.sent_end(key);
+            }
+            return;
+        }
+        if end {
+            slot.sending = Sending::Ending;
+        }
+        if !bytes.is_empty() {
+            slot.queued += bytes.len();
+            slot.queue.push_back(bytes);
+            slot.above |= slot.queued > output::WRITABLE;
+            self.out.enlist(key, slot);
+        }
+    }
+
+    /// The trailers: they go after the queued data and end our half.
+    pub(crate) fn trailers(&mut self, key: Key, block: Bytes) {
+        let Some(slot) = self.streams.get(key).filter(|slot| slot.sends()) else { return };
+        if slot.queued > 0 {
+            slot.sending = Sending::Trailers(block);
+            return;
+        }
+        self.out.block(key.id, &block, true, &self.peer);
+        self.strikes.on_sent();
+        self.sent_end(key);
+    }
+
+    /// Octets of the stream not framed yet.
+    pub(crate) fn queued(&self, key: Key) -> usize {
+        self.streams.peek(key).map_or(0, |slot| slot.queued)
+    }
+
+    /// Ends a stream at once, both halves.
+    pub(crate) fn reset(&mut self, key: Key, reason: Reason) {
+        if !self.streams.get(key).is_some_and(|slot| slot.closed.is_none()) {
+            return;
+        }
+        self.send_reset(key.id, reason);
+        self.close(key, Closed::ByUs);
+    }
+
+    /// The application consumed `n` octets of payload.
+    #[inline]
+    pub(crate) fn release(&mut self, key: Key, n: usize) {
+        let max = i64::from(self.options.max_window.min(MAX_31));
+        let Some((slot, budget)) = self.streams.with_budget(key) else { return };
+        let (held, receives) = (budget.held(), slot.receives());
+        // After the end only the loan is paid back.
+        let credit = slot.recv_window.release(n, if receives { max } else { 0 }, budget);
+        let now_held = budget.held();
+        if now_held > held {
+            self.round_trip.on_growth();
+        }
+        if let Some(increment) = credit.filter(|_| receives && !self.shutdown.is_dead()) {
+            WindowUpdate { stream: key.id, increment }.encode(&mut self.out.control);
+        }
+        if now_held < held {
+            self.regrant();
+        }
+    }
+
+    /// A message longer than [`super::flow::GRANT_FROM`] has begun and `len` of its octets are still
+    /// to come: lets the peer send all of it, whether anybody reads or not.
+    pub(crate) fn expect(&mut self, key: Key, len: usize) {
+        let first = self.streams.waiting.is_empty();
+        let Some((slot, budget)) = self.streams.with_budget(key) else { return };
+        if !slot.receives() {
+            return;
+        }
+        match if first { slot.recv_window.grant(len, budget) } else { Grant::Wait } {
+            Grant::Credit(0) => {}
+            Grant::Credit(increment) => {
+                WindowUpdate { stream: key.id, increment }.encode(&mut self.out.control);
+            }
+            Grant::Wait if !slot.wants_grant => {
+                slot.wants_grant = true;
+                slot.wanted_from = slot.recv_window.received();
+                self.streams.waiting.push_back((key, len));
+            }
+            Grant::Wait => {}
+        }
+    }
+
+    /// Budget came back: serves those who wait for it, first come first served.
+    fn regrant(&mut self) {
+        while let Some(&(key, len)) = self.streams.waiting.front() {
+            if let Some((slot, budget)) = self.streams.with_budget(key)
+                && slot.receives()
+            {
+                let since = slot.recv_window.received().wrapping_sub(slot.wanted_from);
+                let rest = len.saturating_sub(usize::try_from(since).unwrap_or(usize::MAX));
+                match slot.recv_window.grant(rest, budget) {
+                    Grant::Wait => return,
+                    Grant::Credit(increment) => {
+                        slot.wants_grant = false;
+                        if increment > 0 {
+                            let update = WindowUpdate { stream: key.id, increment };
+                            update.encode(&mut self.out.control);
+                        }
+                    }
+                }
+            }
+            self.streams.waiting.pop_front();
+        }
+    }
+
+    /// The owner lets go: the key is dead. What is still open is reset; but a response whose end
+    /// is queued goes out, and its slot stays taken until then.
+    pub(crate) fn forget(&mut self, key: Key) {
+        let Some(slot) = self.streams.get(key) else { return };
+        if slot.closed.is_none() {
+            let complete = slot.sending != Sending::Open;
+            if self.role == Role::Server && complete {
+                slot.orphan = true;
+                if slot.sending == Sending::Done {
+                    self.early_end(key);
+                }
+                return;
+            }
+            // W55: a client that has its answer stops sending without an error.
+            let answered = self.role == Role::Client && slot.receiving == Receiving::Done;
+            self.reset(key, if answered { Reason::NO_ERROR } else { Reason::CANCEL });
+        }
+        self.free(key);
+    }
+
+    /// Graceful end. A server says so twice (W67); a client opens nothing any more (W68).
+    pub(crate) fn drain(&mut self, now: Instant) {
+        self.now = now;
+        if self.shutdown.phase != Phase::Running {
+            return;
+        }
+        if self.role == Role::Server {
+            self.send_goaway(MAX_31, Reason::NO_ERROR, "");
+            Ping { ack: false, opaque: Probe::Drain.payload() }.encode(&mut self.out.control);
+            self.shutdown.phase = Phase::Announced(now + self.options.drain_timeout);
+        } else {
+            self.send_goaway(0, Reason::NO_ERROR, "");
+            self.shutdown.phase = Phase::Draining;
+        }
+    }
+
+    /// The end, now: GOAWAY, every stream is lost.
+    pub(crate) fn abort(&mut self, reason: Reason, debug: &str, sink: &mut dyn Sink) {
+        if !self.shutdown.is_dead() {
+            self.send_goaway(self.last_peer, reason, debug);
+            self.die(reason, debug, sink);
+        }
+    }
+
+    /// The transport is at its end: nothing more will be read.
+    pub(crate) fn eof(&mut self, sink: &mut dyn Sink) {
+        if !self.shutdown.is_dead() {
+            self.die(Reason::NO_ERROR, "connection closed by the peer", sink);
+        }
+    }
+
+    /// Nothing will happen any more: flush, shut down the sending side, drain, close.
+    pub(crate) fn finished(&self) -> bool {
+        self.shutdown.is_dead()
+    }
+
+    /// Asks the peer for a sign of life.
+    pub(crate) fn ping(&mut self) {
+        if !self.shutdown.is_dead() {
+            self.send_probe(Probe::Alive);
+            self.keepalive.on_ping();
+        }
+    }
+
+    /// Is there reason to read? False while the peer lets our answers pile up (A9): reading on
+    /// would only make more of them.
+    pub(crate) fn wants_input(&self) -> bool {
+        self.out.replies <= self.options.max_replies && !self.shutdown.is_dead()
+    }
+
+    /// What the peer accepts as a header list, in octets (W29).
+    pub(crate) fn peer_max_header_list(&self) -> usize {
+        self.peer.max_header_list as usize
+    }
+
+    /// Counters.
+    pub(crate) fn stats(&self) -> Stats {
+        Stats {
+            active: self.streams.active as usize,
+            held: self.streams.held(),
+            round_trip: self.round_trip.smoothed(),
+            window_held: u64::try_from(self.streams.budget.held()).unwrap_or(0),
+            ..self.stats
+        }
+    }
+
+    /// Gives back memory that an idle connection does not need. Call it when the connection
+    /// has been quiet for a while, not after every call.
+    pub(crate) fn rest(&mut self) {
+        self.streams.rest();
+        self.out.rest();
+        self.input.rest();
+        self.fields = Fields::new();
+    }
+
+    // From here on: what the files of this directory share.
+
+    fn send_probe(&mut self, probe: Probe) {
+        Ping { ack: false, opaque: probe.payload() }.encode(&mut self.out.control);
+    }
+
+    fn send_reset(&mut self, stream: u32, reason: Reason) {
+        RstStream { stream, reason }.encode(&mut self.out.control);
+        self.out.replies += 1;
+    }
+
+    fn send_goaway(&mut self, last: u32, reason: Reason, debug: &str) {
+        GoAway { last, reason, debug: debug.as_bytes() }.encode(&mut self.out.control);
+    }
+
+    /// Our half has ended on the wire.
+    #[inline]
+    fn sent_end(&mut self, key: Key) {
+        let Some(slot) = self.streams.get(key) else { return };
+        slot.sending = Sending::Done;
+        if slot.receiving == Receiving::Done {
+            self.resets.earn();
+            self.close(key, Closed::Ended);
+        } else if slot.orphan {
+            self.early_end(key);
+        }
+    }
+
+    /// "A server MAY request that the client abort transmission of a request without error by sending
+    /// a RST_STREAM with an error code of NO_ERROR after sending a complete response" §8.1 (W55).
+    fn early_end(&mut self, key: Key) {
+        self.send_reset(key.id, Reason::NO_ERROR);
+        self.close(key, Closed::ByUs);
+    }
+
+    /// The peer's half has ended.
+    #[inline]
+    fn received_end(&mut self, key: Key) {
+        let Some((slot, budget)) = self.streams.with_budget(key) else { return };
+        slot.receiving = Receiving::Done;
+        let held = budget.held();
+        slot.recv_window.end(budget);
+        let freed = budget.held() < held;
+        if slot.sending == Sending::Done {
+            self.resets.earn();
+            self.close(key, Closed::Ended);
+        } else if freed {
+            self.regrant();
+        }
+    }
+
+    /// The stream is over on the wire.
+    fn close(&mut self, key: Key, closed: Closed) {
+        let Some((slot, budget)) = self.streams.with_budget(key) else { return };
+        if slot.closed.is_some() {
+            return;
+        }
+        let ended = slot.receiving == Receiving::Done;
+        slot.closed = Some(if ended { Closed::Ended } else { closed });
+        let (held, orphan, was_ready) = (budget.held(), slot.orphan, slot.ready);
+        slot.drop_queue();
+        slot.recv_window.end(budget);
+        let waited = std::mem::take(&mut slot.wants_grant);
+        let freed = waited || budget.held() < held;
+        if was_ready {
+            self.out.strike(key);
+        }
+        if waited {
+            self.streams.waiting.retain(|&(other, _)| other != key);
+        }
+        self.notices.room |=
+            self.role == Role::Client && self.streams.active == self.peer.max_streams;
+        self.streams.active = self.streams.active.saturating_sub(1);
+        if orphan {
+            self.free(key);
+        } else if freed {
+            self.regrant();
+        }
+    }
+
+    fn free(&mut self, key: Key) {
+        let held = self.streams.budget.held();
+        self.streams.remove(key);
+        if self.streams.budget.held() < held {
+            self.regrant();
+        }
+    }
+
+    /// The connection is over. What was queued as control frames (GOAWAY) still goes out.
+    fn die(&mut self, reason: Reason, cause: &str, sink: &mut dyn Sink) {
+        self.shutdown.phase = Phase::Dead;
+        self.out.stop();
+        for key in self.streams.open_keys() {
+            self.close(key, Closed::ByUs);
+        }
+        self.streams.waiting.clear();
+        if !std::mem::replace(&mut self.notices.lost, true) {
+            sink.lost(reason, cause);
+        }
+    }
+
+    /// A graceful end is reached: nothing runs and nothing may start.
+    fn drained(&self) -> bool {
+        let ending = self.shutdown.phase == Phase::Draining
+            || self.role == Role::Client && !self.shutdown.is_running()
+            || self.role == Role::Client && self.next_id > self.options.max_stream_id;
+        ending && self.streams.active == 0 && !self.shutdown.is_dead()
+    }
+
+    /// Tells what was met in calls without a sink.
+    #[inline]
+    fn deliver(&mut self, sink: &mut dyn Sink) {
+        if self.notices.ids_used_up {
+            self.notices.ids_used_up = false;
+            sink.goaway(Reason::NO_ERROR, b"stream ids are used up");
+        }
+        if std::mem::take(&mut self.notices.room) && self.room() == Room::Yes {
+            sink.room();
+        }
+    }
+}

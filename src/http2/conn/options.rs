@@ -1,0 +1,95 @@
+//! What a connection may be told at its birth.
+
+use std::time::Duration;
+
+use super::super::frame::MAX_31;
+use super::super::guard::Rate;
+use super::super::ping::{Enforcement, KeepaliveOptions};
+use super::super::types::Role;
+
+/// Limits, windows and timers of one connection. One struct for both roles.
+#[derive(Clone, Debug)]
+pub(crate) struct Options {
+    /// Streams a client may hold at our server: those whose owner has not let go (A1).
+    pub(crate) max_concurrent_streams: u32,
+    /// Octets of a header list, name + value + 32 for each field.
+    pub(crate) max_header_list: usize,
+    /// Fields of a header list (A6).
+    pub(crate) max_fields: usize,
+    /// CONTINUATION frames of one block (A5).
+    pub(crate) max_continuations: u32,
+    /// A stream's receive window at first, in octets.
+    pub(crate) initial_window: u32,
+    /// What a stream's window may grow to.
+    pub(crate) max_window: u32,
+    /// The connection's receive window. It bounds no memory: see [`super::super::flow::ConnWindow`].
+    pub(crate) connection_window: u32,
+    /// What growth and whole-message grants of all streams may hold together.
+    pub(crate) window_budget: usize,
+    /// From the first octet to the peer's first SETTINGS (A15).
+    pub(crate) handshake_timeout: Duration,
+    /// Until our SETTINGS are acknowledged.
+    pub(crate) settings_timeout: Duration,
+    /// For a header block that was begun.
+    pub(crate) header_timeout: Duration,
+    /// For a frame that was begun.
+    pub(crate) frame_timeout: Duration,
+    /// Between the two GOAWAYs of a graceful end (W67).
+    pub(crate) drain_timeout: Duration,
+    /// Answers to the peer's control frames that wait to be written; above it the connection asks
+    /// not to be read from (A9).
+    pub(crate) max_replies: u32,
+    /// Streams the peer may reset, or open above the limit. Streams that end well earn back.
+    pub(crate) peer_resets: Rate,
+    /// Errors we have to reset a stream for, and empty frames.
+    pub(crate) glitches: Rate,
+    /// When to ask a silent peer whether it lives.
+    pub(crate) keepalive: KeepaliveOptions,
+    /// What we tolerate of PINGs.
+    pub(crate) enforcement: Enforcement,
+    /// A client opens no stream above this id, but drains (W70).
+    pub(crate) max_stream_id: u32,
+}
+
+impl Options {
+    /// The defaults of the gRPC documents for one role.
+    pub(crate) fn new(role: Role) -> Self {
+        let server = role == Role::Server;
+        Self {
+            max_concurrent_streams: 100,
+            max_header_list: 16 * 1024,
+            max_fields: 256,
+            max_continuations: 8,
+            initial_window: 65_535,
+            max_window: 16 << 20,
+            connection_window: 16 << 20,
+            window_budget: 16 << 20,
+            handshake_timeout: Duration::from_secs(20),
+            settings_timeout: Duration::from_secs(60),
+            header_timeout: Duration::from_secs(10),
+            frame_timeout: Duration::from_secs(30),
+            drain_timeout: Duration::from_secs(5),
+            max_replies: 128,
+            peer_resets: Rate { burst: 1000, per_second: 100 },
+            glitches: Rate { burst: 100, per_second: 10 },
+            keepalive: KeepaliveOptions {
+                time: server.then_some(Duration::from_secs(2 * 3600)),
+                timeout: Duration::from_secs(20),
+                without_calls: server,
+            },
+            enforcement: Enforcement {
+                min_interval: server.then_some(Duration::from_secs(300)),
+                without_calls: false,
+                max_strikes: 2,
+            },
+            max_stream_id: MAX_31 / 4 * 3,
+        }
+    }
+}
+
+impl Default for Options {
+    /// A client's.
+    fn default() -> Self {
+        Self::new(Role::Client)
+    }
+}

@@ -1,0 +1,250 @@
+//! Frames out: control bytes first, then DATA in round-robin.
+//!
+//! Owns the control buffer, the list of streams with DATA to send, and the connection's send window.
+//! HEADERS and small DATA are framed into the control buffer when they are appended.
+
+use std::collections::VecDeque;
+
+use bytes::Buf;
+
+use super::super::flow::SendWindow;
+use super::super::frame::{self, data};
+use super::super::settings::Peer;
+use super::super::stream::{Closed, Sending, Slot};
+use super::super::types::{Key, Reason, Role};
+use super::{Connection, Room, Sink};
+
+/// A sender whose queue was above this is told when it has fallen to it.
+pub(super) const WRITABLE: usize = 32 * 1024;
+
+/// The longest DATA frame: one stream's turn. Every peer accepts it (§4.2).
+const TURN: usize = 16 * 1024;
+
+/// Above this the control buffer takes no more DATA directly: it would go round the budget.
+const DIRECT: usize = 64 * 1024;
+
+#[derive(Debug)]
+pub(super) struct Output {
+    /// Frames that are fixed: they leave in this order.
+    pub(super) control: Vec<u8>,
+    /// Streams with queued DATA and, at last look, an open window. Keys whose stream has gone
+    /// are skipped when their turn comes.
+    ready: VecDeque<Key>,
+    pub(super) window: SendWindow,
+    /// Answers in `control` that the peer made us give.
+    pub(super) replies: u32,
+    /// The peer shrank the decoder's table below our encoder's: said at the next block.
+    pub(super) table_update: bool,
+}
+
+impl Output {
+    pub(super) fn new() -> Self {
+        Self {
+            control: Vec::new(),
+            ready: VecDeque::new(),
+            window: SendWindow::new(super::super::flow::DEFAULT_WINDOW),
+            replies: 0,
+            table_update: false,
+        }
+    }
+
+    /// Appends a header block.
+    pub(super) fn block(&mut self, id: u32, block: &[u8], end: bool, peer: &Peer) {
+        if std::mem::take(&mut self.table_update) {
+            // "This dynamic table size update MUST occur at the beginning of the first header block
+            // following the change to the dynamic table size" RFC 7541 §4.2. Ours is never used: 0.
+            let mut updated = Vec::with_capacity(block.len() + 1);
+            updated.push(0x20);
+            updated.extend_from_slice(block);
+            frame::headers::encode_block(&mut self.control, id, &updated, end, peer.max_frame);
+            return;
+        }
+        frame::headers::encode_block(&mut self.control, id, block, end, peer.max_frame);
+    }
+
+    /// Frames `bytes` at once if that is in order. False: they have to be queued.
+    #[inline]
+    pub(super) fn data_now(&mut self, id: u32, slot: &mut Slot, bytes: &[u8], end: bool) -> bool {
+        let n = bytes.len();
+        if slot.queued > 0 || n > TURN {
+            return false;
+        }
+        if n == 0 {
+            if end {
+                data::encode_head(&mut self.control, id, 0, true);
+            }
+            return true;
+        }
+        let room = slot.send_window.available().min(self.window.available());
+        if n > room || self.control.len() > DIRECT {
+            return false;
+        }
+        slot.send_window.take(n);
+        self.window.take(n);
+        self.control.reserve(frame::HEAD_LEN + n);
+        data::encode_head(&mut self.control, id, n as u32, end);
+        self.control.extend_from_slice(bytes);
+        true
+    }
+
+    /// Puts a stream with queued DATA into the round-robin, if its window is open.
+    pub(super) fn enlist(&mut self, key: Key, slot: &mut Slot) {
+        if !slot.ready && slot.queued > 0 && slot.send_window.available() > 0 {
+            slot.ready = true;
+            self.ready.push_back(key);
+        }
+    }
+
+    /// A stream ended while it waited for its turn.
+    pub(super) fn strike(&mut self, key: Key) {
+        self.ready.retain(|&other| other != key);
+    }
+
+    /// No DATA any more.
+    pub(super) fn stop(&mut self) {
+        self.ready = VecDeque::new();
+        self.replies = 0;
+    }
+
+    pub(super) fn rest(&mut self) {
+        if self.control.is_empty() {
+            self.control = Vec::new();
+        }
+        if self.ready.is_empty() {
+            self.ready = VecDeque::new();
+        }
+    }
+
+    /// Moves the control bytes to `out`; by swapping, if that is all there is.
+    fn flush(&mut self, out: &mut Vec<u8>) {
+        if out.is_empty() {
+            std::mem::swap(out, &mut self.control);
+        } else {
+            out.extend_from_slice(&self.control);
+            self.control.clear();
+        }
+        self.replies = 0;
+    }
+}
+
+impl Connection {
+    /// Are there bytes to write, or is there an end to be told?
+    pub(crate) fn wants_output(&self) -> bool {
+        !self.out.control.is_empty()
+            || !self.out.ready.is_empty() && self.out.window.available() > 0
+            || self.drained()
+            || self.notices.ids_used_up
+            || self.notices.room && self.room() == Room::Yes
+    }
+
+    /// Appends what is to be written: all control bytes, then DATA until `out` has `budget` bytes.
+    pub(crate) fn poll_output(&mut self, out: &mut Vec<u8>, budget: usize, sink: &mut dyn Sink) {
+        self.out.flush(out);
+        while out.len() < budget
+            && self.out.window.available() > 0
+            && let Some(key) = self.out.ready.pop_front()
+        {
+            self.turn(key, out, sink);
+        }
+        if self.drained() {
+            if self.role == Role::Client && self.shutdown.is_running() {
+                self.send_goaway(0, Reason::NO_ERROR, "");
+            }
+            self.die(Reason::NO_ERROR, "drained", sink);
+        }
+        if !self.out.control.is_empty() {
+            self.out.flush(out);
+        }
+        self.deliver(sink);
+    }
+
+    /// One stream's turn: one DATA frame, made of as many pieces as fit.
+    fn turn(&mut self, key: Key, out: &mut Vec<u8>, sink: &mut dyn Sink) {
+        let conn_room = self.out.window.available();
+        let Some(slot) = self.streams.get(key).filter(|slot| slot.ready) else { return };
+        slot.ready = false;
+        let n = slot.queued.min(TURN).min(conn_room).min(slot.send_window.available());
+        if n == 0 {
+            return; // A smaller INITIAL_WINDOW_SIZE closed the window; its credit enlists again.
+        }
+        let last = n == slot.queued && slot.sending == Sending::Ending;
+        data::encode_head(out, key.id, n as u32, last);
+        take_pieces(slot, n, out);
+        slot.send_window.take(n);
+        self.out.window.take(n);
+        self.strikes.on_sent();
+        let tell = slot.above && slot.queued <= WRITABLE;
+        slot.above &= !tell;
+        let silent = slot.orphan;
+        if slot.queued > 0 {
+            self.out.enlist(key, slot);
+        } else if last {
+            self.sent_end(key);
+        } else if let Sending::Trailers(block) = &mut slot.sending {
+            let block = std::mem::take(block);
+            slot.sending = Sending::Ending;
+            self.out.block(key.id, &block, true, &self.peer);
+            self.sent_end(key);
+            // Behind its own data and before anybody else's: nothing may overtake a reset that
+            // `sent_end` may have appended.
+            let control = std::mem::take(&mut self.out.control);
+            out.extend_from_slice(&control);
+            self.out.control = control;
+            self.out.control.clear();
+        }
+        if tell && !silent {
+            sink.writable(key);
+        }
+    }
+
+    /// The peer gave credit: for the connection, or for one stream.
+    pub(super) fn on_credit(&mut self, key: Option<Key>, increment: u32) -> Result<(), Overflowed> {
+        let increment = i64::from(increment);
+        let Some(key) = key else {
+            return self.out.window.add(increment).map_err(|_| Overflowed);
+        };
+        if let Some(slot) = self.streams.get(key) {
+            slot.send_window.add(increment).map_err(|_| Overflowed)?;
+            self.out.enlist(key, slot);
+        }
+        Ok(())
+    }
+
+    /// "When the value of SETTINGS_INITIAL_WINDOW_SIZE changes, a receiver MUST adjust the size of all
+    /// stream flow-control windows that it maintains by the difference" §6.9.2
+    pub(super) fn on_initial_window(&mut self, delta: i64) -> Result<(), Overflowed> {
+        for (key, slot) in self.streams.each() {
+            if slot.closed.is_none() {
+                slot.send_window.add(delta).map_err(|_| Overflowed)?;
+                self.out.enlist(key, slot);
+            }
+        }
+        Ok(())
+    }
+
+    /// The stream is over without an answer of ours.
+    pub(super) fn close_by_peer(&mut self, key: Key) {
+        self.close(key, Closed::ByPeer);
+    }
+}
+
+/// A window went above 2^31-1.
+#[derive(Debug)]
+pub(super) struct Overflowed;
+
+/// Moves `n` octets from the stream's queue to `out`.
+fn take_pieces(slot: &mut Slot, mut n: usize, out: &mut Vec<u8>) {
+    out.reserve(n);
+    slot.queued -= n;
+    while n > 0 {
+        let Some(piece) = slot.queue.front_mut() else { return };
+        if piece.len() > n {
+            out.extend_from_slice(piece.get(..n).unwrap_or_default());
+            piece.advance(n);
+            return;
+        }
+        n -= piece.len();
+        out.extend_from_slice(piece);
+        slot.queue.pop_front();
+    }
+}

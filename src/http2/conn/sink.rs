@@ -1,0 +1,32 @@
+//! What a connection tells its user.
+
+use super::super::hpack::Fields;
+use super::super::types::{Key, Reason};
+
+/// The user's ear: called from within the connection, so it must not call back.
+/// Nothing is told of a stream after `reset`, `unprocessed` or `forget`.
+pub(crate) trait Sink {
+    /// A request on a server (the key is new), the response head on a client. Fields beyond the
+    /// limit are gone: `fields.overflowed()`. `end`: nothing follows.
+    fn headers(&mut self, key: Key, fields: &Fields, end: bool);
+    /// The peer's half ends with these.
+    fn trailers(&mut self, key: Key, fields: &Fields);
+    /// A 1xx head was skipped.
+    fn informational(&mut self, _key: Key) {}
+    /// A piece of the body, cut anywhere; empty only with `end`.
+    fn data(&mut self, key: Key, payload: &[u8], end: bool);
+    /// The stream is over, both halves.
+    fn reset(&mut self, key: Key, reason: Reason, by_peer: bool, cause: &'static str);
+    /// The stream is over and the peer did nothing with it: safe to retry.
+    fn unprocessed(&mut self, key: Key);
+    /// The send queue has fallen to the mark after having been above.
+    fn writable(&mut self, key: Key);
+    /// A stream may be opened again.
+    fn room(&mut self);
+    /// The peer's first SETTINGS are in.
+    fn ready(&mut self);
+    /// No new streams on this connection: the peer says so, or the ids are used up.
+    fn goaway(&mut self, reason: Reason, debug: &[u8]);
+    /// The connection is over: every stream not yet ended ends here. Called once.
+    fn lost(&mut self, reason: Reason, cause: &str);
+}

@@ -1,0 +1,66 @@
+//! Deadlines: what happens when nothing happens.
+
+use std::time::Instant;
+
+use super::super::goaway::Phase;
+use super::super::ping::{Due, Probe};
+use super::super::types::Reason;
+use super::{Connection, Sink};
+
+impl Connection {
+    /// When [`Connection::handle_timeout`] wants to be called next. It moves later with most
+    /// traffic, so a timer need not be set anew each time: calling too early does nothing.
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        if self.shutdown.is_dead() {
+            return None;
+        }
+        let o = &self.options;
+        let deadlines = [
+            self.exchange.deadline(o.handshake_timeout, o.settings_timeout),
+            self.input.block.since.map(|at| at + o.header_timeout),
+            self.input.partial_since.map(|at| at + o.frame_timeout),
+            self.shutdown.deadline(),
+            self.keepalive.deadline(self.streams.active > 0),
+        ];
+        deadlines.into_iter().flatten().min()
+    }
+
+    /// Does what is due at `now`.
+    pub(crate) fn handle_timeout(&mut self, now: Instant, sink: &mut dyn Sink) {
+        self.now = now;
+        if self.shutdown.is_dead() {
+            return;
+        }
+        if let Some((reason, cause)) = self.overdue(now) {
+            return self.abort(reason, cause, sink);
+        }
+        if matches!(self.shutdown.phase, Phase::Announced(at) if now >= at) {
+            self.fix_last_id();
+        }
+        match self.keepalive.tick(now, self.streams.active > 0) {
+            Due::Nothing => {}
+            Due::Ping => self.send_probe(Probe::Alive),
+            Due::Dead => return self.abort(Reason::NO_ERROR, "keepalive timeout", sink),
+        }
+        self.deliver(sink);
+    }
+
+    /// The peer owes us something for too long (A5, A15).
+    fn overdue(&self, now: Instant) -> Option<(Reason, &'static str)> {
+        let o = &self.options;
+        let past = |at: Option<Instant>| at.is_some_and(|at| now >= at);
+        if past(self.exchange.deadline(o.handshake_timeout, o.settings_timeout)) {
+            return Some(match self.exchange.met {
+                true => (Reason::SETTINGS_TIMEOUT, "SETTINGS not acknowledged"),
+                false => (Reason::SETTINGS_TIMEOUT, "no SETTINGS from the peer"),
+            });
+        }
+        if past(self.input.block.since.map(|at| at + o.header_timeout)) {
+            return Some((Reason::ENHANCE_YOUR_CALM, "header block not finished"));
+        }
+        if past(self.input.partial_since.map(|at| at + o.frame_timeout)) {
+            return Some((Reason::ENHANCE_YOUR_CALM, "frame not finished"));
+        }
+        None
+    }
+}

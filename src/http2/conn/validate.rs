@@ -1,0 +1,159 @@
+//! Is a header list well formed (RFC 9113 §8.2, §8.3)?
+//!
+//! Owns the judgement on whole lists: requests, responses, trailers. A malformed message is a
+//! stream error of type PROTOCOL_ERROR (§8.1.1), raised by the caller; the `Err` says why.
+//! Deliberately ignores what gRPC makes of the fields (`wire/`), and limits (HPACK's).
+
+use super::super::hpack::Fields;
+
+/// Why a message is malformed.
+pub(super) type Malformed = &'static str;
+
+/// A request's list. Returns its `content-length`.
+pub(super) fn request(fields: &Fields) -> Result<Option<u64>, Malformed> {
+    let mut seen = Pseudo::default();
+    let mut regular = Regular::default();
+    for (name, value) in fields.iter() {
+        if name.first() != Some(&b':') {
+            regular.check(name, value)?;
+            continue;
+        }
+        // "all pseudo-header fields MUST appear in a field block before all regular field
+        // lines" §8.3
+        if regular.any {
+            return Err("pseudo-header after a regular field");
+        }
+        check_value(value)?;
+        let once = match name {
+            b":method" => &mut seen.method,
+            b":scheme" => &mut seen.scheme,
+            b":authority" => &mut seen.authority,
+            b":path" => {
+                // "This pseudo-header field MUST NOT be empty" §8.3.1
+                if value.is_empty() {
+                    return Err("empty :path");
+                }
+                &mut seen.path
+            }
+            _ => return Err("unknown pseudo-header"),
+        };
+        if std::mem::replace(once, true) {
+            return Err("pseudo-header twice");
+        }
+    }
+    // "All HTTP/2 requests MUST include exactly one valid value for the ":method", ":scheme", and
+    // ":path" pseudo-header fields, unless they are CONNECT requests" §8.3.1. CONNECT is not offered.
+    if !(seen.method && seen.scheme && seen.path) {
+        return Err("pseudo-header missing");
+    }
+    Ok(regular.length)
+}
+
+/// A response's list. Returns its status and `content-length`.
+pub(super) fn response(fields: &Fields) -> Result<(u16, Option<u64>), Malformed> {
+    let mut status = None;
+    let mut regular = Regular::default();
+    for (name, value) in fields.iter() {
+        if name.first() != Some(&b':') {
+            regular.check(name, value)?;
+            continue;
+        }
+        if regular.any {
+            return Err("pseudo-header after a regular field");
+        }
+        if name != b":status" {
+            return Err("unknown pseudo-header");
+        }
+        if status.replace(parse_status(value)?).is_some() {
+            return Err("pseudo-header twice");
+        }
+    }
+    // "This pseudo-header field MUST be included in all responses" §8.3.2 (W73)
+    Ok((status.ok_or(":status missing")?, regular.length))
+}
+
+/// A trailer list.
+pub(super) fn trailers(fields: &Fields) -> Result<(), Malformed> {
+    let mut regular = Regular::default();
+    for (name, value) in fields.iter() {
+        // "Trailers MUST NOT include pseudo-header fields" §8.1
+        if name.first() == Some(&b':') {
+            return Err("pseudo-header in trailers");
+        }
+        regular.check(name, value)?;
+    }
+    Ok(())
+}
+
+#[derive(Default)]
+struct Pseudo {
+    method: bool,
+    scheme: bool,
+    authority: bool,
+    path: bool,
+}
+
+#[derive(Default)]
+struct Regular {
+    any: bool,
+    host: bool,
+    length: Option<u64>,
+}
+
+impl Regular {
+    fn check(&mut self, name: &[u8], value: &[u8]) -> Result<(), Malformed> {
+        self.any = true;
+        check_name(name)?;
+        check_value(value)?;
+        match name {
+            // "An endpoint MUST NOT generate an HTTP/2 message containing connection-specific
+            // header fields [...] MUST be treated as malformed" §8.2.2
+            b"connection" | b"proxy-connection" | b"keep-alive" | b"transfer-encoding"
+            | b"upgrade" => return Err("connection-specific field"),
+            b"te" if !value.eq_ignore_ascii_case(b"trailers") => {
+                return Err("te other than trailers");
+            }
+            // W16
+            b"host" if std::mem::replace(&mut self.host, true) => return Err("host twice"),
+            b"content-length" => {
+                let length = parse_length(value)?;
+                // W73: equal duplicates pass.
+                if self.length.replace(length).is_some_and(|old| old != length) {
+                    return Err("content-length twice");
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+/// "A field name MUST NOT contain characters in the ranges 0x00-0x20, 0x41-0x5a, or 0x7f-0xff", nor
+/// a colon beyond the first octet (§8.2.1). An empty name is A12. Branch-free for the whole name.
+fn check_name(name: &[u8]) -> Result<(), Malformed> {
+    let bad = name.iter().fold(name.is_empty(), |bad, &b| {
+        bad | (b <= 0x20) | (b >= 0x7f) | b.is_ascii_uppercase() | (b == b':')
+    });
+    if bad { Err("field name not allowed") } else { Ok(()) }
+}
+
+/// "A field value MUST NOT contain the zero value (0x00), line feed (0x0a), or carriage return (0x0d)
+/// at any position" §8.2.1. Blanks at the ends are let pass: the gRPC document allows them (W28).
+fn check_value(value: &[u8]) -> Result<(), Malformed> {
+    let bad = value.iter().fold(false, |bad, &b| bad | (b == 0) | (b == b'\n') | (b == b'\r'));
+    if bad { Err("field value not allowed") } else { Ok(()) }
+}
+
+fn parse_status(value: &[u8]) -> Result<u16, Malformed> {
+    match *value {
+        [a @ b'1'..=b'9', b @ b'0'..=b'9', c @ b'0'..=b'9'] => {
+            Ok(u16::from(a - b'0') * 100 + u16::from(b - b'0') * 10 + u16::from(c - b'0'))
+        }
+        _ => Err(":status not three digits"),
+    }
+}
+
+fn parse_length(value: &[u8]) -> Result<u64, Malformed> {
+    let digits = std::str::from_utf8(value).ok().filter(|s| s.bytes().all(|b| b.is_ascii_digit()));
+    digits.and_then(|s| s.parse().ok()).ok_or("content-length not a number")
+}

@@ -1,0 +1,335 @@
+//! Flow-control windows: arithmetic, credit thresholds, growth, whole-message grants.
+//!
+//! Owns the numbers of RFC 9113 §5.2 and §6.9 for one direction of one stream or of the
+//! connection, and the budget that the grown windows of a connection share.
+//! Deliberately ignores who reads or writes, and frames: callers turn the returned credit
+//! into WINDOW_UPDATE. No locks, no threads, no clock: `now` is an argument.
+//!
+//! Windows are signed 64-bit numbers: a SETTINGS change may drive one below zero
+//! (§6.9.2), and no sum of 31-bit numbers that a peer can send overflows it.
+
+use std::time::{Duration, Instant};
+
+/// The largest window a peer may be given or give (§6.9.1).
+pub(crate) const MAX_WINDOW: i64 = 0x7fff_ffff;
+
+/// The window of a new stream and connection before any SETTINGS (§6.9.2).
+pub(crate) const DEFAULT_WINDOW: i64 = 65_535;
+
+/// A reader of whole messages has to ask for a grant for each message longer than this:
+/// up to half a window may be consumed, yet unannounced.
+pub(crate) const GRANT_FROM: usize = 32 * 1024 - 1;
+
+/// What we may still send.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SendWindow(i64);
+
+/// A window went above 2^31-1 (§6.9.1): FLOW_CONTROL_ERROR for stream or connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Overflow;
+
+impl SendWindow {
+    pub(crate) fn new(initial: i64) -> Self {
+        Self(initial)
+    }
+
+    /// Octets that may be sent now; zero while the window is negative.
+    #[inline]
+    pub(crate) fn available(self) -> usize {
+        usize::try_from(self.0).unwrap_or(0)
+    }
+
+    /// Takes `n` octets, which must have been available.
+    #[inline]
+    pub(crate) fn take(&mut self, n: usize) {
+        debug_assert!(n <= self.available());
+        self.0 -= n as i64;
+    }
+
+    /// A WINDOW_UPDATE, or a change of SETTINGS_INITIAL_WINDOW_SIZE (then it may be negative).
+    pub(crate) fn add(&mut self, delta: i64) -> Result<(), Overflow> {
+        let sum = self.0 + delta;
+        // "A sender MUST NOT allow a flow-control window to exceed 2^31-1 octets" §6.9.1
+        if sum > MAX_WINDOW {
+            return Err(Overflow);
+        }
+        self.0 = sum;
+        Ok(())
+    }
+}
+
+/// The connection's receive window. Credit is owed on receipt, whoever reads or not: if it
+/// waited for readers, one unread stream would stop all others.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ConnWindow {
+    /// What the peer may still send.
+    left: i64,
+    /// Received, not yet announced.
+    owed: i64,
+    size: i64,
+}
+
+impl ConnWindow {
+    /// A window of `size`, of which the peer knows the first 65 535.
+    /// The rest is owed: see [`ConnWindow::credit`].
+    pub(crate) fn new(size: i64) -> Self {
+        let size = size.clamp(DEFAULT_WINDOW, MAX_WINDOW);
+        Self { left: DEFAULT_WINDOW, owed: size - DEFAULT_WINDOW, size }
+    }
+
+    /// `n` octets of DATA came in, padding included. False: the peer overran the window.
+    #[inline]
+    pub(crate) fn receive(&mut self, n: usize) -> bool {
+        self.left -= n as i64;
+        self.owed += n as i64;
+        self.left >= 0
+    }
+
+    /// The increment to announce now, if it is worth a frame.
+    #[inline]
+    pub(crate) fn credit(&mut self) -> Option<u32> {
+        if self.owed * 4 < self.size {
+            return None;
+        }
+        self.flush()
+    }
+
+    /// The increment to announce now, however small.
+    pub(crate) fn flush(&mut self) -> Option<u32> {
+        let owed = std::mem::take(&mut self.owed);
+        self.left += owed;
+        u32::try_from(owed).ok().filter(|&n| n > 0)
+    }
+
+    /// Everything received has been or will be announced: `left + owed == size`, always.
+    #[cfg(test)]
+    pub(crate) fn balanced(&self) -> bool {
+        self.left + self.owed == self.size && self.left >= 0
+    }
+}
+
+/// What the grown windows and granted messages of one connection may hold together.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Budget {
+    limit: i64,
+    /// Sum of what windows grew beyond their initial size.
+    grown: i64,
+    /// Sum of what whole messages were granted beyond their windows.
+    loaned: i64,
+}
+
+impl Budget {
+    pub(crate) fn new(limit: usize) -> Self {
+        Self { limit: i64::try_from(limit).unwrap_or(i64::MAX / 4), grown: 0, loaned: 0 }
+    }
+
+    /// Growth never takes more than half, so that it cannot starve grants:
+    /// a window never shrinks while its stream lives.
+    fn may_grow(&self, by: i64) -> bool {
+        (self.grown + by) * 2 <= self.limit
+    }
+
+    /// The first grant always passes: a message that the receive limit allows
+    /// must be able to complete, or the stream would stop for ever.
+    fn may_loan(&self, n: i64) -> bool {
+        self.loaned == 0 || self.grown + self.loaned + n <= self.limit
+    }
+
+    /// Nothing is held: what every connection must come back to.
+    pub(crate) fn is_zero(&self) -> bool {
+        self.grown == 0 && self.loaned == 0
+    }
+
+    pub(crate) fn held(&self) -> i64 {
+        self.grown + self.loaned
+    }
+}
+
+/// The receive window of one stream.
+///
+/// Invariant: `left + unread + owed == size + loan`: every octet the peer was allowed
+/// is either still allowed, or unread, or about to be allowed again.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RecvWindow {
+    /// What the peer may still send.
+    left: i64,
+    /// Received, not yet consumed by the application.
+    unread: i64,
+    /// Consumed, not yet announced.
+    owed: i64,
+    /// The window's proper size.
+    size: i64,
+    /// Its size at first.
+    initial: i64,
+    /// Granted beyond `size` for one long message; paid back by what is consumed.
+    loan: i64,
+    /// When the current window's worth began to come in, and how much of it has.
+    epoch: Option<Instant>,
+    arrived: i64,
+    /// A whole window came in within two round trips: grow with the next credit.
+    wants_growth: bool,
+    /// Octets of DATA so far, padding included.
+    total: u64,
+}
+
+/// What a grant came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Grant {
+    /// Announce this much (zero: the window suffices).
+    Credit(u32),
+    /// The budget is used up: ask again when some of it comes back.
+    Wait,
+}
+
+impl RecvWindow {
+    pub(crate) fn new(initial: i64) -> Self {
+        Self {
+            left: initial,
+            unread: 0,
+            owed: 0,
+            size: initial,
+            initial,
+            loan: 0,
+            epoch: None,
+            arrived: 0,
+            wants_growth: false,
+            total: 0,
+        }
+    }
+
+    /// `n` octets of DATA came in, padding included. False: the peer overran the window.
+    #[inline]
+    pub(crate) fn receive(&mut self, n: usize, now: Instant, rtt: Option<Duration>) -> bool {
+        self.total += n as u64;
+        let n = n as i64;
+        self.left -= n;
+        self.unread += n;
+        if self.left < 0 {
+            return false;
+        }
+        // Small streams never get here far enough to be measured.
+        let start = *self.epoch.get_or_insert(now);
+        self.arrived += n;
+        if self.arrived >= self.size {
+            self.wants_growth =
+                rtt.is_some_and(|rtt| now.saturating_duration_since(start) <= rtt * 2);
+            self.arrived = 0;
+            self.epoch = Some(now);
+        }
+        true
+    }
+
+    /// The application consumed `n` octets. Returns the increment to announce,
+    /// once half a window is owed.
+    #[inline]
+    pub(crate) fn release(&mut self, n: usize, max: i64, budget: &mut Budget) -> Option<u32> {
+        let n = (n as i64).min(self.unread);
+        self.unread -= n;
+        let paid = n.min(self.loan);
+        self.loan -= paid;
+        budget.loaned -= paid;
+        self.owed += n - paid;
+        if self.owed * 2 < self.size {
+            return None;
+        }
+        let mut credit = self.flush();
+        // Not while the reader lags behind: its window is what bounds memory.
+        if std::mem::take(&mut self.wants_growth) && self.unread * 2 <= self.size {
+            credit += self.grow(max, budget);
+        }
+        u32::try_from(credit).ok().filter(|&n| n > 0)
+    }
+
+    /// Padding goes back at once: a granted message has room for its own octets only, and
+    /// would never complete if padding ate from them.
+    pub(crate) fn padding(&mut self, n: usize) -> Option<u32> {
+        let n = (n as i64).min(self.unread);
+        self.unread -= n;
+        self.owed += n;
+        u32::try_from(self.flush()).ok().filter(|&n| n > 0)
+    }
+
+    /// `len` octets of one message are still to come: makes room for all of them, or the
+    /// message could never complete while nobody reads. Needed for every message longer than
+    /// [`GRANT_FROM`]; shorter ones always fit beside the half window that may be owed.
+    pub(crate) fn grant(&mut self, len: usize, budget: &mut Budget) -> Grant {
+        let len = i64::try_from(len).unwrap_or(MAX_WINDOW).min(MAX_WINDOW);
+        let missing = len - self.left - self.owed;
+        if missing > 0 {
+            if !budget.may_loan(missing) {
+                return Grant::Wait;
+            }
+            self.loan += missing;
+            budget.loaned += missing;
+            self.left += missing;
+        } else if self.left >= len {
+            return Grant::Credit(0);
+        }
+        let credit = missing.max(0) + self.flush();
+        Grant::Credit(u32::try_from(credit).unwrap_or(0))
+    }
+
+    /// No more DATA will come (END_STREAM): growth is given back; of the loan only
+    /// what is still unread stays until it is consumed.
+    pub(crate) fn end(&mut self, budget: &mut Budget) {
+        budget.grown -= self.size - self.initial;
+        self.size = self.initial;
+        self.pay(self.loan - self.loan.min(self.unread), budget);
+    }
+
+    /// The stream is gone: gives everything back.
+    pub(crate) fn close(&mut self, budget: &mut Budget) {
+        self.unread = 0;
+        self.end(budget);
+    }
+
+    /// Our SETTINGS were acknowledged and the initial window is `delta` away from the default
+    /// that held until then.
+    pub(crate) fn adjust(&mut self, delta: i64) {
+        self.left += delta;
+        self.size += delta;
+        self.initial += delta;
+    }
+
+    /// Octets of DATA that came in so far.
+    pub(crate) fn received(&self) -> u64 {
+        self.total
+    }
+
+    #[cfg(test)]
+    pub(crate) fn unread(&self) -> i64 {
+        self.unread
+    }
+
+    #[cfg(test)]
+    pub(crate) fn size(&self) -> i64 {
+        self.size
+    }
+
+    #[cfg(test)]
+    pub(crate) fn balanced(&self) -> bool {
+        self.left + self.unread + self.owed == self.size + self.loan
+    }
+
+    fn pay(&mut self, n: i64, budget: &mut Budget) {
+        self.loan -= n;
+        budget.loaned -= n;
+    }
+
+    fn flush(&mut self) -> i64 {
+        let owed = std::mem::take(&mut self.owed);
+        self.left += owed;
+        owed
+    }
+
+    fn grow(&mut self, max: i64, budget: &mut Budget) -> i64 {
+        let by = self.size.min(max - self.size);
+        if by <= 0 || !budget.may_grow(by) {
+            return 0;
+        }
+        budget.grown += by;
+        self.size += by;
+        self.left += by;
+        by
+    }
+}

@@ -1,0 +1,347 @@
+//! Streams: two halves each, and the store that finds them.
+//!
+//! Owns what is known of a stream (RFC 9113 §5.1) as a sending and a receiving half that
+//! evolve apart; the RFC's state is derived. Owns the slab of slots, the index from id to slot,
+//! and the memory of recently ended streams, by which late frames are judged (H7).
+//! Deliberately ignores frames, header contents and who owns a stream. Server push and priorities
+//! do not exist here. No locks, no threads, no clock.
+
+use std::collections::{HashMap, VecDeque};
+use std::hash::{BuildHasherDefault, Hasher};
+
+use bytes::Bytes;
+
+use super::flow::{Budget, RecvWindow, SendWindow};
+use super::types::Key;
+
+/// Our half of a stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Sending {
+    Open,
+    /// END_STREAM goes out with the last queued octet.
+    Ending,
+    /// This trailer block goes out after the last queued octet.
+    Trailers(Bytes),
+    Done,
+}
+
+/// The peer's half of a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Receiving {
+    /// A client waits for the response head.
+    Head,
+    /// DATA or trailers may come.
+    Body,
+    Done,
+}
+
+/// How a stream came to be closed, as far as late frames care.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Closed {
+    /// The peer had ended its half: nothing more may come.
+    Ended,
+    /// We reset it: frames on their way are to be ignored (§5.4.2).
+    ByUs,
+    /// The peer reset it: nothing more may come.
+    ByPeer,
+}
+
+/// The state of RFC 9113 §5.1, derived. Idle streams have no slot; reserved ones do not exist.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg(test)]
+pub(crate) enum State {
+    Open,
+    HalfClosedLocal,
+    HalfClosedRemote,
+    Closed,
+}
+
+/// One stream.
+#[derive(Debug)]
+pub(crate) struct Slot {
+    /// Zero: the slot is free.
+    pub(crate) id: u32,
+    pub(crate) sending: Sending,
+    pub(crate) receiving: Receiving,
+    /// Set once the stream is over on the wire; the slot stays for its owner.
+    pub(crate) closed: Option<Closed>,
+    /// Its owner has let go while the end was still queued: told of nothing any more.
+    pub(crate) orphan: bool,
+    /// In the round-robin of senders.
+    pub(crate) ready: bool,
+    /// The queue was above the mark: its owner is told when it has fallen.
+    pub(crate) above: bool,
+    /// Waits for the connection's window budget.
+    pub(crate) wants_grant: bool,
+    /// What had come in when it began to wait.
+    pub(crate) wanted_from: u64,
+    pub(crate) send_window: SendWindow,
+    pub(crate) recv_window: RecvWindow,
+    /// What `content-length` still promises.
+    pub(crate) promised: Option<u64>,
+    pub(crate) queue: VecDeque<Bytes>,
+    /// Octets in `queue`.
+    pub(crate) queued: usize,
+}
+
+impl Slot {
+    /// May the owner still send?
+    #[inline]
+    pub(crate) fn sends(&self) -> bool {
+        self.closed.is_none() && self.sending == Sending::Open
+    }
+
+    /// May the peer still send?
+    #[inline]
+    pub(crate) fn receives(&self) -> bool {
+        self.closed.is_none() && self.receiving != Receiving::Done
+    }
+
+    #[cfg(test)]
+    pub(crate) fn state(&self) -> State {
+        let sent = self.sending == Sending::Done;
+        match (self.closed, sent, self.receiving == Receiving::Done) {
+            (Some(_), ..) | (None, true, true) => State::Closed,
+            (None, true, false) => State::HalfClosedLocal,
+            (None, false, true) => State::HalfClosedRemote,
+            (None, false, false) => State::Open,
+        }
+    }
+
+    pub(crate) fn drop_queue(&mut self) {
+        self.queue.clear();
+        if self.queue.capacity() > 8 {
+            self.queue = VecDeque::new();
+        }
+        self.queued = 0;
+        self.ready = false;
+        if let Sending::Trailers(_) = self.sending {
+            self.sending = Sending::Ending;
+        }
+    }
+}
+
+/// What is known of an id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Known {
+    /// Its slot; the stream may be closed.
+    Slot(u32),
+    /// It was a stream until lately.
+    Recent(Closed),
+    /// Nothing. The flag says that the memory has already let others go.
+    Unknown { forgetful: bool },
+}
+
+/// All streams of one connection.
+#[derive(Debug)]
+pub(crate) struct Streams {
+    slots: Vec<Slot>,
+    free: Vec<u32>,
+    ids: HashMap<u32, u32, BuildHasherDefault<IdHasher>>,
+    /// The slot looked up last: frames of one stream come in runs.
+    last: u32,
+    recent: Recent,
+    /// Not over on the wire.
+    pub(crate) active: u32,
+    pub(crate) budget: Budget,
+    /// Streams that wait for budget, first come first served, with what they need.
+    pub(crate) waiting: VecDeque<(Key, usize)>,
+}
+
+impl Streams {
+    pub(crate) fn new(budget: usize) -> Self {
+        Self {
+            slots: Vec::new(),
+            free: Vec::new(),
+            ids: HashMap::default(),
+            last: 0,
+            recent: Recent::default(),
+            active: 0,
+            budget: Budget::new(budget),
+            waiting: VecDeque::new(),
+        }
+    }
+
+    /// Slots in use: what their owners have not let go of.
+    pub(crate) fn held(&self) -> usize {
+        self.slots.len() - self.free.len()
+    }
+
+    pub(crate) fn insert(&mut self, id: u32, send: SendWindow, recv: RecvWindow) -> Key {
+        let index = match self.free.pop() {
+            Some(index) => index,
+            None => {
+                self.slots.push(Slot {
+                    id: 0,
+                    sending: Sending::Open,
+                    receiving: Receiving::Head,
+                    closed: None,
+                    orphan: false,
+                    ready: false,
+                    above: false,
+                    wants_grant: false,
+                    wanted_from: 0,
+                    send_window: send,
+                    recv_window: recv,
+                    promised: None,
+                    queue: VecDeque::new(),
+                    queued: 0,
+                });
+                (self.slots.len() - 1) as u32
+            }
+        };
+        if let Some(slot) = self.slots.get_mut(index as usize) {
+            slot.id = id;
+            slot.sending = Sending::Open;
+            slot.receiving = Receiving::Head;
+            slot.closed = None;
+            slot.orphan = false;
+            slot.ready = false;
+            slot.above = false;
+            slot.wants_grant = false;
+            slot.send_window = send;
+            slot.recv_window = recv;
+            slot.promised = None;
+        }
+        self.ids.insert(id, index);
+        self.last = index;
+        self.active += 1;
+        Key { slot: index, id }
+    }
+
+    /// The slot of a key; none when it has been given to another stream.
+    #[inline]
+    pub(crate) fn get(&mut self, key: Key) -> Option<&mut Slot> {
+        self.slots.get_mut(key.slot as usize).filter(|slot| slot.id == key.id && key.id != 0)
+    }
+
+    #[inline]
+    pub(crate) fn peek(&self, key: Key) -> Option<&Slot> {
+        self.slots.get(key.slot as usize).filter(|slot| slot.id == key.id && key.id != 0)
+    }
+
+    /// Both the slot and the budget its window draws on.
+    #[inline]
+    pub(crate) fn with_budget(&mut self, key: Key) -> Option<(&mut Slot, &mut Budget)> {
+        let slot = self.slots.get_mut(key.slot as usize)?;
+        (slot.id == key.id && key.id != 0).then_some((slot, &mut self.budget))
+    }
+
+    #[inline]
+    pub(crate) fn find(&mut self, id: u32) -> Option<Key> {
+        if self.slots.get(self.last as usize).is_some_and(|slot| slot.id == id) && id != 0 {
+            return Some(Key { slot: self.last, id });
+        }
+        let slot = *self.ids.get(&id)?;
+        self.last = slot;
+        Some(Key { slot, id })
+    }
+
+    pub(crate) fn known(&mut self, id: u32) -> Known {
+        match self.find(id) {
+            Some(key) => Known::Slot(key.slot),
+            None => match self.recent.get(id) {
+                Some(closed) => Known::Recent(closed),
+                None => Known::Unknown { forgetful: self.recent.full() },
+            },
+        }
+    }
+
+    /// Remembers an id that never had a slot.
+    pub(crate) fn remember(&mut self, id: u32, closed: Closed) {
+        self.recent.push(id, closed);
+    }
+
+    /// Gives a slot back. The stream must be over on the wire.
+    pub(crate) fn remove(&mut self, key: Key) {
+        let Some((slot, budget)) = self.with_budget(key) else { return };
+        slot.recv_window.close(budget);
+        slot.drop_queue();
+        slot.id = 0;
+        let closed = slot.closed.unwrap_or(Closed::ByUs);
+        self.free.push(key.slot);
+        self.ids.remove(&key.id);
+        self.recent.push(key.id, closed);
+    }
+
+    /// Keys of all streams that are not over on the wire.
+    pub(crate) fn open_keys(&self) -> Vec<Key> {
+        let open = |(i, slot): (usize, &Slot)| {
+            (slot.id != 0 && slot.closed.is_none()).then_some(Key { slot: i as u32, id: slot.id })
+        };
+        self.slots.iter().enumerate().filter_map(open).collect()
+    }
+
+    /// Every slot in use.
+    pub(crate) fn each(&mut self) -> impl Iterator<Item = (Key, &mut Slot)> {
+        let used = self.slots.iter_mut().enumerate().filter(|(_, slot)| slot.id != 0);
+        used.map(|(i, slot)| (Key { slot: i as u32, id: slot.id }, slot))
+    }
+
+    /// Gives memory back that an idle connection does not need.
+    pub(crate) fn rest(&mut self) {
+        if self.held() == 0 {
+            self.slots = Vec::new();
+            self.free = Vec::new();
+            self.ids = HashMap::default();
+            self.waiting = VecDeque::new();
+        }
+    }
+}
+
+/// Ids that lately were streams, and how they ended. Ids are odd, so an entry packs into 32 bits.
+#[derive(Debug, Default)]
+struct Recent {
+    entries: Vec<u32>,
+    next: usize,
+}
+
+impl Recent {
+    fn push(&mut self, id: u32, closed: Closed) {
+        let entry = (id >> 1) << 2 | closed as u32;
+        if self.entries.len() < REMEMBERED {
+            self.entries.push(entry);
+        } else if let Some(old) = self.entries.get_mut(self.next) {
+            *old = entry;
+            self.next = (self.next + 1) % REMEMBERED;
+        }
+    }
+
+    fn get(&self, id: u32) -> Option<Closed> {
+        let entry = self.entries.iter().find(|&&entry| entry >> 2 == id >> 1 && id & 1 == 1)?;
+        Some(match entry & 3 {
+            0 => Closed::Ended,
+            1 => Closed::ByUs,
+            _ => Closed::ByPeer,
+        })
+    }
+
+    fn full(&self) -> bool {
+        self.entries.len() == REMEMBERED
+    }
+}
+
+const REMEMBERED: usize = 64;
+
+/// Stream ids are small, odd and mostly in sequence. A peer that chose them to collide
+/// gains nothing: the map never holds more than the stream limit allows.
+#[derive(Default)]
+struct IdHasher(u64);
+
+impl Hasher for IdHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for &b in bytes {
+            self.write_u32(u32::from(b));
+        }
+    }
+
+    #[inline]
+    fn write_u32(&mut self, n: u32) {
+        let mixed = (self.0 ^ u64::from(n)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        self.0 = mixed ^ mixed >> 32;
+    }
+}
