@@ -27,3 +27,7 @@ mod call;
 mod channel;
 mod client;
 mod server;
+
+#[cfg(feature = "_internals")]
+#[doc(hidden)]
+pub mod _bench;

@@ -20,7 +20,7 @@ const RANKS: [&[&str]; 8] = [
     &["link"],
     &["call"],
     &["channel", "client", "server", "events"],
-    &["health", "reflection", "channelz", "testing"],
+    &["health", "reflection", "channelz", "testing", "_bench"],
 ];
 
 /// What may be imported beside it, within one rank: `(who, whom)`. Rank 0 is one vocabulary and may mix freely.
