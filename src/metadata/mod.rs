@@ -269,6 +269,7 @@ impl Metadata {
 
     fn push(&mut self, key: &[u8], value: &[u8]) {
         let start = self.bytes.len();
+        self.bytes.reserve(key.len() + value.len());
         self.bytes.extend_from_slice(key);
         if let Some(own) = self.bytes.get_mut(start..) {
             own.make_ascii_lowercase();

@@ -5,3 +5,5 @@
 //! clock. The document is "gRPC over HTTP2" (`doc/PROTOCOL-HTTP2.md`).
 
 pub(crate) mod framing;
+pub(crate) mod headers;
+pub(crate) mod outcome;

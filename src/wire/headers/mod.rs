@@ -1,0 +1,49 @@
+//! Header lists: what a request, a response and its trailers say, to fields and back.
+//!
+//! Written as HPACK blocks without state, so blocks may be made anywhere, kept and
+//! sent again. Read from [`Fields`](crate::http2::hpack::Fields) that the connection has checked
+//! already: pseudo-headers, upper case, connection headers, `te`,
+//! `content-length` (RFC 9113 §8; W16, W17, W19, W73) are its duty. Missing
+//! `te: trailers` is nobody's: it is tolerated (W17).
+//!
+//! Decisions, where the documents leave room or peers differ:
+//! - **W10, W12**: what is no gRPC request (another content-type, another method) gets a plain
+//!   HTTP answer, 415 or 405 with a line of text and no `grpc-status`. What is one gets
+//!   trailers-only with HTTP 200 and a `grpc-status`, also for W15, W16 and W27,
+//!   where grpc-go says HTTP 400 beside it: a gRPC client reads the same.
+//! - **W11**: sub-types other than `+proto` have no codec, so they are refused as 415.
+//! - **W13**: a path is `/service/method`, both non-empty, of visible ASCII without
+//!   `/ ? # %`. All else is UNIMPLEMENTED before any lookup.
+//! - **W27**: base64 that is none: INTERNAL on either side.
+//! - **W28**: text that could not be sent from here is kept; on its way out each octet
+//!   outside 0x20-0x7E becomes `?`.
+//! - **W30**: lists over our own limit: RESOURCE_EXHAUSTED on either side.
+
+mod percent;
+mod put;
+mod request;
+mod response;
+mod trailers;
+
+pub(crate) use request::{
+    Refusal, RequestHead, RequestTemplate, Subtype, is_method_path, parse_request,
+};
+pub(crate) use response::{
+    ResponseHead, parse_response, plain_response, response_head, response_head_as,
+};
+pub(crate) use trailers::{Trailers, parse_trailers, trailers, trailers_only, trailers_only_as};
+
+use crate::status::Status;
+
+/// A list over our own limit (W30); the connection has thrown it away.
+fn too_large(what: &str) -> Status {
+    Status::resource_exhausted(format!("the {what} are larger than this side's limit"))
+}
+
+/// Metadata under a `-bin` key that is no base64 (W27).
+fn bad_binary(name: &[u8]) -> Status {
+    Status::internal(format!(
+        "received metadata {:?} is not valid base64",
+        String::from_utf8_lossy(name)
+    ))
+}

@@ -1,0 +1,328 @@
+//! Requests: the block a client sends, and what a server reads of it.
+
+use std::time::Duration;
+
+use crate::deadline::{encode_timeout, parse_timeout};
+use crate::http2::hpack::Fields;
+use crate::http2::hpack::encode::{self, index};
+use crate::metadata::{self, Metadata};
+use crate::status::{Code, Status};
+
+use super::{bad_binary, put, too_large};
+
+/// What is the same in every request of a method, already in the form it is sent in.
+#[derive(Debug)]
+pub(crate) struct RequestTemplate {
+    /// The pseudo-headers: nothing may stand before them (W1).
+    pseudo: Box<[u8]>,
+    /// The other fixed fields. `grpc-timeout` goes between the two (W2).
+    fixed: Box<[u8]>,
+    /// What both count in a header list.
+    list_size: usize,
+}
+
+impl RequestTemplate {
+    /// § `doc/PROTOCOL-HTTP2.md`: "Request-Headers → Call-Definition *Custom-Metadata".
+    pub(crate) fn new(path: &str, authority: &str, https: bool, application: Option<&str>) -> Self {
+        let agent = user_agent(application);
+        let mut pseudo = Vec::with_capacity(8 + path.len() + authority.len());
+        encode::indexed(&mut pseudo, index::METHOD_POST);
+        encode::indexed(&mut pseudo, if https { index::SCHEME_HTTPS } else { index::SCHEME_HTTP });
+        encode::literal_static_name(&mut pseudo, index::PATH, path.as_bytes());
+        encode::literal_static_name(&mut pseudo, index::AUTHORITY, authority.as_bytes());
+        let mut fixed = Vec::with_capacity(64 + agent.len());
+        encode::literal(&mut fixed, b"te", b"trailers");
+        encode::literal_static_name(&mut fixed, index::CONTENT_TYPE, b"application/grpc");
+        encode::literal_static_name(&mut fixed, index::USER_AGENT, agent.as_bytes());
+        let names = b":method:scheme:path:authoritytecontent-typeuser-agent".len();
+        let values = b"POSTtrailersapplication/grpc".len() + if https { 5 } else { 4 };
+        let list_size = names + values + path.len() + authority.len() + agent.len() + 7 * 32;
+        Self { pseudo: pseudo.into(), fixed: fixed.into(), list_size }
+    }
+
+    /// Appends the header block of one request. Gives the size that counts against the
+    /// peer's SETTINGS_MAX_HEADER_LIST_SIZE (W29).
+    ///
+    /// Call it as late as possible: `timeout` is what is left now (W4).
+    pub(crate) fn block(
+        &self,
+        timeout: Option<Duration>,
+        metadata: &Metadata,
+        out: &mut Vec<u8>,
+    ) -> usize {
+        let mut size = self.list_size + metadata.list_size();
+        out.reserve(self.pseudo.len() + self.fixed.len() + 32 + metadata.list_size());
+        out.extend_from_slice(&self.pseudo);
+        if let Some(timeout) = timeout {
+            let mut text = Vec::with_capacity(9);
+            encode_timeout(timeout, &mut text);
+            encode::literal(out, b"grpc-timeout", &text);
+            size += b"grpc-timeout".len() + text.len() + 32;
+        }
+        out.extend_from_slice(&self.fixed);
+        put::metadata(out, metadata, b"");
+        size
+    }
+}
+
+/// § `doc/PROTOCOL-HTTP2.md`, "User Agents": `"grpc-" Language ?("-" Variant) "/" Version`; an
+/// application's own name goes in front of it and never replaces it (W3).
+fn user_agent(application: Option<&str>) -> String {
+    let own = concat!("grpc-rust-threads/", env!("CARGO_PKG_VERSION"));
+    let printable =
+        |text: &str| -> String { text.chars().filter(|c| matches!(c, ' '..='~')).collect() };
+    match application.map(printable).as_deref().map(str::trim) {
+        None | Some("") => own.to_string(),
+        Some(application) => format!("{application} {own}"),
+    }
+}
+
+/// The sub-type of `application/grpc` that a request names and its response repeats (W10).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Subtype {
+    /// `application/grpc`.
+    #[default]
+    Plain,
+    /// `application/grpc+proto`.
+    Proto,
+}
+
+impl Subtype {
+    /// The whole content-type.
+    pub(crate) fn content_type(self) -> &'static [u8] {
+        match self {
+            Self::Plain => b"application/grpc",
+            Self::Proto => b"application/grpc+proto",
+        }
+    }
+}
+
+/// What a request says before its messages.
+#[derive(Clone, Debug)]
+pub(crate) struct RequestHead {
+    /// `/package.Service/Method`; has passed [`is_method_path`].
+    pub(crate) path: String,
+    /// Whom the client wanted to reach; empty if it did not say.
+    pub(crate) authority: String,
+    /// How much time the client gives, from now on; never zero.
+    pub(crate) timeout: Option<Duration>,
+    /// To be repeated in the response.
+    pub(crate) subtype: Subtype,
+    /// The metadata, `user-agent` among it.
+    pub(crate) metadata: Metadata,
+}
+
+/// Why a request is turned down before anybody sees it, and how.
+#[derive(Clone, Debug)]
+pub(crate) struct Refusal {
+    http: u16,
+    status: Option<Status>,
+    body: &'static str,
+}
+
+impl Refusal {
+    fn plain(http: u16, body: &'static str) -> Self {
+        Self { http, status: None, body }
+    }
+
+    fn grpc(status: Status) -> Self {
+        Self { http: 200, status: Some(status), body: "" }
+    }
+
+    /// The HTTP status of the answer.
+    pub(crate) fn http(&self) -> u16 {
+        self.http
+    }
+
+    /// What to answer trailers-only; `None` when the request is no gRPC: then the answer is
+    /// [`plain_response`](super::plain_response) and [`body`](Self::body).
+    pub(crate) fn status(&self) -> Option<&Status> {
+        self.status.as_ref()
+    }
+
+    /// The text after a plain answer; may be empty.
+    pub(crate) fn body(&self) -> &'static str {
+        self.body
+    }
+}
+
+/// Reads a request's fields, which the connection has found well-formed (W10 to W19).
+pub(crate) fn parse_request(fields: &Fields) -> Result<RequestHead, Refusal> {
+    if fields.overflowed() {
+        return Err(Refusal::grpc(too_large("request headers")));
+    }
+    let raw = Raw::sort(fields);
+    let subtype = raw.is_grpc()?;
+    if let Some(fault) = raw.fault {
+        return Err(Refusal::grpc(fault));
+    }
+    let Some(path) = method_path(raw.path) else {
+        return Err(Refusal::grpc(Status::unimplemented(format!(
+            "malformed method path {:?}",
+            String::from_utf8_lossy(raw.path)
+        ))));
+    };
+    let timeout = raw.timeout()?;
+    // § `doc/PROTOCOL-HTTP2.md`: ":authority"; `host` alone stands in for it, beside it it is
+    // dropped (gRFC A41, W16).
+    let authority = raw.authority.or(raw.host).unwrap_or_default();
+    Ok(RequestHead {
+        path: path.to_owned(),
+        authority: String::from_utf8_lossy(authority).into_owned(),
+        timeout,
+        subtype,
+        metadata: raw.metadata,
+    })
+}
+
+/// Whether a path names a method: `/service/method`, in the one form in which all
+/// who look at it see the same (W13).
+pub(crate) fn is_method_path(path: &str) -> bool {
+    method_path(path.as_bytes()).is_some()
+}
+
+fn method_path(path: &[u8]) -> Option<&str> {
+    let rest = path.strip_prefix(b"/")?;
+    let slash = rest.iter().position(|octet| *octet == b'/')?;
+    let (service, method) = (rest.get(..slash)?, rest.get(slash + 1..)?);
+    let legal =
+        |octet: &u8| octet.is_ascii_graphic() && !matches!(octet, b'/' | b'?' | b'#' | b'%');
+    let whole = !service.is_empty() && !method.is_empty();
+    let clean = service.iter().all(legal) && method.iter().all(legal);
+    std::str::from_utf8(path).ok().filter(|_| whole && clean)
+}
+
+/// A request's fields, sorted.
+#[derive(Default)]
+struct Raw<'a> {
+    method: &'a [u8],
+    path: &'a [u8],
+    authority: Option<&'a [u8]>,
+    host: Option<&'a [u8]>,
+    content_type: Option<&'a [u8]>,
+    timeout: Option<&'a [u8]>,
+    metadata: Metadata,
+    /// What is wrong with a field, if anything is: a matter of gRPC, once it is known to be that.
+    fault: Option<Status>,
+}
+
+impl<'a> Raw<'a> {
+    fn sort(fields: &'a Fields) -> Self {
+        let mut raw = Self::default();
+        for (name, value) in fields.iter() {
+            match name {
+                b":method" => raw.method = value,
+                b":path" => raw.path = value,
+                b":authority" => raw.authority = Some(value),
+                b"content-type" => raw.content_type = Some(value),
+                b"host" => raw.once(name, value, |raw| &mut raw.host),
+                b"grpc-timeout" => raw.once(name, value, |raw| &mut raw.timeout),
+                b"grpc-encoding" => raw.encoding(value),
+                b"user-agent" => raw.metadatum(name, value),
+                _ if metadata::reserved(name) => {}
+                _ => raw.metadatum(name, value),
+            }
+        }
+        raw
+    }
+
+    fn metadatum(&mut self, name: &[u8], value: &[u8]) {
+        if self.metadata.append_received(name, value).is_err() {
+            self.fault.get_or_insert_with(|| bad_binary(name));
+        }
+    }
+
+    /// A field that may come once; twice, nobody knows which of them others went by (W16).
+    fn once(
+        &mut self,
+        name: &[u8],
+        value: &'a [u8],
+        place: impl FnOnce(&mut Self) -> &mut Option<&'a [u8]>,
+    ) {
+        if place(self).replace(value).is_some() {
+            let name = String::from_utf8_lossy(name).into_owned();
+            self.fault
+                .get_or_insert_with(|| Status::internal(format!("more than one {name} field")));
+        }
+    }
+
+    /// § `doc/compression.md`: "If a client message is compressed by an algorithm that is not supported
+    /// by a server, the message will result in an UNIMPLEMENTED error status on the server. The server
+    /// will include a grpc-accept-encoding header [in] the response" (W18).
+    fn encoding(&mut self, value: &[u8]) {
+        if value == b"identity" || self.fault.is_some() {
+            return;
+        }
+        let mut accepted = Metadata::new();
+        // Not under a -bin key, so this cannot fail.
+        let _ = accepted.append_received(b"grpc-accept-encoding", b"identity");
+        let text = format!("grpc-encoding {:?} is not supported", String::from_utf8_lossy(value));
+        self.fault = Some(Status::unimplemented(text).with_metadata(accepted));
+    }
+
+    /// § `doc/PROTOCOL-HTTP2.md`: "If Content-Type does not begin with "application/grpc", gRPC servers
+    /// SHOULD respond with HTTP status of 415 (Unsupported Media Type)" (W10, W11, W12).
+    fn is_grpc(&self) -> Result<Subtype, Refusal> {
+        // A HEAD request's answer has no content (RFC 9110 §9.3.2).
+        let text = |body| if self.method == b"HEAD" { "" } else { body };
+        let subtype = self.content_type.and_then(subtype);
+        match subtype {
+            None | Some(Sub::Other) => Err(Refusal::plain(
+                415,
+                text(
+                    "This is a gRPC server: content-type has to be application/grpc or application/grpc+proto.\n",
+                ),
+            )),
+            Some(_) if self.method != b"POST" => Err(Refusal::plain(
+                405,
+                text("This is a gRPC server: the method has to be POST.\n"),
+            )),
+            Some(Sub::Known(subtype)) => Ok(subtype),
+        }
+    }
+
+    fn timeout(&self) -> Result<Option<Duration>, Refusal> {
+        let Some(text) = self.timeout else { return Ok(None) };
+        match parse_timeout(text) {
+            // W15: over before it began; no handler needs to learn of it.
+            Ok(Duration::ZERO) => Err(Refusal::grpc(Status::fixed(
+                Code::DeadlineExceeded,
+                "the request came with no time left",
+            ))),
+            Ok(timeout) => Ok(Some(timeout)),
+            Err(_) => Err(Refusal::grpc(Status::internal(format!(
+                "malformed grpc-timeout {:?}",
+                String::from_utf8_lossy(text)
+            )))),
+        }
+    }
+}
+
+/// A content-type of gRPC.
+enum Sub {
+    Known(Subtype),
+    Other,
+}
+
+/// `application/grpc`, or that followed by `+` or `;`; `None` for anything else (W10).
+fn subtype(content_type: &[u8]) -> Option<Sub> {
+    let (base, rest) = content_type.split_at_checked(b"application/grpc".len())?;
+    if !base.eq_ignore_ascii_case(b"application/grpc") {
+        return None;
+    }
+    let end = rest.iter().position(|octet| *octet == b';').unwrap_or(rest.len());
+    match rest.get(..end).unwrap_or_default().trim_ascii_end() {
+        b"" => Some(Sub::Known(Subtype::Plain)),
+        sub if sub.eq_ignore_ascii_case(b"+proto") => Some(Sub::Known(Subtype::Proto)),
+        [b'+', ..] => Some(Sub::Other),
+        _ => None,
+    }
+}
+
+/// Whether a response's content-type is gRPC's, whatever the sub-type.
+pub(super) fn is_grpc(content_type: &[u8]) -> bool {
+    subtype(content_type).is_some()
+}
+
+#[cfg(test)]
+pub(super) mod tests;

@@ -1,0 +1,174 @@
+//! Responses: the block before the messages, and what a client reads of it.
+
+use crate::http2::hpack::Fields;
+use crate::http2::hpack::encode::{self, index};
+use crate::metadata::{self, Metadata};
+use crate::status::Status;
+
+use super::request::is_grpc;
+use super::{Refusal, Subtype, bad_binary, put, too_large};
+
+/// Appends a response's head (W45), for a request of `application/grpc`.
+pub(crate) fn response_head(out: &mut Vec<u8>, metadata: &Metadata) {
+    response_head_as(out, Subtype::Plain, metadata);
+}
+
+/// Appends a response's head that repeats the request's sub-type (W10).
+///
+/// § `doc/PROTOCOL-HTTP2.md`: "Response-Headers → HTTP-Status [Message-Encoding]
+/// [Message-Accept-Encoding] Content-Type *Custom-Metadata".
+pub(crate) fn response_head_as(out: &mut Vec<u8>, subtype: Subtype, metadata: &Metadata) {
+    encode::indexed(out, index::STATUS_200);
+    encode::literal_static_name(out, index::CONTENT_TYPE, subtype.content_type());
+    put::metadata(out, metadata, b"");
+}
+
+/// Appends the head of the answer to what is no gRPC request (W10, W12). Its
+/// [`body`](Refusal::body) follows as DATA.
+pub(crate) fn plain_response(out: &mut Vec<u8>, refusal: &Refusal) {
+    encode::literal_static_name(out, index::STATUS_200, refusal.http().to_string().as_bytes());
+    // § RFC 9110 §15.5.6: a 405 "MUST generate an Allow header field".
+    if refusal.http() == 405 {
+        encode::literal(out, b"allow", b"POST");
+    }
+    if !refusal.body().is_empty() {
+        let length = refusal.body().len().to_string();
+        encode::literal_static_name(out, index::CONTENT_TYPE, b"text/plain; charset=utf-8");
+        encode::literal_static_name(out, index::CONTENT_LENGTH, length.as_bytes());
+    }
+}
+
+/// What a response says before its messages.
+///
+/// Whether a call can go on from here, only
+/// [`Ending::from_head`](crate::wire::outcome::Ending::from_head) says.
+#[derive(Clone, Debug)]
+pub(crate) struct ResponseHead {
+    /// The HTTP status; 0 when it is no number.
+    pub(crate) http: u16,
+    /// Whether the content-type is gRPC's.
+    pub(crate) grpc: bool,
+    /// The content-type, where it is not gRPC's.
+    pub(crate) content_type: Option<Box<str>>,
+    /// The initial metadata; empty for trailers-only, whose metadata is trailing.
+    pub(crate) metadata: Metadata,
+    /// What is wrong with it.
+    pub(crate) fault: Option<Status>,
+}
+
+/// Reads the fields of a response's first block; `end` says that it is the last, too.
+///
+/// A `grpc-status` in a block that does not end the stream is none and is dropped (W49).
+pub(crate) fn parse_response(fields: &Fields, end: bool) -> ResponseHead {
+    let mut head = ResponseHead {
+        http: 0,
+        grpc: false,
+        content_type: None,
+        metadata: Metadata::new(),
+        fault: None,
+    };
+    if fields.overflowed() {
+        head.fault = Some(too_large("response headers"));
+    }
+    for (name, value) in fields.iter() {
+        match name {
+            b":status" => head.http = http_status(value),
+            b"content-type" => {
+                head.grpc = is_grpc(value);
+                head.content_type =
+                    (!head.grpc).then(|| String::from_utf8_lossy(value).into_owned().into());
+            }
+            b"grpc-encoding" if value != b"identity" => {
+                head.fault.get_or_insert_with(|| bad_encoding(value));
+            }
+            _ if end || metadata::reserved(name) => {}
+            _ => {
+                if head.metadata.append_received(name, value).is_err() {
+                    head.fault.get_or_insert_with(|| bad_binary(name));
+                }
+            }
+        }
+    }
+    head
+}
+
+fn http_status(value: &[u8]) -> u16 {
+    std::str::from_utf8(value).ok().and_then(|text| text.parse().ok()).unwrap_or(0)
+}
+
+/// § `doc/compression.md`: a client that meets an encoding it does not know ends the call with
+/// INTERNAL (W18).
+fn bad_encoding(value: &[u8]) -> Status {
+    Status::internal(format!(
+        "the response's grpc-encoding {:?} is not supported",
+        String::from_utf8_lossy(value)
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::request::tests::{decoded, fields, pair};
+    use super::*;
+    use crate::status::Code;
+
+    #[test]
+    fn w45_a_head_has_status_content_type_and_metadata() {
+        let mut block = Vec::new();
+        let metadata = Metadata::new().with("k", "v").and_then(|m| m.with_bin("b-bin", "f"));
+        response_head(&mut block, &metadata.unwrap());
+        let expected =
+            [(":status", "200"), ("content-type", "application/grpc"), ("k", "v"), ("b-bin", "Zg")];
+        assert_eq!(decoded(&block), expected.map(pair));
+    }
+
+    #[test]
+    fn w10_the_response_repeats_the_sub_type() {
+        let mut block = Vec::new();
+        response_head_as(&mut block, Subtype::Proto, &Metadata::new());
+        assert_eq!(decoded(&block)[1], pair(("content-type", "application/grpc+proto")));
+    }
+
+    #[test]
+    fn heads_are_read_back() {
+        let head = parse_response(
+            &fields(&[
+                (":status", "200"),
+                ("content-type", "application/grpc+proto"),
+                ("grpc-encoding", "identity"),
+                ("grpc-accept-encoding", "gzip"),
+                ("k", "v"),
+                ("b-bin", "Zg==,Zm8"),
+            ]),
+            false,
+        );
+        assert!(head.grpc && head.http == 200 && head.fault.is_none());
+        assert_eq!(head.metadata.len(), 3);
+        assert_eq!(head.metadata.get_bin("b-bin"), Some(&b"f"[..]));
+    }
+
+    #[test]
+    fn w49_a_status_in_a_head_that_is_not_the_end_is_no_status() {
+        let list = fields(&[
+            (":status", "200"),
+            ("content-type", "application/grpc"),
+            ("grpc-status", "8"),
+            ("grpc-message", "x"),
+        ]);
+        let head = parse_response(&list, false);
+        assert!(head.metadata.is_empty() && head.fault.is_none());
+    }
+
+    #[test]
+    fn w18_w27_w30_faults_of_a_head() {
+        let encoding = parse_response(&fields(&[("grpc-encoding", "zstd")]), false);
+        assert_eq!(encoding.fault.unwrap().code(), Code::Internal);
+        let binary = parse_response(&fields(&[("x-bin", "!")]), false);
+        assert_eq!(binary.fault.unwrap().code(), Code::Internal);
+    }
+
+    #[test]
+    fn no_response_is_too_odd_to_be_read() {
+        let head = parse_response(&fields(&[(":status", "99999999"), ("content-type", "x")]), true);
+        assert_eq!((head.http, head.grpc, head.content_type.as_deref()), (0, false, Some("x")));
+    }
+}

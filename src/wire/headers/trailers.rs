@@ -1,0 +1,197 @@
+//! Trailers: how a server says that a call is over, and how a client reads it.
+
+use bytes::Bytes;
+
+use crate::http2::hpack::Fields;
+use crate::http2::hpack::encode;
+use crate::metadata::{self, Metadata, encode_base64};
+use crate::status::{Code, Status};
+
+use super::{Subtype, bad_binary, percent, put, response_head_as, too_large};
+
+/// Appends the trailers that end a response: code, message and details of `status`, and
+/// `metadata`, which is all there is: the status's own metadata is not looked at.
+///
+/// § `doc/PROTOCOL-HTTP2.md`: "Trailers → Status [Status-Message] *Custom-Metadata"; "Status must be sent
+/// in Trailers even if the status code is OK" (W45).
+pub(crate) fn trailers(out: &mut Vec<u8>, status: &Status, metadata: &Metadata) {
+    let code = i32::from(status.code()).to_string();
+    encode::literal(out, b"grpc-status", code.as_bytes());
+    if !status.message().is_empty() {
+        encode::literal(out, b"grpc-message", &percent::encode(status.message()));
+    }
+    if status.details().is_empty() {
+        return put::metadata(out, metadata, b"");
+    }
+    // W48: the status's details win over an application's entry of that name.
+    let mut text = Vec::new();
+    encode_base64(status.details(), &mut text);
+    encode::literal(out, put::DETAILS, &text);
+    put::metadata(out, metadata, put::DETAILS);
+}
+
+/// Appends the one block of a response that has no messages, for a request of `application/grpc`.
+pub(crate) fn trailers_only(out: &mut Vec<u8>, status: &Status, metadata: &Metadata) {
+    trailers_only_as(out, Subtype::Plain, status, metadata);
+}
+
+/// Appends the one block of a response that has no messages.
+///
+/// § `doc/PROTOCOL-HTTP2.md`: "Trailers-Only → HTTP-Status Content-Type Trailers" (W45).
+pub(crate) fn trailers_only_as(
+    out: &mut Vec<u8>,
+    subtype: Subtype,
+    status: &Status,
+    metadata: &Metadata,
+) {
+    response_head_as(out, subtype, &Metadata::new());
+    trailers(out, status, metadata);
+}
+
+/// What a response's last block says.
+#[derive(Clone, Debug)]
+pub(crate) struct Trailers {
+    /// The status with its trailing metadata; `None` when there is no `grpc-status`.
+    pub(crate) status: Option<Status>,
+}
+
+/// Reads the fields of a response's last block, or only one.
+pub(crate) fn parse_trailers(fields: &Fields) -> Trailers {
+    if fields.overflowed() {
+        return Trailers { status: Some(too_large("trailers")) };
+    }
+    let (mut code, mut message) = (None, String::new());
+    let (mut metadata, mut fault) = (Metadata::new(), None);
+    for (name, value) in fields.iter() {
+        match name {
+            b"grpc-status" => code = Some(status_code(value)),
+            b"grpc-message" => message = percent::decode(value),
+            _ if metadata::reserved(name) => {}
+            _ => {
+                if metadata.append_received(name, value).is_err() {
+                    fault.get_or_insert_with(|| bad_binary(name));
+                }
+            }
+        }
+    }
+    let Some(code) = code else { return Trailers { status: None } };
+    if fault.is_some() {
+        return Trailers { status: fault };
+    }
+    let mut status = Status::received(code, message);
+    if !metadata.is_empty() {
+        if let Some(details) = metadata.get_bin("grpc-status-details-bin") {
+            status = status.with_details(Bytes::copy_from_slice(details));
+        }
+        status = status.with_metadata(metadata);
+    }
+    Trailers { status: Some(status) }
+}
+
+/// A `grpc-status`: decimal digits. What is none is UNKNOWN (W50).
+fn status_code(value: &[u8]) -> i32 {
+    let digits = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
+    std::str::from_utf8(value)
+        .ok()
+        .filter(|_| digits)
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(i32::from(Code::Unknown))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::request::tests::{decoded, fields, pair};
+    use super::*;
+
+    fn block(status: &Status, metadata: &Metadata) -> Vec<(String, String)> {
+        let mut out = Vec::new();
+        trailers(&mut out, status, metadata);
+        decoded(&out)
+    }
+
+    fn read(list: &[(&str, &str)]) -> Status {
+        parse_trailers(&fields(list)).status.unwrap()
+    }
+
+    #[test]
+    fn w45_the_status_is_sent_even_when_it_is_ok() {
+        assert_eq!(block(&Status::ok(), &Metadata::new()), [pair(("grpc-status", "0"))]);
+        for code in Code::ALL {
+            let list = block(&Status::new(code, ""), &Metadata::new());
+            assert_eq!(list, [pair(("grpc-status", &i32::from(code).to_string()))]);
+            assert_eq!(read(&[("grpc-status", &i32::from(code).to_string())]).code(), code);
+        }
+    }
+
+    #[test]
+    fn w45_trailers_only_is_one_block() {
+        let mut out = Vec::new();
+        trailers_only_as(&mut out, Subtype::Proto, &Status::not_found("no"), &Metadata::new());
+        let expected = [
+            (":status", "200"),
+            ("content-type", "application/grpc+proto"),
+            ("grpc-status", "5"),
+            ("grpc-message", "no"),
+        ];
+        assert_eq!(decoded(&out), expected.map(pair));
+    }
+
+    #[test]
+    fn w47_messages_of_all_characters_come_back() {
+        let message = "\t\ntest with whitespace\r\nand Unicode BMP ☺ and non-BMP 😈\t\n 100% ";
+        let list = block(&Status::unknown(message), &Metadata::new());
+        assert!(list[1].1.bytes().all(|octet| matches!(octet, b'!'..=b'~' | b' ')));
+        assert_eq!(read(&[("grpc-status", "2"), ("grpc-message", &list[1].1)]).message(), message);
+    }
+
+    #[test]
+    fn w48_details_come_back_and_win_over_metadata() {
+        let own = Metadata::new().with_bin("grpc-status-details-bin", "theirs").unwrap();
+        let status = Status::aborted("m").with_details(Bytes::from_static(b"ours"));
+        let list = block(&status, &own);
+        assert_eq!(list.len(), 3);
+        let list: Vec<_> = list.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
+        assert_eq!(read(&list).details(), b"ours");
+        assert_eq!(
+            read(&list).trailing_metadata().get_bin("grpc-status-details-bin"),
+            Some(&b"ours"[..])
+        );
+        let list = block(&Status::aborted("m"), &own);
+        let list: Vec<_> = list.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
+        assert_eq!(read(&list).details(), b"theirs");
+    }
+
+    #[test]
+    fn w50_odd_codes_are_unknown() {
+        for odd in ["", "x", "-1", "+1", "1 ", "0x1", "99999999999", "1.0"] {
+            assert_eq!(read(&[("grpc-status", odd)]).code(), Code::Unknown, "{odd:?}");
+        }
+        assert_eq!(read(&[("grpc-status", "17")]).code(), Code::Unknown);
+        assert_eq!(read(&[("grpc-status", "17")]).raw_code(), 17);
+        assert_eq!(read(&[("grpc-status", "05")]).code(), Code::NotFound);
+    }
+
+    #[test]
+    fn trailers_of_an_ok_carry_metadata() {
+        let status = read(&[("grpc-status", "0"), ("k", "1"), ("k", "2"), ("b-bin", "Zg,")]);
+        assert!(status.is_ok());
+        assert_eq!(status.trailing_metadata().len(), 4);
+        assert!(parse_trailers(&fields(&[("k", "1")])).status.is_none());
+    }
+
+    #[test]
+    fn w27_bad_base64_in_trailers_is_internal() {
+        assert_eq!(read(&[("grpc-status", "0"), ("k-bin", "!")]).code(), Code::Internal);
+    }
+
+    #[test]
+    fn w28_what_was_received_can_be_sent_back() {
+        let mut received = Metadata::new();
+        received.append_received(b"k", b"a\xff\x01b").unwrap();
+        received.append_received(b"user-agent", b"theirs").unwrap();
+        let mut echo = Metadata::new();
+        echo.extend(&received);
+        let list = block(&Status::ok(), &echo);
+        assert_eq!(list, [pair(("grpc-status", "0")), pair(("k", "a????b"))]);
+    }
+}

@@ -1,0 +1,342 @@
+//! The one table of how calls end: whatever happens to a stream becomes a
+//! [`Status`] here and nowhere else, and here is decided what may be tried again.
+//!
+//! Sources: `doc/PROTOCOL-HTTP2.md` ("Errors", "HTTP2 Transport Mapping"),
+//! `doc/http-grpc-status-mapping.md`, `doc/statuscodes.md`, gRFC A6.
+//!
+//! Decisions, where they leave room or peers differ:
+//! - **W41**: not exactly one message where one is due: UNIMPLEMENTED, as `doc/statuscodes.md`
+//!   says; grpc-go says INTERNAL. A status other than OK wins over a missing message.
+//! - **W51**: HTTP 431 is UNKNOWN, as every status that the mapping does not list.
+//! - **W52**: an end without trailers is INTERNAL; trailers without `grpc-status` are UNKNOWN.
+//! - **W54**: FLOW_CONTROL_ERROR is INTERNAL as the document says (grpc-go: RESOURCE_EXHAUSTED).
+//!   STREAM_CLOSED, which has no mapping, is INTERNAL as well.
+//! - **W58**: INVALID_ARGUMENT, NOT_FOUND, ALREADY_EXISTS, FAILED_PRECONDITION, ABORTED,
+//!   OUT_OF_RANGE and DATA_LOSS only ever come from the peer's application.
+
+use crate::http2::hpack::Fields;
+use crate::http2::types::Reason;
+use crate::status::{Code, Status};
+
+use super::headers::{ResponseHead, Trailers, parse_trailers};
+
+/// How a stream ended.
+#[derive(Clone, Debug)]
+pub(crate) enum Ending {
+    /// The peer said so: the status, with its trailing metadata.
+    Trailers(Status),
+    /// The peer's last DATA was its end, and trailers were due.
+    NoTrailers,
+    /// There is no `grpc-status`, and there will be none: the HTTP status has to do.
+    NoStatus {
+        /// The HTTP status.
+        http: u16,
+        /// The content-type, where it is not gRPC's.
+        content_type: Option<Box<str>>,
+    },
+    /// RST_STREAM, theirs or ours.
+    Reset {
+        /// Its error code.
+        reason: Reason,
+        /// Whether the peer sent it.
+        by_peer: bool,
+        /// Why we sent it.
+        cause: &'static str,
+    },
+    /// The peer says that it has not looked at it: safe to try again.
+    Unprocessed,
+    /// The connection is gone, for this reason.
+    Lost(String),
+    /// Decided on this side: cancelled, expired, a message too long.
+    Local(Status),
+}
+
+impl Ending {
+    /// A stream that ended with this block of trailers, after a response's head.
+    pub(crate) fn from_trailers(trailers: Trailers) -> Self {
+        match trailers.status {
+            Some(status) => Self::Trailers(status),
+            None => Self::NoStatus { http: 200, content_type: None },
+        }
+    }
+
+    /// A stream that ended with its first block.
+    ///
+    /// § `doc/http-grpc-status-mapping.md`: the mapping is for "cases where [the client] receives a
+    /// response without a grpc-status"; where there is one, it wins (W51).
+    pub(crate) fn from_trailers_only(head: ResponseHead, fields: &Fields) -> Self {
+        match parse_trailers(fields).status {
+            Some(status) => Self::Trailers(status),
+            None => Self::NoStatus { http: head.http, content_type: head.content_type },
+        }
+    }
+
+    /// Why a response cannot go on from its head, although it has not ended: it is not
+    /// gRPC, or something in it cannot be read. The stream should be reset.
+    pub(crate) fn from_head(head: &ResponseHead) -> Option<Self> {
+        if let Some(fault) = &head.fault {
+            return Some(Self::Local(fault.clone()));
+        }
+        (head.http != 200 || !head.grpc)
+            .then(|| Self::NoStatus { http: head.http, content_type: head.content_type.clone() })
+    }
+
+    /// What the call ended with. `deadline_passed` says that this side's deadline has.
+    pub(crate) fn to_status(self, deadline_passed: bool) -> Status {
+        match self {
+            Self::Trailers(status) | Self::Local(status) => status,
+            Self::NoTrailers => {
+                Status::fixed(Code::Internal, "the response ended without trailers")
+            }
+            Self::NoStatus { http, content_type } => no_status(http, content_type.as_deref()),
+            Self::Reset { reason, by_peer, cause } => {
+                reset(reason, by_peer, cause, deadline_passed)
+            }
+            // § `doc/PROTOCOL-HTTP2.md`: "REFUSED_STREAM → UNAVAILABLE".
+            Self::Unprocessed => {
+                Status::fixed(Code::Unavailable, "the peer did not take the call on")
+            }
+            // W57, and `doc/statuscodes.md`: "Server shutting down", "connection breaks".
+            Self::Lost(cause) => Status::unavailable(format!("the connection was lost: {cause}")),
+        }
+    }
+
+    /// Whether the peer cannot have acted on the call, so that it may be sent once
+    /// more without asking anybody (gRFC A6, "Transparent Retries"; W69).
+    pub(crate) fn retry_safe(&self) -> bool {
+        match self {
+            Self::Unprocessed => true,
+            Self::Reset { reason, by_peer, .. } => *by_peer && *reason == Reason::REFUSED_STREAM,
+            _ => false,
+        }
+    }
+}
+
+/// What ends a call of one message each way that got none or `several` (W41).
+///
+/// § `doc/statuscodes.md`: "Too many or too few messages: UNIMPLEMENTED".
+pub(crate) fn cardinality(several: bool) -> Status {
+    let text = if several {
+        "more than one message where exactly one is due"
+    } else {
+        "no message where exactly one is due"
+    };
+    Status::fixed(Code::Unimplemented, text)
+}
+
+/// § `doc/http-grpc-status-mapping.md` (W51).
+fn code_of_http(http: u16) -> Code {
+    match http {
+        400 => Code::Internal,
+        401 => Code::Unauthenticated,
+        403 => Code::PermissionDenied,
+        404 => Code::Unimplemented,
+        429 | 502 | 503 | 504 => Code::Unavailable,
+        _ => Code::Unknown,
+    }
+}
+
+fn no_status(http: u16, content_type: Option<&str>) -> Status {
+    let text = match content_type {
+        Some(kind) => format!("no grpc-status: HTTP status {http}, content-type {kind:?}"),
+        None => format!("no grpc-status: HTTP status {http}"),
+    };
+    Status::new(code_of_http(http), text)
+}
+
+/// § `doc/PROTOCOL-HTTP2.md`, "Errors": "The following mapping from RST_STREAM error codes to GRPC
+/// error codes is applied" (W54).
+fn code_of_reason(reason: Reason, deadline_passed: bool) -> Code {
+    match reason {
+        Reason::NO_ERROR
+        | Reason::PROTOCOL_ERROR
+        | Reason::INTERNAL_ERROR
+        | Reason::FLOW_CONTROL_ERROR
+        | Reason::SETTINGS_TIMEOUT
+        | Reason::STREAM_CLOSED
+        | Reason::FRAME_SIZE_ERROR
+        | Reason::COMPRESSION_ERROR
+        | Reason::CONNECT_ERROR
+        | Reason::HTTP_1_1_REQUIRED => Code::Internal,
+        Reason::REFUSED_STREAM => Code::Unavailable,
+        // The server's timer and ours race; the caller is told the one cause of both.
+        Reason::CANCEL if deadline_passed => Code::DeadlineExceeded,
+        Reason::CANCEL => Code::Cancelled,
+        Reason::ENHANCE_YOUR_CALM => Code::ResourceExhausted,
+        Reason::INADEQUATE_SECURITY => Code::PermissionDenied,
+        _ => Code::Unknown,
+    }
+}
+
+fn reset(reason: Reason, by_peer: bool, cause: &str, deadline_passed: bool) -> Status {
+    let text = match (by_peer, cause.is_empty()) {
+        (true, _) => format!("the peer reset the stream: {reason}"),
+        (false, true) => format!("the stream was reset: {reason}"),
+        (false, false) => format!("the stream was reset: {reason}, {cause}"),
+    };
+    Status::new(code_of_reason(reason, deadline_passed), text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::headers::parse_response;
+    use super::*;
+
+    fn fields(list: &[(&str, &str)]) -> Fields {
+        let mut fields = Fields::new();
+        for (name, value) in list {
+            fields.push(name.as_bytes(), value.as_bytes());
+        }
+        fields
+    }
+
+    fn only(list: &[(&str, &str)]) -> Status {
+        let list = fields(list);
+        Ending::from_trailers_only(parse_response(&list, true), &list).to_status(false)
+    }
+
+    fn by_reset(reason: Reason, deadline_passed: bool) -> Code {
+        Ending::Reset { reason, by_peer: true, cause: "" }.to_status(deadline_passed).code()
+    }
+
+    #[test]
+    fn w50_w51_a_grpc_status_wins_over_the_http_status() {
+        for http in ["200", "404", "503"] {
+            let status = only(&[(":status", http), ("grpc-status", "9"), ("grpc-message", "m")]);
+            assert_eq!((status.code(), status.message()), (Code::FailedPrecondition, "m"));
+        }
+        assert_eq!(only(&[(":status", "200"), ("grpc-status", "77")]).raw_code(), 77);
+    }
+
+    #[test]
+    fn w51_without_a_grpc_status_the_http_status_decides() {
+        let table = [
+            ("400", Code::Internal),
+            ("401", Code::Unauthenticated),
+            ("403", Code::PermissionDenied),
+            ("404", Code::Unimplemented),
+            ("429", Code::Unavailable),
+            ("502", Code::Unavailable),
+            ("503", Code::Unavailable),
+            ("504", Code::Unavailable),
+            ("200", Code::Unknown),
+            ("204", Code::Unknown),
+            ("301", Code::Unknown),
+            ("415", Code::Unknown),
+            ("431", Code::Unknown),
+            ("500", Code::Unknown),
+            ("x", Code::Unknown),
+        ];
+        for (http, code) in table {
+            assert_eq!(only(&[(":status", http)]).code(), code, "{http}");
+            let list = fields(&[(":status", http), ("content-type", "text/html")]);
+            let ending = Ending::from_head(&parse_response(&list, false)).unwrap();
+            assert_eq!(ending.to_status(false).code(), code, "{http}");
+        }
+    }
+
+    #[test]
+    fn w52_an_end_without_trailers_is_internal_and_without_status_unknown() {
+        assert_eq!(Ending::NoTrailers.to_status(false).code(), Code::Internal);
+        let trailers = parse_trailers(&fields(&[("k", "v")]));
+        assert_eq!(Ending::from_trailers(trailers).to_status(false).code(), Code::Unknown);
+    }
+
+    #[test]
+    fn w52_a_response_of_another_content_type_is_unknown_and_named() {
+        let list = fields(&[(":status", "200"), ("content-type", "text/html")]);
+        let status = Ending::from_head(&parse_response(&list, false)).unwrap().to_status(false);
+        assert_eq!(status.code(), Code::Unknown);
+        assert!(status.message().contains("\"text/html\""), "{status}");
+    }
+
+    #[test]
+    fn a_good_head_goes_on() {
+        let list = fields(&[(":status", "200"), ("content-type", "application/grpc")]);
+        assert!(Ending::from_head(&parse_response(&list, false)).is_none());
+        let list =
+            fields(&[(":status", "200"), ("content-type", "application/grpc"), ("a-bin", "!")]);
+        let ending = Ending::from_head(&parse_response(&list, false)).unwrap();
+        assert_eq!(ending.to_status(false).code(), Code::Internal);
+    }
+
+    #[test]
+    fn w54_reset_codes() {
+        let table = [
+            (Reason::NO_ERROR, Code::Internal),
+            (Reason::PROTOCOL_ERROR, Code::Internal),
+            (Reason::INTERNAL_ERROR, Code::Internal),
+            (Reason::FLOW_CONTROL_ERROR, Code::Internal),
+            (Reason::SETTINGS_TIMEOUT, Code::Internal),
+            (Reason::STREAM_CLOSED, Code::Internal),
+            (Reason::FRAME_SIZE_ERROR, Code::Internal),
+            (Reason::REFUSED_STREAM, Code::Unavailable),
+            (Reason::CANCEL, Code::Cancelled),
+            (Reason::COMPRESSION_ERROR, Code::Internal),
+            (Reason::CONNECT_ERROR, Code::Internal),
+            (Reason::ENHANCE_YOUR_CALM, Code::ResourceExhausted),
+            (Reason::INADEQUATE_SECURITY, Code::PermissionDenied),
+            (Reason::HTTP_1_1_REQUIRED, Code::Internal),
+            (Reason(14), Code::Unknown),
+            (Reason(u32::MAX), Code::Unknown),
+        ];
+        for (reason, code) in table {
+            assert_eq!(by_reset(reason, false), code, "{reason}");
+            let late = if reason == Reason::CANCEL { Code::DeadlineExceeded } else { code };
+            assert_eq!(by_reset(reason, true), late, "{reason}");
+        }
+    }
+
+    #[test]
+    fn w55_w56_what_was_decided_here_or_by_trailers_stands() {
+        let expired = Status::deadline_exceeded("late");
+        assert_eq!(Ending::Local(expired).to_status(true).message(), "late");
+        let ok = Ending::Trailers(Status::ok()).to_status(true);
+        assert!(ok.is_ok());
+    }
+
+    #[test]
+    fn w57_a_lost_connection_is_unavailable_and_says_why() {
+        let status = Ending::Lost("too many pings (ENHANCE_YOUR_CALM)".into()).to_status(false);
+        assert_eq!(status.code(), Code::Unavailable);
+        assert!(status.message().ends_with("too many pings (ENHANCE_YOUR_CALM)"));
+    }
+
+    #[test]
+    fn w41_cardinality_is_unimplemented() {
+        assert_eq!(cardinality(false).code(), Code::Unimplemented);
+        assert_eq!(cardinality(true).code(), Code::Unimplemented);
+    }
+
+    #[test]
+    fn w58_codes_of_applications_are_never_made_here() {
+        let applications = [
+            Code::InvalidArgument,
+            Code::NotFound,
+            Code::AlreadyExists,
+            Code::FailedPrecondition,
+            Code::Aborted,
+            Code::OutOfRange,
+            Code::DataLoss,
+        ];
+        for http in 0..1_000 {
+            assert!(!applications.contains(&code_of_http(http)), "{http}");
+        }
+        for reason in 0..100 {
+            assert!(!applications.contains(&code_of_reason(Reason(reason), reason % 2 == 0)));
+        }
+    }
+
+    #[test]
+    fn w69_only_what_was_never_processed_is_safe_to_retry() {
+        let reset = |reason, by_peer| Ending::Reset { reason, by_peer, cause: "" }.retry_safe();
+        assert!(Ending::Unprocessed.retry_safe());
+        assert!(reset(Reason::REFUSED_STREAM, true));
+        assert!(!reset(Reason::REFUSED_STREAM, false));
+        assert!(!reset(Reason::CANCEL, true));
+        assert!(!Ending::Lost(String::new()).retry_safe());
+        assert!(!Ending::NoTrailers.retry_safe());
+        assert!(!Ending::Local(Status::unavailable("")).retry_safe());
+        assert!(!Ending::Trailers(Status::unavailable("")).retry_safe());
+    }
+}
