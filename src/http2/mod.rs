@@ -17,3 +17,6 @@ mod stream;
 pub(crate) mod types;
 
 pub(crate) use conn::{Connection, Options, Room, Sink, Stats};
+
+#[cfg(test)]
+pub(crate) mod xorshift;

@@ -165,6 +165,19 @@ impl Decoder {
     }
 }
 
+#[cfg(test)]
+impl Decoder {
+    /// The table, to be compared.
+    pub(super) fn table(&self) -> &Table<'static> {
+        &self.table
+    }
+
+    /// The table, to be made smaller than any peer could.
+    pub(super) fn table_mut(&mut self) -> &mut Table<'static> {
+        &mut self.table
+    }
+}
+
 impl fmt::Debug for Decoder {
     /// Sizes only: the table may hold secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
