@@ -11,6 +11,8 @@ mod status;
 pub use codec::{Codec, Prost, Raw};
 pub use error::{ConfigError, ConfigErrorKind, ResultError};
 pub use metadata::Metadata;
+pub use net::BindError;
+pub use reactor::{Executor, Job, Rejected, ThreadPool, thread_count};
 pub use status::{Code, Status};
 
 mod http2;

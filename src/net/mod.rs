@@ -1,1 +1,25 @@
-//! (stub)
+//! Octets to and from a peer: pipes, listeners, connecting, resolving.
+//!
+//! A [`Pipe`] never blocks in a read or a write; a thread that wants to sleep until
+//! one is possible says so with [`Pipe::wait`], or lets a poller watch it. Nothing
+//! here knows HTTP/2. [`seal`] is the seam where TLS will stand.
+
+mod connect;
+mod listen;
+mod memory;
+mod pipe;
+mod resolve;
+mod seal;
+mod tcp;
+
+pub use listen::BindError;
+
+pub(crate) use connect::{Connecting, connect};
+pub(crate) use listen::{Listener, bind};
+pub(crate) use memory::MemoryPipe;
+pub(crate) use pipe::{Pipe, Waited};
+pub(crate) use resolve::resolve;
+pub(crate) use seal::{Plain, Seal};
+pub(crate) use tcp::TcpPipe;
+
+pub(crate) use crate::reactor::Interest;

@@ -1,1 +1,29 @@
-//! (stub)
+//! Threads and time: everything that waits for the kernel or runs somebody's code.
+//!
+//! Owns the poller (epoll, timers), the server's worker pool, the process's own two
+//! threads (client poller, notifier), parkers, corks, and the clock. Knows
+//! neither HTTP/2 nor gRPC. Threads are born in [`threads`], and nowhere else.
+//!
+//! Locks: all leaves, held for a few instructions; never over a callback or a system
+//! call that may block.
+
+pub(crate) mod clock;
+pub(crate) mod cork;
+mod duty;
+mod global;
+pub(crate) mod helper;
+mod job;
+mod parker;
+mod poller;
+pub(crate) mod pool;
+pub(crate) mod threads;
+
+pub use job::{Executor, Job, Rejected};
+pub use pool::ThreadPool;
+pub use threads::thread_count;
+
+pub(crate) use cork::Flush;
+pub(crate) use global::{client_poller, notify};
+pub(crate) use job::Work;
+pub(crate) use parker::Waiter;
+pub(crate) use poller::{Interest, Mode, OnTimer, Poller, Readiness, Ready, Token};

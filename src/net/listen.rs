@@ -1,0 +1,193 @@
+//! Listening: binding with a typed error, and accepting on the server's poller.
+
+use std::fmt;
+use std::io;
+use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
+use std::os::fd::AsFd;
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use rustix::io::Errno;
+use socket2::{Domain, Protocol, Socket, Type};
+
+use super::TcpPipe;
+use crate::reactor::{Job, Mode, OnTimer, Poller, Readiness, Ready, Token, clock};
+
+/// How long accepting rests when the process is out of descriptors or memory (A23).
+const REST: Duration = Duration::from_millis(100);
+/// `listen` asks for as much as the kernel allows: std's 128 overflows in a burst, and each
+/// overflow costs a client a second.
+const BACKLOG: i32 = i32::MAX;
+
+/// An address could not be bound: which, and why.
+#[derive(Debug)]
+pub struct BindError {
+    address: String,
+    source: io::Error,
+}
+
+impl BindError {
+    pub(crate) fn new(address: impl Into<String>, source: io::Error) -> Self {
+        Self { address: address.into(), source }
+    }
+
+    /// The address as it was given.
+    #[must_use]
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// What the operating system said.
+    #[must_use]
+    pub fn io_error(&self) -> &io::Error {
+        &self.source
+    }
+}
+
+impl fmt::Display for BindError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cannot listen on {}: {}", self.address, self.source)
+    }
+}
+
+impl std::error::Error for BindError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.source)
+    }
+}
+
+/// Binds and listens. `[::]` takes IPv4, too. SO_REUSEADDR is set, so that a restarted server
+/// gets its port back at once; SO_REUSEPORT is not, so that two servers never share one silently.
+///
+/// # Errors
+/// A bad address, a name without addresses, or what the operating system says of the last one.
+pub(crate) fn bind(address: &str) -> Result<TcpListener, BindError> {
+    let fail = |error| BindError::new(address, error);
+    let candidates = address.to_socket_addrs().map_err(fail)?;
+    let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no addresses");
+    for candidate in candidates {
+        match bind_one(candidate) {
+            Ok(listener) => return Ok(listener),
+            Err(error) => last = error,
+        }
+    }
+    Err(fail(last))
+}
+
+fn bind_one(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    if address.is_ipv6() && address.ip().is_unspecified() {
+        socket.set_only_v6(false)?;
+    }
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+/// What is done with each connection. Runs on a polling thread: never blocks.
+pub(crate) type OnAccept = Box<dyn Fn(TcpPipe) + Send + Sync>;
+
+/// A listening socket on a poller.
+pub(crate) struct Listener {
+    poller: Arc<Poller>,
+    /// Guards the socket, which is gone once closed. A leaf.
+    socket: Mutex<Option<(Arc<TcpListener>, Token)>>,
+    on_accept: OnAccept,
+    this: Weak<Listener>,
+}
+
+impl Listener {
+    /// Accepts from now on.
+    pub(crate) fn open(
+        listener: TcpListener,
+        poller: &Arc<Poller>,
+        on_accept: OnAccept,
+    ) -> io::Result<Arc<Self>> {
+        listener.set_nonblocking(true)?;
+        let this = Arc::new_cyclic(|this| Self {
+            poller: poller.clone(),
+            socket: Mutex::new(None),
+            on_accept,
+            this: this.clone(),
+        });
+        let ready: Arc<dyn Ready> = this.clone();
+        // Held over the registration, so that the first event finds the socket.
+        let mut socket = this.socket.lock();
+        let token = poller.add(listener.as_fd(), Mode::Edge, ready)?;
+        *socket = Some((Arc::new(listener), token));
+        drop(socket);
+        Ok(this)
+    }
+
+    /// Stops accepting and closes the socket: new connections are refused from here on.
+    pub(crate) fn close(&self) {
+        if let Some((socket, token)) = self.socket.lock().take() {
+            self.poller.remove(token, socket.as_fd());
+        }
+    }
+
+    fn accept_all(&self) {
+        loop {
+            let Some((socket, _)) = self.socket.lock().clone() else { return };
+            match socket.accept() {
+                Ok((stream, _)) => match TcpPipe::new(stream) {
+                    Ok(pipe) => (self.on_accept)(pipe),
+                    Err(error) => {
+                        log::debug!("a connection was gone before it was served: {error}")
+                    }
+                },
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) if passing(&error) => {}
+                Err(error) => {
+                    log::warn!("accepting rests for {REST:?}: {error}");
+                    if let Some(this) = self.this.upgrade() {
+                        self.poller.timer(clock::now() + REST, this, 0);
+                    }
+                    return;
+                }
+            }
+        }
+    }
+}
+
+/// Errors of one connection rather than of the process: the next one may do.
+fn passing(error: &io::Error) -> bool {
+    let passing = [Errno::INTR, Errno::CONNABORTED, Errno::PERM, Errno::PROTO];
+    passing.iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
+}
+
+impl Ready for Listener {
+    fn ready(&self, _readiness: Readiness, _jobs: &mut Vec<Job>) {
+        self.accept_all();
+    }
+}
+
+impl OnTimer for Listener {
+    fn fire(&self, _tag: u64, _now: Instant, _jobs: &mut Vec<Job>) {
+        self.accept_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_in_use_names_the_address_and_the_reason() {
+        let first = bind("127.0.0.1:0").unwrap();
+        let address = first.local_addr().unwrap().to_string();
+        let error = bind(&address).unwrap_err();
+        assert_eq!(error.address(), address);
+        assert_eq!(error.io_error().kind(), io::ErrorKind::AddrInUse);
+        assert!(error.to_string().contains(&address), "{error}");
+    }
+
+    #[test]
+    fn nonsense_is_an_error() {
+        for address in ["", "nowhere", "127.0.0.1:99999", "no-such-host.invalid:1"] {
+            assert!(bind(address).is_err(), "{address}");
+        }
+    }
+}

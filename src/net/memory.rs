@@ -1,0 +1,236 @@
+//! A pipe within the process: two buffers and their condition variables.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::Arc;
+use std::time::Instant;
+
+use parking_lot::{Condvar, Mutex};
+
+use super::{Pipe, Waited};
+use crate::reactor::{Interest, Mode, Poller, Readiness, Ready, Token};
+
+/// What one direction holds before its writer has to wait.
+const CAPACITY: usize = 256 * 1024;
+
+/// One end of a connection that never leaves the process.
+#[derive(Debug)]
+pub(crate) struct MemoryPipe {
+    shared: Arc<Shared>,
+    side: usize,
+}
+
+#[derive(Debug)]
+struct Shared {
+    /// Guards both directions and both ends' waiting. A leaf.
+    state: Mutex<[End; 2]>,
+    changed: [Condvar; 2],
+}
+
+/// One end: what it may read, and who is to be told.
+#[derive(Default)]
+struct End {
+    inbound: VecDeque<u8>,
+    /// The other end will write no more.
+    finished: bool,
+    closed: bool,
+    kicked: bool,
+    watch: Option<Watch>,
+}
+
+struct Watch {
+    poller: Arc<Poller>,
+    token: Token,
+    mode: Mode,
+    armed: Interest,
+}
+
+impl std::fmt::Debug for End {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("End").field("inbound", &self.inbound.len()).finish_non_exhaustive()
+    }
+}
+
+impl MemoryPipe {
+    /// Two connected ends.
+    pub(crate) fn pair() -> (Self, Self) {
+        let shared = Arc::new(Shared { state: Mutex::default(), changed: Default::default() });
+        (Self { shared: shared.clone(), side: 0 }, Self { shared, side: 1 })
+    }
+
+    fn readable(end: &End) -> bool {
+        !end.inbound.is_empty() || end.finished || end.closed
+    }
+
+    fn ready(ends: &[End; 2], side: usize) -> Interest {
+        let other = &ends[1 - side];
+        let write = other.inbound.len() < CAPACITY || other.closed || ends[side].closed;
+        Interest { read: Self::readable(&ends[side]), write }
+    }
+
+    /// Tells whoever waits or watches at `side` what is possible there now.
+    fn tell(&self, ends: &mut [End; 2], side: usize) {
+        self.shared.changed[side].notify_all();
+        let ready = Self::ready(ends, side);
+        let Some(watch) = &mut ends[side].watch else { return };
+        let (read, write) = match watch.mode {
+            Mode::Edge => (ready.read, ready.write),
+            Mode::OneShot => (ready.read && watch.armed.read, ready.write && watch.armed.write),
+        };
+        if read || write {
+            watch.armed = Interest::default();
+            watch.poller.post(watch.token, Readiness { read, write, hangup: false });
+        }
+    }
+}
+
+impl Pipe for MemoryPipe {
+    fn try_read(&self, into: &mut [u8]) -> io::Result<usize> {
+        let mut ends = self.shared.state.lock();
+        let mine = &mut ends[self.side];
+        if mine.closed {
+            return Err(io::ErrorKind::NotConnected.into());
+        }
+        if mine.inbound.is_empty() {
+            return if mine.finished { Ok(0) } else { Err(io::ErrorKind::WouldBlock.into()) };
+        }
+        let was_full = mine.inbound.len() >= CAPACITY;
+        let read = io::Read::read(&mut mine.inbound, into)?;
+        if was_full {
+            self.tell(&mut ends, 1 - self.side);
+        }
+        Ok(read)
+    }
+
+    fn try_write(&self, from: &[u8]) -> io::Result<usize> {
+        let mut ends = self.shared.state.lock();
+        let other = &mut ends[1 - self.side];
+        if other.closed || other.finished {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
+        let room = CAPACITY.saturating_sub(other.inbound.len()).min(from.len());
+        if room == 0 && !from.is_empty() {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        other.inbound.extend(from.iter().take(room));
+        self.tell(&mut ends, 1 - self.side);
+        Ok(room)
+    }
+
+    fn wait(&self, interest: Interest, deadline: Option<Instant>) -> io::Result<Waited> {
+        let mut ends = self.shared.state.lock();
+        loop {
+            let ready = Self::ready(&ends, self.side);
+            let waited = Waited {
+                readable: ready.read && interest.read,
+                writable: ready.write && interest.write,
+                kicked: std::mem::take(&mut ends[self.side].kicked),
+            };
+            if waited != Waited::default() {
+                return Ok(waited);
+            }
+            let changed = &self.shared.changed[self.side];
+            match deadline {
+                None => changed.wait(&mut ends),
+                Some(at) => {
+                    if changed.wait_until(&mut ends, at).timed_out() {
+                        return Ok(waited);
+                    }
+                }
+            }
+        }
+    }
+
+    fn kick(&self) {
+        self.shared.state.lock()[self.side].kicked = true;
+        self.shared.changed[self.side].notify_all();
+    }
+
+    fn attach(&self, poller: &Arc<Poller>, mode: Mode, ready: Arc<dyn Ready>) -> io::Result<()> {
+        let token = poller.reserve(ready);
+        let mut ends = self.shared.state.lock();
+        let armed = Interest::default();
+        ends[self.side].watch = Some(Watch { poller: poller.clone(), token, mode, armed });
+        if mode == Mode::Edge {
+            self.tell(&mut ends, self.side);
+        }
+        Ok(())
+    }
+
+    fn arm(&self, interest: Interest) -> io::Result<()> {
+        let mut ends = self.shared.state.lock();
+        if let Some(watch) = &mut ends[self.side].watch {
+            watch.armed = interest;
+            self.tell(&mut ends, self.side);
+        }
+        Ok(())
+    }
+
+    fn detach(&self) {
+        let watch = self.shared.state.lock()[self.side].watch.take();
+        if let Some(watch) = watch {
+            watch.poller.release(watch.token);
+        }
+    }
+
+    fn shutdown_write(&self) {
+        let mut ends = self.shared.state.lock();
+        ends[1 - self.side].finished = true;
+        self.tell(&mut ends, 1 - self.side);
+    }
+
+    fn close(&self) {
+        let mut ends = self.shared.state.lock();
+        ends[self.side].closed = true;
+        ends[1 - self.side].finished = true;
+        self.tell(&mut ends, 1 - self.side);
+        self.tell(&mut ends, self.side);
+    }
+
+    fn peer(&self) -> String {
+        "memory:".to_owned()
+    }
+}
+
+impl Drop for MemoryPipe {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BOTH: Interest = Interest { read: true, write: true };
+
+    #[test]
+    fn octets_arrive_and_the_end_is_seen() {
+        let (near, far) = MemoryPipe::pair();
+        assert_eq!(near.try_write(b"hello").unwrap(), 5);
+        near.shutdown_write();
+        let mut buffer = [0; 8];
+        assert_eq!(far.try_read(&mut buffer).unwrap(), 5);
+        assert_eq!(&buffer[..5], b"hello");
+        assert_eq!(far.try_read(&mut buffer).unwrap(), 0);
+    }
+
+    #[test]
+    fn a_full_pipe_takes_no_more_until_it_is_read() {
+        let (near, far) = MemoryPipe::pair();
+        let chunk = vec![1; CAPACITY];
+        assert_eq!(near.try_write(&chunk).unwrap(), CAPACITY);
+        assert_eq!(near.try_write(b"x").unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        let mut sink = vec![0; 10];
+        assert_eq!(far.try_read(&mut sink).unwrap(), 10);
+        assert!(near.wait(BOTH, None).unwrap().writable);
+    }
+
+    #[test]
+    fn a_kick_is_never_lost() {
+        let (near, _far) = MemoryPipe::pair();
+        near.kick();
+        let waited = near.wait(Interest { read: true, write: false }, None).unwrap();
+        assert!(waited.kicked);
+    }
+}

@@ -1,0 +1,53 @@
+//! What a link needs of its socket.
+
+use std::fmt::Debug;
+use std::io;
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::reactor::{Interest, Mode, Poller, Ready};
+
+/// A non-blocking stream of octets, shared by reader, writer and whoever waits.
+///
+/// Order of calls: `attach` once; then any mixture; `detach`; `close`. One thread at a
+/// time reads, and one writes. After `close` every call fails or does nothing.
+pub(crate) trait Pipe: Send + Sync + Debug {
+    /// Reads what is there; `Ok(0)` is the peer's end. `WouldBlock` when nothing is.
+    fn try_read(&self, into: &mut [u8]) -> io::Result<usize>;
+
+    /// Writes what fits; `WouldBlock` when nothing does.
+    fn try_write(&self, from: &[u8]) -> io::Result<usize>;
+
+    /// Blocks the thread until `interest` is possible, a kick, or the deadline.
+    fn wait(&self, interest: Interest, deadline: Option<Instant>) -> io::Result<Waited>;
+
+    /// Ends the wait of another thread, or the next one: a kick is never lost.
+    fn kick(&self);
+
+    /// Registers with a poller, which tells `ready` what it sees.
+    fn attach(&self, poller: &Arc<Poller>, mode: Mode, ready: Arc<dyn Ready>) -> io::Result<()>;
+
+    /// Asks the poller for one event ([`Mode::OneShot`]).
+    fn arm(&self, interest: Interest) -> io::Result<()>;
+
+    /// Leaves the poller.
+    fn detach(&self);
+
+    /// Tells the peer that no more will come.
+    fn shutdown_write(&self);
+
+    /// Ends both directions. The descriptor itself is closed when its last holder lets go, so
+    /// that nobody reads from a number that has become another's.
+    fn close(&self);
+
+    /// The peer, as Python writes it: `ipv4:127.0.0.1:1234`.
+    fn peer(&self) -> String;
+}
+
+/// Why [`Pipe::wait`] returned. All false: the deadline.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Waited {
+    pub(crate) readable: bool,
+    pub(crate) writable: bool,
+    pub(crate) kicked: bool,
+}

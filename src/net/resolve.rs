@@ -1,0 +1,121 @@
+//! Names to addresses, off the caller's thread.
+//!
+//! `getaddrinfo` cannot be interrupted and may hang for half a minute, so it runs on at
+//! most [`THREADS`] detached threads; whoever asked keeps its deadline and simply
+//! does not listen any more. Literals never leave the caller's thread.
+
+use std::collections::VecDeque;
+use std::io;
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+
+use parking_lot::Mutex;
+
+use crate::reactor::threads;
+
+const THREADS: usize = 4;
+/// Questions that may wait for a resolver thread.
+const WAITING: usize = 1_000;
+
+/// What is done with the answer. Runs on a resolver thread, or on the caller's for a
+/// literal: be quick.
+pub(crate) type Answer = Box<dyn FnOnce(io::Result<Vec<SocketAddr>>) + Send>;
+
+struct Question {
+    host: String,
+    port: u16,
+    answer: Answer,
+}
+
+#[derive(Default)]
+struct Desk {
+    waiting: VecDeque<Question>,
+    threads: usize,
+}
+
+/// Guards the questions and the count of threads. A leaf.
+static DESK: Mutex<Desk> = Mutex::new(Desk { waiting: VecDeque::new(), threads: 0 });
+
+/// Resolves `host`, a name or an IP literal (IPv6 with or without brackets).
+pub(crate) fn resolve(host: &str, port: u16, answer: Answer) {
+    let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
+    if let Ok(ip) = bare.parse::<IpAddr>() {
+        return answer(Ok(vec![SocketAddr::new(ip, port)]));
+    }
+    let question = Question { host: host.to_owned(), port, answer };
+    let mut desk = DESK.lock();
+    if desk.waiting.len() >= WAITING {
+        drop(desk);
+        let full =
+            io::Error::new(io::ErrorKind::ResourceBusy, "too many names wait for resolution");
+        return (question.answer)(Err(full));
+    }
+    desk.waiting.push_back(question);
+    if desk.threads >= THREADS {
+        return;
+    }
+    desk.threads += 1;
+    drop(desk);
+    if let Err(error) = threads::spawn("grpc-resolver", serve) {
+        let mut desk = DESK.lock();
+        desk.threads -= 1;
+        let left =
+            if desk.threads == 0 { std::mem::take(&mut desk.waiting) } else { VecDeque::new() };
+        drop(desk);
+        for question in left {
+            (question.answer)(Err(io::Error::new(error.kind(), error.to_string())));
+        }
+    }
+}
+
+/// Answers until nobody asks; then the thread ends.
+fn serve() {
+    loop {
+        let question = {
+            let mut desk = DESK.lock();
+            let Some(question) = desk.waiting.pop_front() else {
+                desk.threads -= 1;
+                return;
+            };
+            question
+        };
+        let found = (question.host.as_str(), question.port).to_socket_addrs();
+        (question.answer)(found.map(Iterator::collect));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+    use std::thread;
+
+    use super::*;
+
+    fn ask(host: &str) -> (io::Result<Vec<SocketAddr>>, thread::ThreadId) {
+        let (sender, receiver) = channel();
+        resolve(
+            host,
+            80,
+            Box::new(move |found| {
+                sender.send((found, thread::current().id())).unwrap();
+            }),
+        );
+        receiver.recv().unwrap()
+    }
+
+    #[test]
+    fn literals_resolve_on_the_callers_thread() {
+        for literal in ["127.0.0.1", "::1", "[::1]"] {
+            let (found, thread) = ask(literal);
+            assert_eq!(found.unwrap().len(), 1, "{literal}");
+            assert_eq!(thread, thread::current().id());
+        }
+    }
+
+    #[test]
+    fn names_resolve_elsewhere_and_unknown_ones_are_errors() {
+        let (found, thread) = ask("localhost");
+        assert!(found.unwrap().iter().all(|address| address.ip().is_loopback()));
+        assert_ne!(thread, thread::current().id());
+        assert!(ask("no-such-host.invalid").0.is_err());
+    }
+}

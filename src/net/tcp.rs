@@ -1,0 +1,185 @@
+//! A TCP connection as a pipe.
+
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
+
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
+
+use super::{Pipe, Waited};
+use crate::reactor::{Interest, Mode, Poller, Ready, Token, clock};
+
+/// A connected TCP socket: non-blocking, TCP_NODELAY.
+#[derive(Debug)]
+pub(crate) struct TcpPipe {
+    socket: TcpStream,
+    peer: SocketAddr,
+    /// Ends the wait of a leader. Only a client's link has leaders, so it is made with
+    /// the first wait or kick: an idle server connection stays small.
+    kick: OnceLock<OwnedFd>,
+    attached: OnceLock<(Arc<Poller>, Token)>,
+}
+
+impl TcpPipe {
+    pub(crate) fn new(socket: TcpStream) -> io::Result<Self> {
+        let peer = socket.peer_addr()?;
+        socket.set_nonblocking(true)?;
+        socket.set_nodelay(true)?;
+        Ok(Self { socket, peer, kick: OnceLock::new(), attached: OnceLock::new() })
+    }
+
+    fn kick_fd(&self) -> io::Result<&OwnedFd> {
+        if let Some(fd) = self.kick.get() {
+            return Ok(fd);
+        }
+        let fd = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+        Ok(self.kick.get_or_init(|| fd))
+    }
+}
+
+impl Pipe for TcpPipe {
+    fn try_read(&self, into: &mut [u8]) -> io::Result<usize> {
+        retry(|| (&self.socket).read(into))
+    }
+
+    fn try_write(&self, from: &[u8]) -> io::Result<usize> {
+        retry(|| (&self.socket).write(from))
+    }
+
+    fn wait(&self, interest: Interest, deadline: Option<Instant>) -> io::Result<Waited> {
+        let kick = self.kick_fd()?;
+        let mut flags = PollFlags::empty();
+        flags.set(PollFlags::IN | PollFlags::RDHUP, interest.read);
+        flags.set(PollFlags::OUT, interest.write);
+        let mut fds = [PollFd::new(&self.socket, flags), PollFd::new(kick, PollFlags::IN)];
+        let timeout = deadline
+            .map(|at| at.saturating_duration_since(clock::now()))
+            .and_then(|left| Timespec::try_from(left).ok());
+        match poll(&mut fds, timeout.as_ref()) {
+            Ok(_) => {}
+            Err(rustix::io::Errno::INTR) => return Ok(Waited::default()),
+            Err(error) => return Err(error.into()),
+        }
+        let (socket, kicked) = (fds[0].revents(), !fds[1].revents().is_empty());
+        if kicked {
+            let _ = rustix::io::read(kick, &mut [0u8; 8]);
+        }
+        let broken = socket.intersects(PollFlags::ERR | PollFlags::HUP | PollFlags::NVAL);
+        Ok(Waited {
+            readable: broken || socket.intersects(PollFlags::IN | PollFlags::RDHUP),
+            writable: interest.write && (broken || socket.contains(PollFlags::OUT)),
+            kicked,
+        })
+    }
+
+    fn kick(&self) {
+        if let Ok(kick) = self.kick_fd() {
+            let _ = rustix::io::write(kick, &1u64.to_ne_bytes());
+        }
+    }
+
+    fn attach(&self, poller: &Arc<Poller>, mode: Mode, ready: Arc<dyn Ready>) -> io::Result<()> {
+        let token = poller.add(self.socket.as_fd(), mode, ready)?;
+        let _ = self.attached.set((poller.clone(), token));
+        Ok(())
+    }
+
+    fn arm(&self, interest: Interest) -> io::Result<()> {
+        let Some((poller, token)) = self.attached.get() else { return Ok(()) };
+        poller.arm(*token, self.socket.as_fd(), interest)
+    }
+
+    fn detach(&self) {
+        if let Some((poller, token)) = self.attached.get() {
+            poller.remove(*token, self.socket.as_fd());
+        }
+    }
+
+    fn shutdown_write(&self) {
+        let _ = self.socket.shutdown(Shutdown::Write);
+    }
+
+    fn close(&self) {
+        let _ = self.socket.shutdown(Shutdown::Both);
+    }
+
+    fn peer(&self) -> String {
+        describe(self.peer)
+    }
+}
+
+/// An address as Python's `peer()` writes it: brackets of IPv6 percent-encoded.
+pub(crate) fn describe(address: SocketAddr) -> String {
+    match address {
+        SocketAddr::V4(v4) => format!("ipv4:{v4}"),
+        SocketAddr::V6(v6) => format!("ipv6:%5B{}%5D:{}", v6.ip(), v6.port()),
+    }
+}
+
+fn retry<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    loop {
+        match call() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            other => return other,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+    use std::time::Duration;
+
+    use super::*;
+
+    fn pair() -> (TcpPipe, TcpPipe) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let near = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (far, _) = listener.accept().unwrap();
+        (TcpPipe::new(near).unwrap(), TcpPipe::new(far).unwrap())
+    }
+
+    const READ: Interest = Interest { read: true, write: false };
+
+    #[test]
+    fn a_kick_ends_the_next_wait_and_only_that() {
+        let (near, _far) = pair();
+        near.kick();
+        near.kick();
+        assert!(near.wait(READ, None).unwrap().kicked);
+        let soon = clock::now() + Duration::from_millis(5);
+        assert_eq!(near.wait(READ, Some(soon)).unwrap(), Waited::default());
+        assert!(clock::now() >= soon);
+    }
+
+    #[test]
+    fn reads_and_writes_say_when_they_would_block() {
+        let (near, far) = pair();
+        let mut buffer = [0; 16];
+        assert_eq!(near.try_read(&mut buffer).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        let chunk = vec![7; 1 << 20];
+        while near.try_write(&chunk).is_ok() {}
+        let both = Interest { read: true, write: true };
+        let soon = Some(clock::now() + Duration::from_millis(5));
+        assert!(!near.wait(both, soon).unwrap().writable, "the socket is full");
+        let mut sink = vec![0; 1 << 20];
+        while far.try_read(&mut sink).is_ok() {}
+        assert!(near.wait(both, None).unwrap().writable);
+    }
+
+    #[test]
+    fn the_end_of_the_peer_is_readable() {
+        let (near, far) = pair();
+        far.shutdown_write();
+        assert!(near.wait(READ, None).unwrap().readable);
+        assert_eq!(near.try_read(&mut [0; 4]).unwrap(), 0);
+    }
+
+    #[test]
+    fn peers_are_written_as_python_does() {
+        assert_eq!(describe("127.0.0.1:80".parse().unwrap()), "ipv4:127.0.0.1:80");
+        assert_eq!(describe("[::1]:80".parse().unwrap()), "ipv6:%5B::1%5D:80");
+    }
+}

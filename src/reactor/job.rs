@@ -1,0 +1,71 @@
+//! A unit of handler work, and who runs it.
+
+/// One unit of work of a server: running a method's handler for one call.
+///
+/// A job that is dropped without having run answers its call with
+/// RESOURCE_EXHAUSTED, so that an executor may simply drop what it cannot take.
+pub struct Job {
+    work: Option<Box<dyn Work>>,
+    short: bool,
+}
+
+/// What a job does, and what it does instead when nobody runs it.
+pub(crate) trait Work: Send {
+    fn run(self: Box<Self>);
+    fn reject(self: Box<Self>);
+}
+
+impl Job {
+    /// `short`: it is known to end within microseconds, so that answers may wait for it.
+    pub(crate) fn new(work: Box<dyn Work>, short: bool) -> Self {
+        Self { work: Some(work), short }
+    }
+
+    /// Runs the handler on the current thread, until it has answered. A panic of the
+    /// handler is caught inside and answers the call.
+    pub fn run(mut self) {
+        if let Some(work) = self.work.take() {
+            work.run();
+        }
+    }
+
+    pub(crate) fn is_short(&self) -> bool {
+        self.short
+    }
+}
+
+impl Drop for Job {
+    fn drop(&mut self) {
+        if let Some(work) = self.work.take() {
+            work.reject();
+        }
+    }
+}
+
+impl std::fmt::Debug for Job {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Job").field("short", &self.short).finish_non_exhaustive()
+    }
+}
+
+/// Runs a server's jobs: a [`ThreadPool`](crate::ThreadPool), or your own.
+pub trait Executor: Send + Sync + 'static {
+    /// Takes a job to run it on another thread, soon. Must not run it on the calling
+    /// thread, which reads the server's sockets, and must not block.
+    ///
+    /// # Errors
+    /// [`Rejected`] when it takes no more; the call is answered with RESOURCE_EXHAUSTED.
+    fn execute(&self, job: Job) -> Result<(), Rejected>;
+}
+
+/// An executor takes no more jobs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rejected;
+
+impl std::fmt::Display for Rejected {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("the executor takes no more jobs")
+    }
+}
+
+impl std::error::Error for Rejected {}
