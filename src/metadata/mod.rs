@@ -269,7 +269,9 @@ impl Metadata {
 
     fn push(&mut self, key: &[u8], value: &[u8]) {
         let start = self.bytes.len();
-        self.bytes.reserve(key.len() + value.len());
+        if self.bytes.capacity() == 0 {
+            self.bytes.reserve(FIRST.max(key.len() + value.len()));
+        }
         self.bytes.extend_from_slice(key);
         if let Some(own) = self.bytes.get_mut(start..) {
             own.make_ascii_lowercase();
@@ -363,6 +365,9 @@ impl fmt::Debug for Metadata {
         f.write_str("]")
     }
 }
+
+/// Room for the first few entries: one allocation for most maps.
+const FIRST: usize = 96;
 
 fn typed<'a>(key: &[u8], value: &'a [u8]) -> Value<'a> {
     if is_binary(key) { Value::Bin(value) } else { Value::Ascii(text(value)) }

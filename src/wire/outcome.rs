@@ -82,15 +82,15 @@ impl Ending {
     }
 
     /// What the call ended with. `deadline_passed` says that this side's deadline has.
-    pub(crate) fn to_status(self, deadline_passed: bool) -> Status {
+    pub(crate) fn to_status(&self, deadline_passed: bool) -> Status {
         match self {
-            Self::Trailers(status) | Self::Local(status) => status,
+            Self::Trailers(status) | Self::Local(status) => status.clone(),
             Self::NoTrailers => {
                 Status::fixed(Code::Internal, "the response ended without trailers")
             }
-            Self::NoStatus { http, content_type } => no_status(http, content_type.as_deref()),
+            Self::NoStatus { http, content_type } => no_status(*http, content_type.as_deref()),
             Self::Reset { reason, by_peer, cause } => {
-                reset(reason, by_peer, cause, deadline_passed)
+                reset(*reason, *by_peer, cause, deadline_passed)
             }
             // § `doc/PROTOCOL-HTTP2.md`: "REFUSED_STREAM → UNAVAILABLE".
             Self::Unprocessed => {

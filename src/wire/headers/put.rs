@@ -3,7 +3,7 @@
 use crate::http2::hpack::encode;
 use crate::metadata::{Metadata, encode_base64, is_binary};
 
-/// Carried by the library: see [`trailers`](super::trailers).
+/// Carried by the library: see [`trailers`](super::trailers()).
 pub(super) const DETAILS: &[u8] = b"grpc-status-details-bin";
 
 /// Appends all entries but those that only the protocol may send, and those called `except`.

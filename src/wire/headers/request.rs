@@ -248,7 +248,7 @@ impl<'a> Raw<'a> {
 
     /// § `doc/compression.md`: "If a client message is compressed by an algorithm that is not supported
     /// by a server, the message will result in an UNIMPLEMENTED error status on the server. The server
-    /// will include a grpc-accept-encoding header [in] the response" (W18).
+    /// will include a grpc-accept-encoding header in the response" (W18).
     fn encoding(&mut self, value: &[u8]) {
         if value == b"identity" || self.fault.is_some() {
             return;

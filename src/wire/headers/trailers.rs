@@ -15,8 +15,7 @@ use super::{Subtype, bad_binary, percent, put, response_head_as, too_large};
 /// § `doc/PROTOCOL-HTTP2.md`: "Trailers → Status [Status-Message] *Custom-Metadata"; "Status must be sent
 /// in Trailers even if the status code is OK" (W45).
 pub(crate) fn trailers(out: &mut Vec<u8>, status: &Status, metadata: &Metadata) {
-    let code = i32::from(status.code()).to_string();
-    encode::literal(out, b"grpc-status", code.as_bytes());
+    encode::literal(out, b"grpc-status", decimal(status.code()));
     if !status.message().is_empty() {
         encode::literal(out, b"grpc-message", &percent::encode(status.message()));
     }
@@ -86,6 +85,14 @@ pub(crate) fn parse_trailers(fields: &Fields) -> Trailers {
         status = status.with_metadata(metadata);
     }
     Trailers { status: Some(status) }
+}
+
+/// § `doc/PROTOCOL-HTTP2.md`: "Status → "grpc-status" 1*DIGIT ; 0-9"; without leading zeros (W45).
+fn decimal(code: Code) -> &'static [u8] {
+    const DECIMALS: [&str; 17] = [
+        "0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11", "12", "13", "14", "15", "16",
+    ];
+    DECIMALS.get(code as usize).map_or(b"2", |digits| digits.as_bytes())
 }
 
 /// A `grpc-status`: decimal digits. What is none is UNKNOWN (W50).
