@@ -2,8 +2,11 @@
 
 use super::*;
 
+/// A list of fields.
+type Strings = &'static [(&'static str, &'static str)];
+
 /// Decodes with one decoder and compares list and table size after each block.
-fn story(table_size: u32, blocks: &[(&str, &[(&str, &str)], u32)]) {
+fn story(table_size: u32, blocks: &[(&str, Strings, u32)]) {
     let mut decoder = decoder();
     // the examples of responses assume a table of 256 octets
     if table_size != 4096 {
@@ -25,7 +28,7 @@ fn c2_field_representations() {
     story(4096, &[("82", &[(":method", "GET")], 0)]);
 }
 
-const REQUESTS: [&[(&str, &str)]; 3] = [
+const REQUESTS: [Strings; 3] = [
     &[(":method", "GET"), (":scheme", "http"), (":path", "/"), (":authority", "www.example.com")],
     &[
         (":method", "GET"),
@@ -68,7 +71,7 @@ fn c4_requests_with_huffman() {
 const DATE: &str = "Mon, 21 Oct 2013 20:13:21 GMT";
 const COOKIE: &str = "foo=ASDJKHQKBZXOQWEOPIUAXQWEOIU; max-age=3600; version=1";
 
-const RESPONSES: [&[(&str, &str)]; 3] = [
+const RESPONSES: [Strings; 3] = [
     &[
         (":status", "302"),
         ("cache-control", "private"),
