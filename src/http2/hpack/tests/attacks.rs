@@ -67,6 +67,10 @@ fn a6_a_bomb_of_indexed_fields_keeps_nothing_and_ends_the_connection() {
     let mut block = Vec::new();
     inserted(&mut block, b"cookie", &[b'x'; 4000]);
     decoder.decode(&block, &mut fields).expect("one entry is fine");
+    // 4038 each: 32 of them are below 8 times the limit, 33 above
+    decoder.decode(&[0xbe; 32], &mut fields).expect("too long, that is all");
+    assert!(fields.overflowed());
+    decoder.decode(&[0xbe; 33], &mut fields).expect_err("absurd");
     let error = decoder.decode(&[0xbe; 16 * 1024], &mut fields).expect_err("66 MB");
     assert_eq!(error.reason(), Reason::ENHANCE_YOUR_CALM);
     assert!(fields.arena().capacity() <= 64 * 1024, "{}", fields.arena().capacity());
