@@ -1,1 +1,206 @@
-//! (stub)
+//! One live connection: the only place that knows both HTTP/2 and threads.
+//!
+//! A [`Link`] joins a [`Pipe`] (octets) to a pure [`Connection`] (frames) and
+//! gives each stream a mailbox, its *cell*. It knows nothing of messages'
+//! contents, handlers or channels.
+//!
+//! **Threads.** No thread belongs to a link. On a client the blocked caller
+//! reads the socket itself ([`lead`], [`wait`]); the process's poller takes the
+//! link over while nobody waits. On a server the pool's pollers read. Anybody
+//! who appends frames writes them ([`baton`]), unless somebody is at it already.
+//!
+//! **Locks.** One per link, guarding [`state::State`]: the connection, the cells,
+//! the lead and the baton. It is a leaf below the channel's and the server's
+//! registries, and is never held over a system call, user code or a wait. What a
+//! change makes necessary is collected in [`state::Effects`] and done after it.
+
+mod baton;
+mod cell;
+mod face;
+mod lead;
+mod pump;
+mod state;
+mod stream;
+mod wait;
+
+use std::fmt;
+use std::io;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+
+use crate::http2::types::{Reason, Role};
+use crate::http2::{Connection, Options, Room};
+use crate::net::{Interest, Pipe};
+use crate::reactor::{Flush, Mode, OnTimer, Poller, Ready, clock};
+
+use cell::Cell;
+use state::{Side, State};
+
+pub(crate) use face::{
+    Acceptor, Admit, End, Entry, Incoming, LinkEvents, Notify, Outgoing, Want, When,
+};
+pub(crate) use state::SEND_QUOTA;
+pub(crate) use stream::{Stream, Took};
+
+/// One connection.
+pub(crate) struct Link {
+    /// Guards everything that changes. Rank: above nothing, below registries. Not poisoned by panics.
+    state: Mutex<State>,
+    pipe: Arc<dyn Pipe>,
+    side: Side,
+    poller: Arc<Poller>,
+    /// How long a leader looks at the socket before it sleeps.
+    busy_poll: Duration,
+    lost: AtomicBool,
+    this: Weak<Link>,
+}
+
+impl Link {
+    /// A client's link over a connected pipe. `poller` reads it while no caller leads.
+    pub(crate) fn client(
+        pipe: Arc<dyn Pipe>,
+        options: &Options,
+        busy_poll: Duration,
+        events: Arc<dyn LinkEvents>,
+        poller: &Arc<Poller>,
+    ) -> io::Result<Arc<Self>> {
+        let link = Self::new(pipe, Role::Client, options, Side::Client(events), poller, busy_poll);
+        let ready: Arc<dyn Ready> = link.clone();
+        link.pipe.attach(poller, Mode::OneShot, ready)?;
+        link.flush_now(link.state.lock());
+        let mut state = link.state.lock();
+        state.armed = link.pipe.arm(Interest { read: true, write: false }).is_ok();
+        link.settle(state);
+        Ok(link)
+    }
+
+    /// A server's link over an accepted pipe, read by whoever waits on `poller`.
+    pub(crate) fn server(
+        pipe: Arc<dyn Pipe>,
+        options: &Options,
+        acceptor: Arc<dyn Acceptor>,
+        poller: &Arc<Poller>,
+    ) -> io::Result<Arc<Self>> {
+        let side = Side::Server(acceptor);
+        let link = Self::new(pipe, Role::Server, options, side, poller, Duration::ZERO);
+        link.flush_now(link.state.lock());
+        let ready: Arc<dyn Ready> = link.clone();
+        link.pipe.attach(poller, Mode::Edge, ready)?;
+        Ok(link)
+    }
+
+    fn new(
+        pipe: Arc<dyn Pipe>,
+        role: Role,
+        options: &Options,
+        side: Side,
+        poller: &Arc<Poller>,
+        busy_poll: Duration,
+    ) -> Arc<Self> {
+        let state = Mutex::new(State::new(Connection::new(role, options, clock::now())));
+        let poller = poller.clone();
+        Arc::new_cyclic(|this| Self {
+            state,
+            pipe,
+            side,
+            poller,
+            busy_poll,
+            lost: AtomicBool::new(false),
+            this: this.clone(),
+        })
+    }
+
+    /// Opens a stream with all that is known of the request, and sends it.
+    ///
+    /// `body` is framed messages; `end` half-closes; `limit` is the receive limit per message.
+    /// `Err` says why not: no slot is free, the link drains, or it is closed.
+    pub(crate) fn open(
+        self: &Arc<Self>,
+        block: &[u8],
+        body: Option<Bytes>,
+        end: bool,
+        limit: usize,
+    ) -> Result<Arc<Stream>, Room> {
+        let mut state = self.state.lock();
+        if state.phase != state::Phase::Open {
+            return Err(Room::Closed);
+        }
+        let key = state.conn.open(block, end && body.is_none())?;
+        state.cells.insert(Cell::new(key, limit));
+        if let Some(body) = body {
+            state.conn.data(key, body, end);
+        }
+        self.flush_or_cork(state);
+        Ok(Stream::new(self, key))
+    }
+
+    /// Whether a stream may be opened.
+    pub(crate) fn room(&self) -> Room {
+        let state = self.state.lock();
+        if state.phase == state::Phase::Open { state.conn.room() } else { Room::Closed }
+    }
+
+    /// Graceful end: GOAWAY, running streams may finish (W67, W68).
+    pub(crate) fn drain(&self) {
+        let mut state = self.state.lock();
+        state.conn.drain(clock::now());
+        self.flush_now(state);
+    }
+
+    /// Ends every stream and the connection, now. Streams end as lost, with `why`.
+    pub(crate) fn close(&self, reason: Reason, why: &str) {
+        let mut state = self.state.lock();
+        if state.phase == state::Phase::Open {
+            state.abort(reason, why, clock::now());
+        }
+        self.flush_now(state);
+    }
+
+    /// Streams whose owner has not let go.
+    pub(crate) fn active(&self) -> usize {
+        self.state.lock().cells.live()
+    }
+
+    /// The peer, as Python writes it: `ipv4:127.0.0.1:1234`.
+    pub(crate) fn peer(&self) -> String {
+        self.pipe.peer()
+    }
+
+    /// The poller that serves this link: where timers of its calls belong.
+    pub(crate) fn poller(&self) -> &Arc<Poller> {
+        &self.poller
+    }
+
+    fn timer_target(&self) -> Arc<dyn OnTimer> {
+        match self.this.upgrade() {
+            Some(this) => this,
+            None => Arc::new(Nobody),
+        }
+    }
+}
+
+impl Flush for Link {
+    fn flush(&self) {
+        self.flush_now(self.state.lock());
+    }
+}
+
+impl fmt::Debug for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Link").field("pipe", &self.pipe).finish_non_exhaustive()
+    }
+}
+
+/// Stands in for a link that is being dropped.
+struct Nobody;
+
+impl OnTimer for Nobody {
+    fn fire(&self, _: u64, _: std::time::Instant, _: &mut Vec<crate::reactor::Job>) {}
+}
+
+#[cfg(test)]
+mod tests;

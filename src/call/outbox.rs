@@ -1,0 +1,218 @@
+//! The sending half of a call: frames messages and decides when they go out.
+//!
+//! One system call per message would limit a fast stream to 0.3 million a
+//! second; holding a message back could hold it for ever, if the producer
+//! blocks before its next one. So the first messages go out at once; when the
+//! last few came within [`FAST`] of each other the outbox *corks*: it sends at
+//! [`FULL`] octets or [`LATE`] after the first unsent message, whichever is
+//! first, and before anything of the call that waits. For a producer that
+//! suddenly blocks there is a net, a one-shot timer. No message is late by more
+//! than about [`NET`].
+
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use bytes::{BufMut, Bytes};
+use parking_lot::Mutex;
+
+use crate::codec::Codec;
+use crate::deadline::Deadline;
+use crate::link::{End, Outgoing, SEND_QUOTA, Stream, Want};
+use crate::reactor::{Job, OnTimer, clock};
+use crate::status::{Code, Status};
+use crate::wire::framing;
+
+/// Messages closer together than this are a fast stream.
+const FAST: Duration = Duration::from_micros(2);
+/// So many fast ones in a row begin a cork.
+const STREAK: u32 = 4;
+/// A corked buffer of this size is sent.
+const FULL: usize = 16 * 1024;
+/// A corked message does not wait longer than this for the next one.
+const LATE: Duration = Duration::from_micros(100);
+/// When the net looks after a corked buffer.
+const NET: Duration = Duration::from_micros(300);
+
+/// The sending half of one call.
+pub(crate) struct Outbox {
+    stream: Arc<Stream>,
+    limit: usize,
+    /// Guards what is framed and not yet handed to the link. Rank: above the link's, since it
+    /// is held over the append, which fixes the order; never over a system call or a wait.
+    buffer: Mutex<Buffer>,
+    this: Weak<Outbox>,
+}
+
+#[derive(Default)]
+struct Buffer {
+    head: Option<Vec<u8>>,
+    framed: Vec<u8>,
+    first: Option<Instant>,
+    last: Option<Instant>,
+    streak: u32,
+    /// Grows with every flush: tells the net whether the stream still moves.
+    flushes: u64,
+    net: bool,
+    finished: bool,
+}
+
+/// Why a message was not sent.
+#[derive(Clone, Debug)]
+pub(crate) enum SendError {
+    /// The call is over, or its half was closed: ask the call for the status.
+    Ended,
+    /// The deadline has passed while the send queue was full. The message was not taken.
+    TimedOut,
+    /// The message could not be encoded, or is longer than the send limit.
+    Encode(Status),
+}
+
+impl Outbox {
+    /// `limit` is the longest message that may be sent, in octets.
+    pub(crate) fn new(stream: Arc<Stream>, limit: usize) -> Arc<Self> {
+        Arc::new_cyclic(|this| Self {
+            stream,
+            limit,
+            buffer: Mutex::new(Buffer::default()),
+            this: this.clone(),
+        })
+    }
+
+    /// A response head, to go out before or with the first message.
+    pub(crate) fn head(&self, block: Vec<u8>) {
+        self.buffer.lock().head = Some(block);
+    }
+
+    /// Sends a message. Waits while more than 64 KiB of the call are queued; the peer's
+    /// credit, the call's end or `deadline` end the wait.
+    pub(crate) fn send<T: 'static>(
+        &self,
+        codec: &dyn Codec<T>,
+        message: &T,
+        deadline: Deadline,
+    ) -> Result<(), SendError> {
+        let queued = self.push(codec, message)?;
+        if queued > SEND_QUOTA && !self.stream.wait(Want::Room, deadline.instant()) {
+            return Err(SendError::TimedOut);
+        }
+        Ok(())
+    }
+
+    /// Sends a message if that needs no waiting; `false`: the queue is full, nothing was taken.
+    pub(crate) fn try_send<T: 'static>(
+        &self,
+        codec: &dyn Codec<T>,
+        message: &T,
+    ) -> Result<bool, SendError> {
+        if !self.has_room() {
+            return Ok(false);
+        }
+        self.push(codec, message).map(|_| true)
+    }
+
+    /// Whether a send would not wait.
+    pub(crate) fn has_room(&self) -> bool {
+        self.stream.has_room()
+    }
+
+    /// Hands everything framed so far to the link.
+    pub(crate) fn flush(&self) {
+        let mut buffer = self.buffer.lock();
+        if buffer.head.is_some() || !buffer.framed.is_empty() {
+            buffer.hand_over(&self.stream, End::No);
+            drop(buffer);
+            self.stream.flush();
+        }
+    }
+
+    /// Sends what is framed and ends our half, in one append. Later sends fail.
+    pub(crate) fn finish(&self, end: End<'_>) {
+        let mut buffer = self.buffer.lock();
+        if !buffer.finished {
+            buffer.finished = true;
+            buffer.hand_over(&self.stream, end);
+            drop(buffer);
+            self.stream.flush();
+        }
+    }
+
+    /// Its stream.
+    pub(crate) fn stream(&self) -> &Arc<Stream> {
+        &self.stream
+    }
+
+    fn push<T: 'static>(&self, codec: &dyn Codec<T>, message: &T) -> Result<usize, SendError> {
+        let mut buffer = self.buffer.lock();
+        if buffer.finished {
+            return Err(SendError::Ended);
+        }
+        framing::encode(codec, message, self.limit, &mut buffer.framed)
+            .map_err(SendError::Encode)?;
+        if buffer.may_cork(clock::now()) {
+            if !buffer.net {
+                buffer.net = true;
+                self.set_net(buffer.flushes);
+            }
+            return Ok(0);
+        }
+        let queued = buffer.hand_over(&self.stream, End::No);
+        drop(buffer);
+        self.stream.flush();
+        queued.ok_or(SendError::Ended)
+    }
+
+    fn set_net(&self, flushes: u64) {
+        if let Some(this) = self.this.upgrade() {
+            self.stream.link().poller().timer(clock::now() + NET, this, flushes);
+        }
+    }
+}
+
+impl Buffer {
+    /// Notes one more framed message; whether it may wait for the next.
+    fn may_cork(&mut self, now: Instant) -> bool {
+        let fast = self.last.is_some_and(|last| now.saturating_duration_since(last) < FAST);
+        self.last = Some(now);
+        self.streak = if fast { self.streak.saturating_add(1) } else { 0 };
+        let first = *self.first.get_or_insert(now);
+        self.streak >= STREAK
+            && self.framed.len() < FULL
+            && now.saturating_duration_since(first) < LATE
+    }
+
+    /// Appends what is framed to the link. `None`: the stream has ended.
+    fn hand_over(&mut self, stream: &Stream, end: End<'_>) -> Option<usize> {
+        let head = self.head.take();
+        let corked = self.streak >= STREAK;
+        let room = if corked { FULL + FULL / 4 } else { 0 };
+        let framed = std::mem::replace(&mut self.framed, Vec::with_capacity(room));
+        self.first = None;
+        self.flushes = self.flushes.wrapping_add(1);
+        let data = (!framed.is_empty()).then(|| Bytes::from(framed));
+        stream.append(Outgoing { head: head.as_deref(), data, end })
+    }
+}
+
+impl OnTimer for Outbox {
+    /// The net: sends what a producer that has stopped left behind. While the stream
+    /// moves it only looks again.
+    fn fire(&self, flushes: u64, _now: Instant, _jobs: &mut Vec<Job>) {
+        let mut buffer = self.buffer.lock();
+        if buffer.framed.is_empty() || buffer.finished {
+            buffer.net = false;
+        } else if buffer.flushes != flushes {
+            self.set_net(buffer.flushes);
+        } else {
+            buffer.net = false;
+            buffer.hand_over(&self.stream, End::No);
+            drop(buffer);
+            self.stream.flush();
+        }
+    }
+}
+
+impl std::fmt::Debug for Outbox {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Outbox").field("stream", &self.stream).finish_non_exhaustive()
+    }
+}

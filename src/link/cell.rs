@@ -1,0 +1,144 @@
+//! A stream's mailbox: what the peer has sent and nobody has taken yet, and who
+//! waits for it. Guarded by the link's lock.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::http2::types::Key;
+use crate::status::Status;
+use crate::wire::framing::Assembler;
+use crate::wire::headers::{Refusal, RequestHead, ResponseHead};
+use crate::wire::outcome::Ending;
+
+use super::face::{Entry, Notify, Want};
+use super::wait::Me;
+
+/// One stream's mailbox.
+pub(super) struct Cell {
+    pub(super) key: Key,
+    pub(super) inbox: Assembler,
+    /// The response headers, until they are taken.
+    pub(super) head: Option<ResponseHead>,
+    /// The response headers have been seen, taken or not.
+    pub(super) headed: bool,
+    /// The peer has ended its half.
+    pub(super) peer_done: bool,
+    /// The peer's half ended inside a message (W39): what the receiver is told after
+    /// the whole messages. A server can still answer.
+    pub(super) broken: Option<Status>,
+    /// How the stream ended. The first ending wins. A server's stream whose peer has
+    /// merely half-closed has none.
+    pub(super) ending: Option<Ending>,
+    pub(super) receiver: Option<Waiting>,
+    pub(super) sender: Option<Waiting>,
+    pub(super) notify: Option<Arc<dyn Notify>>,
+    /// A request that is handed over when complete. Until then the link owns the stream.
+    pub(super) pending: Option<Pending>,
+    /// The request is no gRPC: what to answer at its end. Until then the link owns the stream.
+    pub(super) refusal: Option<Refusal>,
+}
+
+/// A thread that waits on a stream.
+pub(super) struct Waiting {
+    pub(super) me: Me,
+    pub(super) want: Want,
+}
+
+/// A request on its way to the server.
+pub(super) struct Pending {
+    pub(super) head: RequestHead,
+    pub(super) entry: Arc<dyn Entry>,
+    pub(super) arrived: Instant,
+}
+
+impl Cell {
+    pub(super) fn new(key: Key, limit: usize) -> Self {
+        Self {
+            key,
+            inbox: Assembler::new(limit),
+            head: None,
+            headed: false,
+            peer_done: false,
+            broken: None,
+            ending: None,
+            receiver: None,
+            sender: None,
+            notify: None,
+            pending: None,
+            refusal: None,
+        }
+    }
+
+    /// No more will come from the peer.
+    pub(super) fn over(&self) -> bool {
+        self.peer_done || self.ending.is_some()
+    }
+
+    /// Whether `want` needs no more waiting, as far as the mailbox knows ([`Want::Room`] is the connection's).
+    pub(super) fn has(&self, want: Want) -> bool {
+        match want {
+            Want::Head => self.headed || self.over(),
+            Want::Message => self.inbox.ready() || self.over(),
+            Want::End => self.over(),
+            Want::Room => self.ending.is_some(),
+        }
+    }
+
+    pub(super) fn end(&mut self, ending: Ending) -> bool {
+        let first = self.ending.is_none();
+        if first {
+            self.ending = Some(ending);
+        }
+        first
+    }
+
+    pub(super) fn waiting(&mut self, want: Want) -> &mut Option<Waiting> {
+        if want == Want::Room { &mut self.sender } else { &mut self.receiver }
+    }
+}
+
+/// The cells of a link, by the slot of their stream.
+#[derive(Default)]
+pub(super) struct Cells {
+    slots: Vec<Option<Box<Cell>>>,
+    live: usize,
+}
+
+impl Cells {
+    pub(super) fn insert(&mut self, cell: Cell) {
+        let slot = cell.key.slot as usize;
+        if slot >= self.slots.len() {
+            self.slots.resize_with(slot + 1, || None);
+        }
+        if let Some(place) = self.slots.get_mut(slot) {
+            self.live += usize::from(place.is_none());
+            *place = Some(Box::new(cell));
+        }
+    }
+
+    pub(super) fn get(&self, key: Key) -> Option<&Cell> {
+        self.slots.get(key.slot as usize)?.as_deref().filter(|cell| cell.key == key)
+    }
+
+    pub(super) fn get_mut(&mut self, key: Key) -> Option<&mut Cell> {
+        self.slots.get_mut(key.slot as usize)?.as_deref_mut().filter(|cell| cell.key == key)
+    }
+
+    pub(super) fn remove(&mut self, key: Key) -> Option<Box<Cell>> {
+        let place = self.slots.get_mut(key.slot as usize)?;
+        if place.as_ref().is_none_or(|cell| cell.key != key) {
+            return None;
+        }
+        self.live -= 1;
+        place.take()
+    }
+
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Cell> {
+        self.slots.iter_mut().filter_map(Option::as_deref_mut)
+    }
+
+    /// Streams whose owner has not let go.
+    pub(super) fn live(&self) -> usize {
+        self.live
+    }
+}

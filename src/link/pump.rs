@@ -1,0 +1,392 @@
+//! Moving octets between the socket and the connection.
+
+use std::cell::RefCell;
+use std::io;
+use std::mem;
+use std::time::Duration;
+
+use parking_lot::MutexGuard;
+
+use crate::http2::types::Key;
+use crate::net::Interest;
+use crate::reactor::{Job, OnTimer, Readiness, Ready, clock, cork, notify};
+
+use super::baton::Baton;
+use super::cell::Pending;
+use super::face::Incoming;
+use super::state::{Phase, Reading, State};
+use super::{Link, Stream};
+
+/// What one write turn takes from the connection: a big message delays nobody by more.
+const TURN: usize = 64 * 1024;
+/// The read buffer of each thread that reads. Untouched pages cost nothing.
+const READ_BUFFER: usize = 256 * 1024;
+/// How long a client's link may be quiet before the poller takes it back.
+const TAKE_BACK: Duration = Duration::from_millis(8);
+/// How long a server's link is quiet before it gives memory back.
+const REST: Duration = Duration::from_secs(1);
+/// How long we read and drop what the peer sends after our last octet (W67).
+const LINGER: Duration = Duration::from_secs(1);
+
+const TIMER_CONNECTION: u64 = 1;
+const TIMER_QUIET: u64 = 2;
+const TIMER_LINGER: u64 = 3;
+const TIMER_READ: u64 = 4;
+
+thread_local! {
+    static READ: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+    static WRITE: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+impl Link {
+    /// Sends what is pending, unless somebody is at it or this thread may cork.
+    pub(super) fn flush_or_cork(&self, state: MutexGuard<'_, State>) {
+        if state.conn.wants_output() && cork::defer(|| self.this.upgrade()) {
+            return self.settle(state);
+        }
+        self.flush_now(state);
+    }
+
+    /// Sends what is pending, unless somebody is at it or the socket is full.
+    pub(super) fn flush_now(&self, mut state: MutexGuard<'_, State>) {
+        if state.conn.wants_output() && state.baton.take() {
+            self.write(state);
+        } else {
+            self.settle(state);
+        }
+    }
+
+    /// The socket is writable: goes on where a full socket stopped somebody.
+    pub(super) fn resume_writing(&self) {
+        let mut state = self.state.lock();
+        if state.baton.resume() {
+            self.write(state);
+        }
+    }
+
+    /// Reads until the socket is empty. On a server the requests that became complete are
+    /// added to `jobs`. Returns whether anything was read. The caller has the exclusive
+    /// right to read.
+    pub(super) fn read(&self, mut jobs: Option<&mut Vec<Job>>) -> bool {
+        let mut any = false;
+        READ.with_borrow_mut(|buffer| {
+            if buffer.is_empty() {
+                buffer.resize(READ_BUFFER, 0);
+            }
+            loop {
+                let read = match self.pipe.try_read(buffer) {
+                    Ok(0) => return self.end_of_input(),
+                    Ok(read) => read,
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                    Err(error) => return self.fail(&error),
+                };
+                any = true;
+                let now = clock::now();
+                let mut state = self.state.lock();
+                if state.phase == Phase::Open {
+                    state.input(&buffer[..read], now, &self.side);
+                }
+                let incoming = mem::take(&mut state.effects.incoming);
+                let go_on = read == buffer.len() && state.conn.wants_input();
+                state.paused = !state.conn.wants_input();
+                self.flush_or_cork(state);
+                if let Some(jobs) = jobs.as_deref_mut() {
+                    self.hand_over(incoming, jobs);
+                }
+                if !go_on {
+                    return;
+                }
+            }
+        });
+        any
+    }
+
+    /// The end of a critical section: sets the connection's timer, shuts the socket
+    /// down when the connection has finished, and tells everybody concerned.
+    pub(super) fn settle(&self, mut state: MutexGuard<'_, State>) {
+        self.set_timer(&mut state);
+        if state.phase == Phase::Open && state.conn.finished() && !state.conn.wants_output() {
+            self.linger(&mut state);
+        }
+        if state.effects.is_empty() {
+            return;
+        }
+        let mut effects = mem::take(&mut state.effects);
+        drop(state);
+        if effects.kick {
+            self.pipe.kick();
+        }
+        for me in effects.wakes.drain(..) {
+            me.unpark();
+        }
+        for listener in effects.notify.drain(..) {
+            notify(Box::new(move || listener.progress()));
+        }
+        self.side.tell(&mut effects);
+        if let Some(cause) = &effects.lost {
+            self.announce_lost(cause);
+        }
+    }
+
+    /// The socket failed: the connection is over.
+    pub(super) fn fail(&self, error: &io::Error) {
+        let mut state = self.state.lock();
+        state.lose(&format!("connection to {} failed: {error}", self.peer()));
+        self.shut(&mut state);
+        self.settle(state);
+    }
+
+    /// A waiter has left and nobody leads: the poller takes over, at once when something is
+    /// expected that no thread waits for, else once the link has been quiet for a while.
+    pub(super) fn hand_back(&self, mut state: MutexGuard<'_, State>) {
+        if state.lead.is_free() && state.phase != Phase::Closed && !state.armed {
+            if state.expects_events() {
+                self.arm(&mut state);
+            } else {
+                self.watch_for_quiet(&mut state);
+            }
+        }
+        self.settle(state);
+    }
+
+    /// Writes until nothing is left or the socket is full. The caller holds the baton.
+    fn write(&self, mut state: MutexGuard<'_, State>) {
+        WRITE.with_borrow_mut(|out| {
+            out.clear();
+            out.append(&mut state.tail);
+            loop {
+                if out.is_empty() {
+                    state.output(out, TURN, clock::now());
+                }
+                if out.is_empty() {
+                    state.baton.release();
+                    self.read_again(&mut state);
+                    return self.settle(state);
+                }
+                drop(state);
+                let sent = self.send(out);
+                state = self.state.lock();
+                match sent {
+                    Ok(sent) if sent == out.len() => out.clear(),
+                    Ok(sent) => {
+                        state.tail.extend_from_slice(&out[sent..]);
+                        return self.stuck(state);
+                    }
+                    // What the peer sent before it went may still be in the socket: the
+                    // reader finds the end. The baton stays held, nobody writes any more.
+                    Err(_) => return self.hand_back(state),
+                }
+            }
+        });
+    }
+
+    /// Our answers are out: a server's link whose reading rested goes on. (A client's leader
+    /// looks at `wants_input` each time around.)
+    fn read_again(&self, state: &mut State) {
+        if state.paused && state.conn.wants_input() {
+            state.paused = false;
+            self.poller.timer(clock::now(), self.timer_target(), TIMER_READ);
+        }
+    }
+
+    fn send(&self, octets: &[u8]) -> io::Result<usize> {
+        let mut sent = 0;
+        while let Some(rest) = octets.get(sent..).filter(|rest| !rest.is_empty()) {
+            match self.pipe.try_write(rest) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(n) => sent += n,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(sent)
+    }
+
+    /// The socket is full: exactly one party waits for it to drain.
+    fn stuck(&self, mut state: MutexGuard<'_, State>) {
+        state.baton.stick();
+        if self.side.is_client() {
+            if state.lead.is_free() {
+                self.arm(&mut state);
+            } else {
+                // Whoever leads waits for IN alone: it has to look again.
+                state.effects.kick = true;
+            }
+        }
+        // A server's socket is registered for both, edge-triggered: the edge will come.
+        self.settle(state);
+    }
+
+    fn end_of_input(&self) {
+        let mut state = self.state.lock();
+        state.lose(&format!("connection closed by {}", self.peer()));
+        self.shut(&mut state);
+        self.settle(state);
+    }
+
+    fn hand_over(&self, incoming: Vec<(Key, Pending)>, jobs: &mut Vec<Job>) {
+        let Some(this) = self.this.upgrade() else { return };
+        for (key, pending) in incoming {
+            let stream = Stream::new(&this, key);
+            let incoming = Incoming { stream, head: pending.head, arrived: pending.arrived };
+            jobs.push(pending.entry.job(incoming));
+        }
+    }
+
+    fn arm(&self, state: &mut State) {
+        let interest = Interest { read: true, write: state.baton == Baton::Stuck };
+        state.armed = self.pipe.arm(interest).is_ok();
+    }
+
+    fn set_timer(&self, state: &mut State) {
+        let Some(at) = state.conn.poll_timeout() else { return };
+        if state.phase == Phase::Open && state.timer.is_none_or(|set| at < set) {
+            state.timer = Some(at);
+            self.poller.timer(at, self.timer_target(), TIMER_CONNECTION);
+        }
+    }
+
+    /// All is said: our half of the socket is shut, and the peer's is read to its end.
+    fn linger(&self, state: &mut State) {
+        if state.baton != Baton::Free {
+            return;
+        }
+        state.lose("connection closed");
+        state.phase = Phase::Lingering;
+        self.pipe.shutdown_write();
+        if self.side.is_client() {
+            return self.shut(state);
+        }
+        self.poller.timer(clock::now() + LINGER, self.timer_target(), TIMER_LINGER);
+    }
+
+    fn shut(&self, state: &mut State) {
+        if state.phase == Phase::Closed {
+            return;
+        }
+        state.phase = Phase::Closed;
+        state.effects.kick = !state.lead.is_free();
+        self.pipe.detach();
+        self.pipe.close();
+    }
+
+    fn announce_lost(&self, cause: &str) {
+        if !self.lost.swap(true, std::sync::atomic::Ordering::AcqRel) {
+            self.side.lost(cause);
+        }
+    }
+}
+
+impl Ready for Link {
+    fn ready(&self, readiness: Readiness, jobs: &mut Vec<Job>) {
+        if self.side.is_client() {
+            self.take_over(readiness);
+        } else {
+            self.serve(readiness, jobs);
+        }
+    }
+}
+
+impl Link {
+    /// A server's edge: resume what was stuck, read, and read again if another edge came meanwhile.
+    fn serve(&self, readiness: Readiness, jobs: &mut Vec<Job>) {
+        if readiness.write {
+            self.resume_writing();
+        }
+        if !(readiness.read || readiness.hangup) {
+            return;
+        }
+        let mut state = self.state.lock();
+        if state.reading != Reading::Idle {
+            state.reading = Reading::Again;
+            return;
+        }
+        loop {
+            state.reading = Reading::Busy;
+            drop(state);
+            self.read(Some(jobs));
+            state = self.state.lock();
+            if state.reading == Reading::Busy {
+                state.reading = Reading::Idle;
+                return;
+            }
+        }
+    }
+
+    /// A client's link while no caller leads. An event that finds a leader is dropped:
+    /// the leader reads, and arms again when it leaves.
+    fn take_over(&self, readiness: Readiness) {
+        let mut state = self.state.lock();
+        state.armed = false;
+        if readiness.write && state.baton.resume() {
+            self.write(state);
+            state = self.state.lock();
+        }
+        if !state.lead.poller_enter() {
+            return;
+        }
+        drop(state);
+        self.read(None);
+        let mut state = self.state.lock();
+        if let Some(next) = state.lead.poller_leave() {
+            drop(state);
+            next.unpark();
+        } else {
+            if state.phase != Phase::Closed {
+                self.arm(&mut state);
+            }
+            self.settle(state);
+        }
+    }
+
+    /// A timer looks whether anything was read since it was set. If not, a client's link is
+    /// given to the poller, and memory that an idle connection does not need is freed.
+    fn look_whether_quiet(&self) {
+        let mut state = self.state.lock();
+        state.lazy = false;
+        let quiet = state.reads == state.reads_at_timer;
+        state.reads_at_timer = state.reads;
+        if state.phase == Phase::Closed {
+            return;
+        }
+        if !quiet {
+            return self.watch_for_quiet(&mut state);
+        }
+        if state.cells.live() == 0 {
+            state.conn.rest();
+        }
+        if self.side.is_client() && state.lead.is_free() && !state.armed {
+            self.arm(&mut state);
+        }
+    }
+
+    pub(super) fn watch_for_quiet(&self, state: &mut State) {
+        if !state.lazy {
+            state.lazy = true;
+            let after = if self.side.is_client() { TAKE_BACK } else { REST };
+            self.poller.timer(clock::now() + after, self.timer_target(), TIMER_QUIET);
+        }
+    }
+}
+
+impl OnTimer for Link {
+    fn fire(&self, tag: u64, now: std::time::Instant, jobs: &mut Vec<Job>) {
+        match tag {
+            TIMER_CONNECTION => {
+                let mut state = self.state.lock();
+                state.timer = None;
+                if state.phase == Phase::Open {
+                    state.timeout(now, &self.side);
+                }
+                self.flush_now(state);
+            }
+            TIMER_QUIET => self.look_whether_quiet(),
+            TIMER_READ => self.ready(Readiness { read: true, ..Readiness::default() }, jobs),
+            _ => {
+                let mut state = self.state.lock();
+                self.shut(&mut state);
+                self.settle(state);
+            }
+        }
+    }
+}

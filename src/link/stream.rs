@@ -1,0 +1,136 @@
+//! The owner's handle on one stream of a link.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::http2::types::{Key, Reason};
+use crate::status::Status;
+use crate::wire::framing::Messages;
+use crate::wire::headers::ResponseHead;
+use crate::wire::outcome::Ending;
+
+use super::Link;
+use super::face::{Notify, Outgoing, Want};
+
+/// One stream. Shared by its sender, its receiver and whoever may cancel it; when the
+/// last lets go, what is still open is reset with CANCEL.
+pub(crate) struct Stream {
+    link: Arc<Link>,
+    key: Key,
+}
+
+/// What [`Stream::take`] found besides messages.
+#[derive(Debug, Default)]
+pub(crate) struct Took {
+    /// The response headers, the first time they are there.
+    pub(crate) head: Option<ResponseHead>,
+    /// No more messages will come. See [`Stream::ending`].
+    pub(crate) over: bool,
+    /// The peer's half ended inside a message (server).
+    pub(crate) broken: Option<Status>,
+}
+
+impl Stream {
+    pub(super) fn new(link: &Arc<Link>, key: Key) -> Arc<Self> {
+        Arc::new(Self { link: link.clone(), key })
+    }
+
+    /// Appends and flushes (or corks), in one append. Never blocks. Nothing happens when
+    /// the stream has ended.
+    pub(crate) fn send(&self, out: Outgoing<'_>) {
+        let mut state = self.link.state.lock();
+        state.append(self.key, out);
+        self.link.flush_or_cork(state);
+    }
+
+    /// Appends without flushing; [`Stream::flush`] has to follow. Returns the octets of the
+    /// stream that wait for the window or the socket; `None` when the stream has ended.
+    pub(crate) fn append(&self, out: Outgoing<'_>) -> Option<usize> {
+        self.link.state.lock().append(self.key, out)
+    }
+
+    /// Sends what was appended, unless somebody else is at it.
+    pub(crate) fn flush(&self) {
+        self.link.flush_or_cork(self.link.state.lock());
+    }
+
+    /// Whether a sender would not have to wait.
+    pub(crate) fn has_room(&self) -> bool {
+        self.link.state.lock().satisfied(self.key, Want::Room)
+    }
+
+    /// Returns credit for `consumed` octets and moves out the whole messages that are there.
+    /// Never blocks.
+    pub(crate) fn take(&self, consumed: usize, into: &mut Messages) -> Took {
+        let mut state = self.link.state.lock();
+        let state = &mut *state;
+        if consumed > 0 {
+            state.conn.release(self.key, consumed);
+        }
+        let Some(cell) = state.cells.get_mut(self.key) else {
+            return Took { over: true, ..Took::default() };
+        };
+        cell.inbox.take(into);
+        Took { head: cell.head.take(), over: cell.over(), broken: cell.broken.clone() }
+    }
+
+    /// How the stream ended, once it has; messages may still wait in [`Stream::take`].
+    pub(crate) fn ending(&self) -> Option<Ending> {
+        self.link.state.lock().cells.get(self.key)?.ending.clone()
+    }
+
+    /// Whether the stream has ended for both sides, or was lost, reset or finished.
+    pub(crate) fn ended(&self) -> bool {
+        self.link.state.lock().cells.get(self.key).is_none_or(|cell| cell.ending.is_some())
+    }
+
+    /// Waits until `want` or the end is there: true; or until the deadline: false. The
+    /// thread leads the link or parks meanwhile. Deadline, cancel from another thread
+    /// ([`Stream::finish`]) and the loss of the connection end the wait.
+    pub(crate) fn wait(&self, want: Want, deadline: Option<Instant>) -> bool {
+        self.link.wait(self.key, want, deadline)
+    }
+
+    /// Ends the stream from any thread: RST_STREAM(reason), everybody who waits is woken.
+    /// The first ending wins: false when the stream had ended before.
+    pub(crate) fn finish(&self, ending: Ending, reason: Reason) -> bool {
+        let mut state = self.link.state.lock();
+        if !state.finish(self.key, ending) {
+            return false;
+        }
+        state.conn.reset(self.key, reason);
+        self.link.flush_or_cork(state);
+        true
+    }
+
+    /// From now on `listener` is told of progress. The poller reads for such a stream.
+    pub(crate) fn notify(&self, listener: Arc<dyn Notify>) {
+        let mut state = self.link.state.lock();
+        state.listen(self.key, listener);
+        self.link.hand_back(state);
+    }
+
+    /// Its link.
+    pub(crate) fn link(&self) -> &Arc<Link> {
+        &self.link
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        let mut state = self.link.state.lock();
+        if state.forget(self.key) {
+            if state.cells.live() == 0 {
+                self.link.watch_for_quiet(&mut state);
+            }
+            self.link.flush_or_cork(state);
+        }
+    }
+}
+
+impl fmt::Debug for Stream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stream").field("id", &self.key.id).finish_non_exhaustive()
+    }
+}

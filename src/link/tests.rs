@@ -1,0 +1,246 @@
+//! Two links joined by a pipe: the smallest whole.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+
+use super::*;
+use crate::http2::types::Reason;
+use crate::metadata::Metadata;
+use crate::net::MemoryPipe;
+use crate::reactor::{Job, ThreadPool, Work, client_poller};
+use crate::status::Status;
+use crate::wire::framing::Messages;
+use crate::wire::headers::{self, RequestHead, RequestTemplate};
+use crate::wire::outcome::Ending;
+
+/// Answers every message of a request with the same message.
+struct Echo {
+    ended: Mutex<Vec<String>>,
+}
+
+struct EchoJob(Incoming);
+
+impl LinkEvents for Echo {
+    fn up(&self) {}
+    fn draining(&self) {}
+    fn room(&self) {}
+    fn lost(&self, cause: &str) {
+        self.ended.lock().push(cause.to_owned());
+    }
+}
+
+impl Acceptor for Echo {
+    fn admit(&self, head: &RequestHead) -> Admit {
+        match head.path.as_str() {
+            "/echo/Unary" => {
+                Admit::Run { entry: Arc::new(Method), when: When::Complete, limit: 1 << 20 }
+            }
+            "/echo/Stream" => {
+                Admit::Run { entry: Arc::new(Method), when: When::Headers, limit: 1 << 20 }
+            }
+            _ => Admit::Refuse(Status::unimplemented("no such method")),
+        }
+    }
+}
+
+struct Method;
+
+impl Entry for Method {
+    fn job(self: Arc<Self>, incoming: Incoming) -> Job {
+        Job::new(Box::new(EchoJob(incoming)), true)
+    }
+}
+
+impl Work for EchoJob {
+    fn run(self: Box<Self>) {
+        let stream = &self.0.stream;
+        let mut messages = Messages::default();
+        let mut head = Vec::new();
+        headers::response_head(&mut head, &Metadata::new());
+        let mut head = Some(head);
+        loop {
+            let consumed = messages.consumed();
+            let took = stream.take(consumed, &mut messages);
+            let mut framed = Vec::new();
+            while let Some(message) = messages.next() {
+                headers_free_frame(&mut framed, &message);
+            }
+            let mut block = Vec::new();
+            headers::trailers(&mut block, &Status::new(crate::Code::Ok, ""), &Metadata::new());
+            let end = if took.over { End::Trailers(&block) } else { End::No };
+            if took.over || !framed.is_empty() {
+                let data = (!framed.is_empty()).then(|| Bytes::from(framed));
+                stream.send(Outgoing { head: head.take().as_deref(), data, end });
+            }
+            if took.over {
+                return;
+            }
+            stream.wait(Want::Message, None);
+        }
+    }
+
+    fn reject(self: Box<Self>) {}
+}
+
+fn headers_free_frame(out: &mut Vec<u8>, message: &[u8]) {
+    out.push(0);
+    out.extend_from_slice(&(message.len() as u32).to_be_bytes());
+    out.extend_from_slice(message);
+}
+
+#[derive(Default)]
+struct Channel {
+    lost: AtomicUsize,
+}
+
+impl LinkEvents for Channel {
+    fn up(&self) {}
+    fn draining(&self) {}
+    fn room(&self) {}
+    fn lost(&self, _cause: &str) {
+        self.lost.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+struct Rig {
+    client: Arc<Link>,
+    channel: Arc<Channel>,
+    _server: Arc<Link>,
+    _pool: ThreadPool,
+}
+
+fn rig() -> Rig {
+    let pool = ThreadPool::new(2);
+    let (near, far) = MemoryPipe::pair();
+    let acceptor = Arc::new(Echo { ended: Mutex::new(Vec::new()) });
+    let options = Options::new(Role::Server);
+    let server = Link::server(Arc::new(far), &options, acceptor, &pool.poller().unwrap()).unwrap();
+    let channel = Arc::new(Channel::default());
+    let client = Link::client(
+        Arc::new(near),
+        &Options::new(Role::Client),
+        Duration::ZERO,
+        channel.clone(),
+        &client_poller().unwrap(),
+    )
+    .unwrap();
+    Rig { client, channel, _server: server, _pool: pool }
+}
+
+fn block(path: &str) -> Vec<u8> {
+    let mut out = Vec::new();
+    RequestTemplate::new(path, "test", false, None).block(None, &Metadata::new(), &mut out);
+    out
+}
+
+fn framed(message: &[u8]) -> Bytes {
+    let mut out = Vec::new();
+    headers_free_frame(&mut out, message);
+    out.into()
+}
+
+fn soon() -> Option<std::time::Instant> {
+    Some(clock::now() + Duration::from_secs(10))
+}
+
+fn unary(link: &Arc<Link>, message: &[u8]) -> (Vec<Bytes>, Ending) {
+    let stream = link.open(&block("/echo/Unary"), Some(framed(message)), true, 1 << 20).unwrap();
+    assert!(stream.wait(Want::End, soon()), "no answer");
+    let mut messages = Messages::default();
+    stream.take(0, &mut messages);
+    let mut found = Vec::new();
+    while let Some(message) = messages.next() {
+        found.push(message);
+    }
+    (found, stream.ending().unwrap())
+}
+
+#[test]
+fn a_unary_call_goes_there_and_back() {
+    let rig = rig();
+    for n in 0..3u8 {
+        let (messages, ending) = unary(&rig.client, &[n; 100]);
+        assert_eq!(messages, [Bytes::from(vec![n; 100])]);
+        assert_eq!(ending.to_status(false).code(), crate::Code::Ok);
+    }
+    assert_eq!(rig.client.active(), 0);
+}
+
+#[test]
+fn a_large_message_needs_nobody_to_read_it() {
+    let rig = rig();
+    let large = vec![5; 1 << 20];
+    let (messages, _) = unary(&rig.client, &large);
+    assert_eq!(messages[0], large);
+}
+
+#[test]
+fn many_callers_share_one_link() {
+    let rig = rig();
+    thread::scope(|scope| {
+        for caller in 0..8u8 {
+            let client = &rig.client;
+            scope.spawn(move || {
+                for _ in 0..200 {
+                    assert_eq!(unary(client, &[caller; 32]).0, [Bytes::from(vec![caller; 32])]);
+                }
+            });
+        }
+    });
+    assert_eq!(rig.client.active(), 0);
+}
+
+#[test]
+fn a_stream_answers_message_by_message() {
+    let rig = rig();
+    let stream = rig.client.open(&block("/echo/Stream"), None, false, 1 << 20).unwrap();
+    let mut messages = Messages::default();
+    for n in 0..10u8 {
+        stream.send(Outgoing { head: None, data: Some(framed(&[n])), end: End::No });
+        assert!(stream.wait(Want::Message, soon()));
+        let consumed = messages.consumed();
+        stream.take(consumed, &mut messages);
+        assert_eq!(messages.next().unwrap(), [n].as_slice());
+    }
+    stream.send(Outgoing { head: None, data: None, end: End::Half });
+    assert!(stream.wait(Want::End, soon()));
+    assert_eq!(stream.ending().unwrap().to_status(false).code(), crate::Code::Ok);
+}
+
+#[test]
+fn w14_an_unknown_method_is_refused_before_anything_runs() {
+    let rig = rig();
+    let stream = rig.client.open(&block("/echo/None"), Some(framed(b"")), true, 1 << 20).unwrap();
+    assert!(stream.wait(Want::End, soon()));
+    let status = stream.ending().unwrap().to_status(false);
+    assert_eq!(status.code(), crate::Code::Unimplemented);
+}
+
+#[test]
+fn a_cancel_from_another_thread_ends_a_leaders_wait() {
+    let rig = rig();
+    let stream = rig.client.open(&block("/echo/Stream"), None, false, 1 << 20).unwrap();
+    thread::scope(|scope| {
+        let waiting = scope.spawn(|| stream.wait(Want::End, soon()));
+        let cancelled = Ending::Local(Status::cancelled("enough"));
+        assert!(stream.finish(cancelled, Reason::CANCEL));
+        assert!(waiting.join().unwrap());
+    });
+    assert_eq!(stream.ending().unwrap().to_status(false).code(), crate::Code::Cancelled);
+}
+
+#[test]
+fn a_closed_link_loses_its_streams_and_says_so_once() {
+    let rig = rig();
+    let stream = rig.client.open(&block("/echo/Stream"), None, false, 1 << 20).unwrap();
+    rig.client.close(Reason::NO_ERROR, "closed by the test");
+    assert!(stream.wait(Want::End, soon()));
+    assert_eq!(stream.ending().unwrap().to_status(false).code(), crate::Code::Unavailable);
+    assert!(rig.client.open(&block("/echo/Unary"), None, true, 1).is_err());
+    assert_eq!(rig.channel.lost.load(Ordering::SeqCst), 1);
+}

@@ -1,0 +1,146 @@
+//! Waiting on a stream: lead or park.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::http2::types::Key;
+use crate::net::Interest;
+use crate::reactor::{Waiter, clock, pool};
+
+use super::Link;
+use super::baton::Baton;
+use super::cell::Waiting;
+use super::face::Want;
+use super::lead::Turn;
+
+/// A thread's parker, known by its address.
+#[derive(Clone, Debug)]
+pub(super) struct Me(Arc<Waiter>);
+
+impl Me {
+    pub(super) fn current() -> Self {
+        Self(Waiter::current())
+    }
+
+    pub(super) fn unpark(&self) {
+        self.0.unpark();
+    }
+}
+
+impl PartialEq for Me {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Link {
+    /// Waits until `want` is there for the stream (true) or the deadline has passed (false).
+    ///
+    /// "Done, lead or register" happens in one critical section each time around.
+    pub(super) fn wait(&self, key: Key, want: Want, deadline: Option<Instant>) -> bool {
+        if self.state.lock().satisfied(key, want) {
+            return true;
+        }
+        if !self.side.is_client() {
+            return self.wait_parked(key, want, deadline);
+        }
+        let me = Me::current();
+        let mut spin = self.busy_poll;
+        let mut state = self.state.lock();
+        let satisfied = loop {
+            if state.satisfied(key, want) {
+                break true;
+            }
+            if deadline.is_some_and(|at| clock::now() >= at) {
+                break false;
+            }
+            if let Some(cell) = state.cells.get_mut(key) {
+                *cell.waiting(want) = Some(Waiting { me: me.clone(), want });
+            }
+            match state.lead.enter(&me) {
+                Turn::Lead => {
+                    let write = state.baton == Baton::Stuck;
+                    let interest = Interest { read: state.conn.wants_input(), write };
+                    let alone = !state.lead.contended();
+                    drop(state);
+                    if !(alone && !write && self.look_longer(&mut spin)) {
+                        self.lead_once(interest, deadline);
+                    }
+                }
+                Turn::Park => {
+                    drop(state);
+                    me.0.park(deadline);
+                }
+            }
+            state = self.state.lock();
+        };
+        if let Some(cell) = state.cells.get_mut(key) {
+            *cell.waiting(want) = None;
+        }
+        if let Some(next) = state.lead.leave(&me) {
+            drop(state);
+            next.unpark();
+        } else {
+            self.hand_back(state);
+        }
+        satisfied
+    }
+
+    /// On a server the pool's pollers read; a handler parks, once somebody else is sure to poll.
+    fn wait_parked(&self, key: Key, want: Want, deadline: Option<Instant>) -> bool {
+        pool::before_block();
+        let me = Me::current();
+        loop {
+            let mut state = self.state.lock();
+            if state.satisfied(key, want) {
+                return true;
+            }
+            let expired = deadline.is_some_and(|at| clock::now() >= at);
+            if let Some(cell) = state.cells.get_mut(key) {
+                *cell.waiting(want) = (!expired).then(|| Waiting { me: me.clone(), want });
+            }
+            if expired {
+                return false;
+            }
+            drop(state);
+            me.0.park(deadline);
+        }
+    }
+
+    /// One turn of the leader: wait for the socket, read, resume a stuck write.
+    fn lead_once(&self, interest: Interest, deadline: Option<Instant>) {
+        match self.pipe.wait(interest, deadline) {
+            Ok(waited) => {
+                if waited.writable {
+                    self.resume_writing();
+                }
+                if waited.readable {
+                    self.read(None);
+                }
+            }
+            Err(error) => self.fail(&error),
+        }
+    }
+
+    /// Looks at the socket for up to `busy_poll` before sleeping. True: something was read.
+    ///
+    /// Waking a sleeping CPU costs more than looking; but only a leader behind whom
+    /// nobody waits may do it, or it takes the CPU from the thread it waits for.
+    fn look_longer(&self, spin: &mut std::time::Duration) -> bool {
+        if spin.is_zero() {
+            return false;
+        }
+        let until = clock::now() + *spin;
+        loop {
+            if self.read(None) {
+                *spin = self.busy_poll;
+                return true;
+            }
+            if clock::now() >= until {
+                *spin = std::time::Duration::ZERO;
+                return false;
+            }
+            std::thread::yield_now();
+        }
+    }
+}
