@@ -369,6 +369,11 @@ impl Peer {
         Some(frame)
     }
 
+    /// A frame that was read already while something else was waited for.
+    pub fn next_ready(&mut self) -> Option<Frame> {
+        (!self.later.is_empty()).then(|| self.later.remove(0))
+    }
+
     /// The first frame that `wanted` holds for. Those before it stay to be read.
     pub fn wait_for(&mut self, mut wanted: impl FnMut(&Frame) -> bool) -> Frame {
         if let Some(at) = self.later.iter().position(&mut wanted) {

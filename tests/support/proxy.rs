@@ -147,7 +147,8 @@ impl Drop for Proxy {
         if let Some(accepting) = self.accepting.take() {
             let _ = accepting.join();
         }
-        self.cut(Harm::Close);
+        // Who is still there hears of it by a reset; nothing is left to read.
+        self.cut(Harm::Reset);
     }
 }
 
@@ -168,7 +169,10 @@ impl Shared {
             over: Mutex::new(false),
             ended: Condvar::new(),
         });
-        self.links.lock().unwrap().push(pair.clone());
+        let mut links = self.links.lock().unwrap();
+        links.retain(|pair| Arc::strong_count(pair) > 1);
+        links.push(pair.clone());
+        drop(links);
         let other = pair.clone();
         start(move || pair.pass(&pair.client, &pair.server, &pair.up, plan.up));
         start(move || other.pass(&other.server, &other.client, &other.down, plan.down));
@@ -183,14 +187,16 @@ impl Pair {
             let mut most = buffer.len();
             if let Some((limit, harm)) = way.after {
                 if count == limit {
-                    return self.harm(harm, to);
+                    return self.harm(harm, from, to);
                 }
                 most = most.min(limit - count);
             }
             match from.read(&mut buffer[..most]) {
                 Ok(n) if n > 0 => {
-                    if to.write_all(&buffer[..n]).is_err() {
-                        return self.end(Harm::Close);
+                    // After an orderly close from here, what still comes is read and dropped: closing with unread
+                    // bytes would be a reset.
+                    if *self.over.lock().unwrap() || to.write_all(&buffer[..n]).is_err() {
+                        continue;
                     }
                     passed.fetch_add(n, Ordering::AcqRel);
                 }
@@ -204,7 +210,7 @@ impl Pair {
         }
     }
 
-    fn harm(&self, harm: Harm, to: &TcpStream) {
+    fn harm(&self, harm: Harm, mut from: &TcpStream, to: &TcpStream) {
         match harm {
             Harm::HalfClose => {
                 let _ = to.shutdown(Shutdown::Write);
@@ -215,7 +221,11 @@ impl Pair {
                     over = self.ended.wait(over).unwrap();
                 }
             }
-            harm => self.end(harm),
+            harm => {
+                self.end(harm);
+                let mut dropped = [0; 4096];
+                while from.read(&mut dropped).is_ok_and(|n| n > 0) {}
+            }
         }
     }
 
@@ -227,8 +237,10 @@ impl Pair {
                 let _ = socket2::SockRef::from(socket).set_linger(Some(Duration::ZERO));
                 // With a lingering time of zero, disconnecting is what makes the reset; a `shutdown` would be a FIN.
                 disconnect(socket);
+                let _ = socket.shutdown(Shutdown::Both);
+            } else {
+                let _ = socket.shutdown(Shutdown::Write);
             }
-            let _ = socket.shutdown(Shutdown::Both);
         }
     }
 }
