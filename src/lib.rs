@@ -8,6 +8,14 @@ mod error;
 pub mod metadata;
 mod status;
 
+pub use channel::{
+    Channel, ChannelBuilder, Connectivity, ReadyFuture, Subscription, channel_ready_future,
+    insecure_channel,
+};
+pub use client::{
+    Call, CallFuture, CallOptions, Duplex, Exchange, MethodPath, RequestSender, Responses,
+    StreamStream, StreamUnary, UnaryStream, UnaryUnary,
+};
 pub use codec::{Codec, Prost, Raw};
 pub use error::{ConfigError, ConfigErrorKind, ResultError};
 pub use metadata::Metadata;

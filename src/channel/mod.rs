@@ -1,1 +1,205 @@
-//! (stub)
+//! A channel: a target, at most one connection for new calls, and the calls that wait for it.
+//!
+//! Owns when to connect ([`connectivity`], pure), how ([`dial`]), which link a call gets,
+//! the order of calls that queue, and who is told of changes ([`watch`]). Ignores
+//! messages, methods and what becomes of a call once it is on a link.
+//!
+//! **Threads.** None of its own: it is moved on by calls, by the links' events and by the poller's
+//! timers. Callbacks run on the notifier.
+//!
+//! **Locks.** One, the registry's rank: above links and calls, which are never touched under it.
+//!
+//! § `doc/connectivity-semantics-and-api.md`, `doc/connection-backoff.md`, `doc/naming.md`.
+
+mod backoff;
+mod connectivity;
+mod dial;
+mod options;
+mod random;
+mod shared;
+mod target;
+mod watch;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::call::client::{Core, Defaults, Expiry, Source, Template};
+use crate::error::{ConfigError, ResultError};
+use crate::link::Link;
+use crate::reactor::{Poller, clock};
+use crate::status::{Code, Status};
+use crate::wire::headers::RequestTemplate;
+
+use options::Settings;
+use shared::Shared;
+
+pub use connectivity::Connectivity;
+pub use options::ChannelBuilder;
+pub use watch::{ReadyFuture, Subscription};
+
+pub(crate) use dial::Dial;
+
+/// A connection to a server, made when it is first needed and made again when it is lost.
+///
+/// Cheap to clone and usable from any thread. The multi-callables made from it and the calls that
+/// run count as handles too: when the last of them is dropped, the channel closes.
+#[derive(Clone)]
+pub struct Channel {
+    handle: Arc<Handle>,
+}
+
+/// What handles and calls hold: the last one closes the channel.
+struct Handle {
+    shared: Arc<Shared>,
+}
+
+/// A channel without encryption, with all options at their defaults.
+///
+/// `target` is `host:port`, `[ipv6]:port`, `dns:///host:port`, `ipv4:address:port` or
+/// `ipv6:[address]:port`; the last two take a list with commas, tried in turn. Nothing is connected yet.
+///
+/// # Errors
+/// When the target cannot be read, or the process cannot start the thread that serves all channels.
+pub fn insecure_channel(target: &str) -> Result<Channel, ConfigError> {
+    Channel::builder(target).connect_lazily()
+}
+
+/// Begins to connect, and tells when the channel is ready.
+#[must_use = "dropping it stops watching"]
+pub fn channel_ready_future(channel: &Channel) -> ReadyFuture {
+    ReadyFuture::new(&channel.handle.shared)
+}
+
+impl Channel {
+    /// Begins a channel with options.
+    pub fn builder(target: &str) -> ChannelBuilder {
+        ChannelBuilder::new(target)
+    }
+
+    fn new(settings: Settings, dial: Box<dyn Dial>, poller: Arc<Poller>) -> Self {
+        Self { handle: Arc::new(Handle { shared: Shared::new(settings, dial, poller) }) }
+    }
+
+    /// The state of the connection now. `try_to_connect`: if there is none, one is begun,
+    /// and attempts go on until there is one; what is returned is the state before that. Never waits.
+    pub fn state(&self, try_to_connect: bool) -> Connectivity {
+        let state = self.handle.shared.state();
+        if try_to_connect {
+            self.handle.shared.want();
+        }
+        state
+    }
+
+    /// Waits until the state is another than `last`: true. False: `timeout` has passed. `None`: no bound,
+    /// but [`close`](Self::close) from another thread changes the state too.
+    pub fn wait_for_state_change(&self, last: Connectivity, timeout: Option<Duration>) -> bool {
+        let until = timeout.and_then(|timeout| clock::now().checked_add(timeout));
+        self.handle.shared.wait(until, |state| state != last)
+    }
+
+    /// Begins to connect if need be, and waits until there is a connection, `timeout` has
+    /// passed, or the channel is closed from another thread.
+    ///
+    /// # Errors
+    /// [`ResultError::TimedOut`]; [`ResultError::Rpc`] with CANCELLED when the channel is closed.
+    pub fn wait_ready(&self, timeout: Option<Duration>) -> Result<(), ResultError> {
+        let shared = &self.handle.shared;
+        shared.want();
+        let until = timeout.and_then(|timeout| clock::now().checked_add(timeout));
+        let done = |state| matches!(state, Connectivity::Ready | Connectivity::Shutdown);
+        if !shared.wait(until, done) {
+            return Err(ResultError::TimedOut);
+        }
+        if shared.closed() {
+            return Err(ResultError::Rpc(Status::fixed(Code::Cancelled, "Channel closed!")));
+        }
+        Ok(())
+    }
+
+    /// Tells `callback` the state now and each change from now on, on the library's notifier
+    /// thread. Changes that follow each other quickly may be told as one. A closed channel tells `Shutdown`.
+    /// `try_to_connect` is as with [`state`](Self::state). A callback that blocks holds up all others.
+    pub fn subscribe(
+        &self,
+        callback: impl FnMut(Connectivity) + Send + 'static,
+        try_to_connect: bool,
+    ) -> Subscription {
+        Subscription::new(&self.handle.shared, Box::new(callback), try_to_connect)
+    }
+
+    /// Closes the channel for all its handles: calls that run end with CANCELLED ("Channel
+    /// closed!"), and so does every new one. Never waits; may be called again, and from any thread.
+    pub fn close(&self) {
+        self.handle.shared.close();
+    }
+
+    /// Closes the channel, but lets calls that run go on for up to `grace`. New calls and calls
+    /// without a connection end with CANCELLED at once. Waits until the last call has ended, or for `grace`;
+    /// a stream that nobody reads takes all of it.
+    pub fn close_within(&self, grace: Duration) {
+        self.handle.shared.close_within(grace);
+    }
+
+    /// The target, as it was given.
+    #[must_use]
+    pub fn target(&self) -> &str {
+        self.handle.shared.settings.target.text()
+    }
+
+    pub(crate) fn source(&self) -> Arc<dyn Source> {
+        self.handle.clone()
+    }
+
+    /// The cached head of a method's requests.
+    pub(crate) fn template(&self, path: &str) -> Template {
+        let settings = &self.handle.shared.settings;
+        let authority = settings.authority.as_deref().unwrap_or(settings.target.authority());
+        Arc::new(RequestTemplate::new(path, authority, false, settings.user_agent.as_deref()))
+    }
+}
+
+impl Source for Handle {
+    fn link(&self) -> Option<Arc<Link>> {
+        self.shared.link()
+    }
+
+    fn queue(&self, call: Arc<Core>) {
+        self.shared.queue(call);
+    }
+
+    fn forget(&self, call: &Core) {
+        self.shared.forget(call);
+    }
+
+    fn closed(&self) -> bool {
+        self.shared.closed()
+    }
+
+    fn waiting_for(&self) -> String {
+        self.shared.waiting_for()
+    }
+
+    fn expiry(&self) -> &Arc<Expiry> {
+        &self.shared.expiry
+    }
+
+    fn defaults(&self) -> &Defaults {
+        &self.shared.defaults
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.shared.close();
+    }
+}
+
+impl fmt::Debug for Channel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Channel")
+            .field("target", &self.target())
+            .field("state", &self.handle.shared.state())
+            .finish_non_exhaustive()
+    }
+}

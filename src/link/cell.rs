@@ -78,7 +78,7 @@ impl Cell {
     pub(super) fn has(&self, want: Want) -> bool {
         match want {
             Want::Head => self.headed || self.over(),
-            Want::Message => self.inbox.ready() || self.over(),
+            Want::Message | Want::Turn => self.inbox.ready() || self.over(),
             Want::End => self.over(),
             Want::Room => self.ending.is_some(),
         }

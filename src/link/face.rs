@@ -88,6 +88,8 @@ pub(crate) enum Want {
     End,
     /// Room in the send queue.
     Room,
+    /// A whole message, or room in the send queue: for one thread that does both.
+    Turn,
 }
 
 /// How a sender's turn ends.

@@ -102,7 +102,9 @@ impl Effects {
             self.wake(lead, cell.sender.take());
         }
         if let Some(notify) = &cell.notify {
-            if cell.has(Want::Message) {
+            // Head, message and end often come in one read: told once.
+            let told = self.notify.last().is_some_and(|last| Arc::ptr_eq(last, notify));
+            if cell.has(Want::Head) && !told {
                 self.notify.push(notify.clone());
             }
         }
@@ -182,7 +184,8 @@ impl State {
     /// Whether `want` is there for the stream; a stream that is gone wants nothing.
     pub(super) fn satisfied(&self, key: Key, want: Want) -> bool {
         let Some(cell) = self.cells.get(key) else { return true };
-        cell.has(want) || (want == Want::Room && self.conn.queued(key) < SEND_QUOTA)
+        cell.has(want)
+            || (matches!(want, Want::Room | Want::Turn) && self.conn.queued(key) < SEND_QUOTA)
     }
 
     /// Appends to a stream that has not ended; the octets of it that are queued then.
@@ -488,6 +491,10 @@ impl Sink for Receiver<'_> {
         let Some(cell) = self.cells.get_mut(key) else { return };
         let waiting = cell.sender.take();
         self.effects.wake(self.lead, waiting);
+        if cell.receiver.as_ref().is_some_and(|waiting| waiting.want == Want::Turn) {
+            let waiting = cell.receiver.take();
+            self.effects.wake(self.lead, waiting);
+        }
         if let Some(notify) = &cell.notify {
             self.effects.notify.push(notify.clone());
         }

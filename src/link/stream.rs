@@ -75,6 +75,11 @@ impl Stream {
         Took { head: cell.head.take(), over: cell.over(), broken: cell.broken.clone() }
     }
 
+    /// Moves out the response headers only, for those who watch while another receives.
+    pub(crate) fn take_head(&self) -> Option<ResponseHead> {
+        self.link.state.lock().cells.get_mut(self.key)?.head.take()
+    }
+
     /// How the stream ended, once it has; messages may still wait in [`Stream::take`].
     pub(crate) fn ending(&self) -> Option<Ending> {
         self.link.state.lock().cells.get(self.key)?.ending.clone()

@@ -1,0 +1,108 @@
+//! One call on the client's side.
+//!
+//! [`Core`] is a call that somebody holds a handle on; [`Unary`] the blocking call with
+//! one request and one response, which needs none. Both bind to a link when their HEADERS
+//! are appended and not before, so that a connection that drains or dies takes no call with it
+//! that could have gone elsewhere; both repeat once, unseen, what the peer says it never processed (W69).
+//!
+//! It owns starting, binding, cancelling, expiring and the status. It ignores message types (the
+//! stubs' affair) and where links come from: that is a [`Source`], which the channel implements.
+//!
+//! **Threads.** None of its own. Deadlines of calls with a handle are kept by [`Expiry`] on the
+//! process's poller; what is to be told (callbacks) goes to the notifier.
+//!
+//! **Locks.** A call has two leaves: `receiver` (the inbox; held over the swap with the link, whose lock ranks
+//! below) and `state` (never held over anything). The receiver's may be held when the state's is taken.
+
+mod core;
+mod expiry;
+mod sending;
+mod unary;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+
+use crate::deadline::Deadline;
+use crate::link::{Link, Stream};
+use crate::metadata::Metadata;
+use crate::wire::headers::RequestTemplate;
+
+pub(crate) use self::core::{Arrival, Core};
+pub(crate) use expiry::Expiry;
+pub(crate) use sending::Sending;
+pub(crate) use unary::{Reply, Unary};
+
+/// The cached head of a method's requests.
+pub(crate) type Template = Arc<RequestTemplate>;
+
+/// Where links come from: a channel.
+pub(crate) trait Source: Send + Sync {
+    /// The link to open on right now; `None` when the call has to queue.
+    fn link(&self) -> Option<Arc<Link>>;
+
+    /// Takes a call that has no stream. Sooner or later it is given a link
+    /// ([`Core::bind`]) or an end ([`Core::fail`]). Never blocks.
+    fn queue(&self, call: Arc<Core>);
+
+    /// The call has ended: it no longer queues.
+    fn forget(&self, call: &Core);
+
+    /// Whether the channel was closed: lost connections are a cancellation then.
+    fn closed(&self) -> bool;
+
+    /// What a queued call waits for, in words.
+    fn waiting_for(&self) -> String;
+
+    /// Who keeps the deadlines.
+    fn expiry(&self) -> &Arc<Expiry>;
+
+    /// Limits of calls that say nothing themselves.
+    fn defaults(&self) -> &Defaults;
+}
+
+/// Limits of calls that say nothing themselves.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Defaults {
+    /// Longest message accepted, in octets.
+    pub(crate) max_receive: usize,
+    /// Longest message sent, in octets.
+    pub(crate) max_send: usize,
+}
+
+/// What it takes to put a call on a link, now or again.
+pub(crate) struct Launch {
+    pub(crate) template: Template,
+    pub(crate) metadata: Metadata,
+    pub(crate) deadline: Deadline,
+    pub(crate) wait_for_ready: bool,
+    pub(crate) receive_limit: usize,
+    /// The whole request, framed; `None`: messages follow.
+    pub(crate) body: Option<Bytes>,
+}
+
+/// Room for a usual block: the template, a timeout and a little metadata.
+const BLOCK: usize = 256;
+
+impl Launch {
+    /// Opens the stream. `Err`: the link takes none just now.
+    fn open(&self, link: &Arc<Link>, now: Instant) -> Result<Arc<Stream>, Refused> {
+        let mut block = Vec::with_capacity(BLOCK);
+        // W4: the remaining time as late as possible, and anew for each attempt.
+        self.template.block(self.deadline.remaining(now), &self.metadata, &mut block);
+        link.open(&block, self.body.clone(), self.body.is_some(), self.receive_limit)
+            .map_err(|_| Refused)
+    }
+}
+
+/// A link had no room for a stream, or is on its way out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Refused;
+
+impl fmt::Debug for Launch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Launch").field("deadline", &self.deadline).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,136 @@
+//! The sending half of a client's call: finds its stream at the first message, and
+//! says why when it cannot send.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::call::{Outbox, SendError};
+use crate::codec::Codec;
+use crate::deadline::Deadline;
+use crate::error::ResultError;
+use crate::link::{End, Want};
+use crate::status::{Code, Status};
+
+use super::Core;
+use super::core::Bound;
+
+/// Sends on one call. One owner.
+pub(crate) struct Sending {
+    limit: usize,
+    outbox: Option<Arc<Outbox>>,
+}
+
+impl Sending {
+    /// `limit`: the longest message, in octets.
+    pub(crate) fn new(limit: usize) -> Self {
+        Self { limit, outbox: None }
+    }
+
+    /// Sends a message. Waits for a connection, then for room; `deadline`, the call's own deadline and its end end the wait.
+    pub(crate) fn send<T: 'static>(
+        &mut self,
+        core: &Core,
+        codec: &dyn Codec<T>,
+        message: &T,
+        deadline: Deadline,
+    ) -> Result<(), ResultError> {
+        let until = Deadline::earliest(deadline, core.deadline());
+        loop {
+            let outbox = self.outbox(core, until)?;
+            match outbox.try_send(codec, message) {
+                Ok(true) => return Ok(()),
+                Ok(false) => {}
+                Err(error) => return Err(refused(core, error)),
+            }
+            // Nothing was taken: wait, then try again.
+            outbox.flush();
+            if !outbox.stream().wait(Want::Room, until.instant()) && !core.expire_if_due() {
+                return Err(ResultError::TimedOut);
+            }
+        }
+    }
+
+    /// Sends a message if that needs no waiting; false: nothing was taken.
+    pub(crate) fn try_send<T: 'static>(
+        &mut self,
+        core: &Core,
+        codec: &dyn Codec<T>,
+        message: &T,
+    ) -> Result<bool, ResultError> {
+        if self.outbox.is_none() && !core.is_bound() && core.try_status().is_none() {
+            return Ok(false);
+        }
+        let outbox = self.outbox(core, Deadline::NEVER)?;
+        outbox.try_send(codec, message).map_err(|error| refused(core, error))
+    }
+
+    /// Hands over what still waits for company.
+    pub(crate) fn flush(&self) {
+        if let Some(outbox) = &self.outbox {
+            outbox.flush();
+        }
+    }
+
+    /// Half-closes. Waits for a connection if there is none yet.
+    pub(crate) fn finish(&mut self, core: &Core) -> Result<(), Status> {
+        match self.outbox(core, core.deadline()) {
+            Ok(outbox) => {
+                outbox.finish(End::Half);
+                Ok(())
+            }
+            Err(error) => match core.try_status() {
+                // The server needed no more requests.
+                Some(status) if status.code() == Code::Ok => Ok(()),
+                Some(status) => Err(status),
+                None => Err(error.into()),
+            },
+        }
+    }
+
+    /// Whether a send would not wait.
+    pub(crate) fn has_room(&mut self, core: &Core) -> bool {
+        if self.outbox.is_none() && !core.is_bound() {
+            return false;
+        }
+        self.outbox(core, Deadline::NEVER).is_ok_and(|outbox| outbox.has_room())
+    }
+
+    fn outbox(&mut self, core: &Core, until: Deadline) -> Result<&Arc<Outbox>, ResultError> {
+        if self.outbox.is_none() {
+            let stream = match core.commit(until) {
+                Bound::Stream(stream) => stream,
+                Bound::Over => return Err(refused(core, SendError::Ended)),
+                Bound::TimedOut if core.expire_if_due() => {
+                    return Err(refused(core, SendError::Ended));
+                }
+                Bound::TimedOut => return Err(ResultError::TimedOut),
+            };
+            self.outbox = Some(Outbox::new(stream, self.limit));
+        }
+        self.outbox.as_ref().ok_or(ResultError::TimedOut)
+    }
+}
+
+/// Why nothing can be sent.
+fn refused(core: &Core, error: SendError) -> ResultError {
+    match error {
+        SendError::TimedOut => ResultError::TimedOut,
+        SendError::Encode(status) => {
+            core.fail(status.clone());
+            ResultError::Rpc(status)
+        }
+        SendError::Ended => ResultError::Rpc(match core.concluded() {
+            Some(status) if status.code() != Code::Ok => status,
+            Some(_) => {
+                Status::failed_precondition("the call has ended with OK: nothing more can be sent")
+            }
+            None => Status::failed_precondition("nothing more can be sent on this call"),
+        }),
+    }
+}
+
+impl fmt::Debug for Sending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sending").field("outbox", &self.outbox).finish_non_exhaustive()
+    }
+}

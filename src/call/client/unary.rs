@@ -1,0 +1,183 @@
+//! One request, one response, one thread that waits: the path that has to be fast.
+//!
+//! No shared state is made: the stream is opened with everything in one append, its
+//! end is waited for, and everything is taken out. Whatever is out of the ordinary (no connection,
+//! no free stream, refused by the peer) goes the long way, through a [`Core`].
+
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::deadline::Deadline;
+use crate::http2::types::Reason;
+use crate::link::{Link, Stream, Want};
+use crate::metadata::Metadata;
+use crate::reactor::clock;
+use crate::status::{Code, Status};
+use crate::wire::framing::Messages;
+use crate::wire::outcome::{Ending, cardinality};
+
+use super::core::{Arrival, status_of};
+use super::{BLOCK, Core, Launch, Source, Template};
+
+/// A call about to be made.
+pub(crate) struct Unary<'a> {
+    pub(crate) source: &'a Arc<dyn Source>,
+    pub(crate) template: &'a Template,
+    pub(crate) metadata: &'a Metadata,
+    pub(crate) deadline: Deadline,
+    pub(crate) wait_for_ready: bool,
+    pub(crate) receive_limit: usize,
+}
+
+/// The response, and what else there is to know.
+pub(crate) struct Reply {
+    pub(crate) message: Bytes,
+    origin: Origin,
+}
+
+enum Origin {
+    Fast { status: Status, head: Metadata, link: Arc<Link>, template: Template },
+    Slow(Arc<Core>),
+}
+
+/// How the short way ended.
+enum Fast {
+    Done(Result<Reply, Status>),
+    /// There is no link with room for it.
+    NoLink,
+    /// The peer has not processed it (W69).
+    Refused,
+}
+
+impl Unary<'_> {
+    /// Makes the call. `encode` gives the framed request; it is asked again when the call has to be repeated.
+    pub(crate) fn run(&self, encode: &dyn Fn() -> Result<Bytes, Status>) -> Result<Reply, Status> {
+        match self.fast(encode) {
+            Fast::Done(result) => result,
+            Fast::NoLink => {
+                self.slow(Core::start(self.source.clone(), self.launch(encode()?), false))
+            }
+            Fast::Refused => self.slow(Core::repeat(self.source.clone(), self.launch(encode()?))),
+        }
+    }
+
+    fn fast(&self, encode: &dyn Fn() -> Result<Bytes, Status>) -> Fast {
+        let Some(link) = self.source.link() else { return Fast::NoLink };
+        let body = match encode() {
+            Ok(body) => body,
+            Err(status) => return Fast::Done(Err(status)),
+        };
+        let mut timeout = None;
+        if self.deadline.instant().is_some() {
+            let now = clock::now();
+            if self.deadline.expired(now) {
+                // W4: it never reaches the wire. The long way says what has to be said.
+                return Fast::NoLink;
+            }
+            timeout = self.deadline.remaining(now);
+        }
+        let mut block = Vec::with_capacity(BLOCK);
+        self.template.block(timeout, self.metadata, &mut block);
+        let Ok(stream) = link.open(&block, Some(body), true, self.receive_limit) else {
+            return Fast::NoLink;
+        };
+        if !stream.wait(Want::End, self.deadline.instant()) {
+            // If an ending comes in between, that one counts.
+            stream.finish(Ending::Local(self.expired(&link)), Reason::CANCEL);
+        }
+        self.finish(&stream, link)
+    }
+
+    /// Takes everything out of a stream that has ended.
+    fn finish(&self, stream: &Stream, link: Arc<Link>) -> Fast {
+        let mut messages = Messages::default();
+        let took = stream.take(0, &mut messages);
+        let Some(ending) = stream.ending() else {
+            return Fast::Done(Err(Status::fixed(
+                Code::Internal,
+                "the server ended the stream without a status",
+            )));
+        };
+        if took.head.is_none() && ending.retry_safe() {
+            return Fast::Refused;
+        }
+        let head = took.head.map(|head| head.metadata).unwrap_or_default();
+        let status = status_of(&**self.source, ending, self.deadline);
+        if status.code() != Code::Ok {
+            return Fast::Done(Err(match head.is_empty() {
+                true => status,
+                false => status.with_initial_metadata(head),
+            }));
+        }
+        Fast::Done(match (messages.next(), messages.is_empty()) {
+            (Some(message), true) => Ok(Reply {
+                message,
+                origin: Origin::Fast { status, head, link, template: self.template.clone() },
+            }),
+            (None, _) => Err(cardinality(false)),
+            (Some(_), false) => Err(cardinality(true)),
+        })
+    }
+
+    fn slow(&self, call: Arc<Core>) -> Result<Reply, Status> {
+        let message = match call.next(Deadline::NEVER) {
+            Arrival::Message(message) => message,
+            Arrival::End(status) if status.code() != Code::Ok => return Err(status),
+            Arrival::End(_) | Arrival::TimedOut => return Err(cardinality(false)),
+        };
+        match call.next(Deadline::NEVER) {
+            Arrival::End(status) if status.code() == Code::Ok => {}
+            Arrival::End(status) => return Err(status),
+            Arrival::Message(_) | Arrival::TimedOut => {
+                call.fail(cardinality(true));
+                return Err(cardinality(true));
+            }
+        }
+        Ok(Reply { message, origin: Origin::Slow(call) })
+    }
+
+    fn launch(&self, body: Bytes) -> Launch {
+        Launch {
+            template: self.template.clone(),
+            metadata: self.metadata.clone(),
+            deadline: self.deadline,
+            wait_for_ready: self.wait_for_ready,
+            receive_limit: self.receive_limit,
+            body: Some(body),
+        }
+    }
+
+    fn expired(&self, link: &Link) -> Status {
+        Status::fixed(Code::DeadlineExceeded, "Deadline Exceeded")
+            .with_debug(format!("waiting for {} to answer", link.peer()))
+    }
+}
+
+impl Reply {
+    /// The message, and the ended call for those who want to ask it.
+    pub(crate) fn into_parts(self, source: Arc<dyn Source>) -> (Arc<Core>, Bytes) {
+        let core = match self.origin {
+            Origin::Slow(core) => core,
+            Origin::Fast { status, head, link, template } => {
+                let launch = Launch {
+                    template,
+                    metadata: Metadata::new(),
+                    deadline: Deadline::NEVER,
+                    wait_for_ready: false,
+                    receive_limit: 0,
+                    body: None,
+                };
+                Core::ended(source, launch, (status, head, link.peer()))
+            }
+        };
+        (core, self.message)
+    }
+}
+
+impl fmt::Debug for Reply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reply").field("len", &self.message.len()).finish_non_exhaustive()
+    }
+}

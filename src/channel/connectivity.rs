@@ -1,0 +1,218 @@
+//! The connectivity of a channel as a pure state machine: events and `now` in, a
+//! state, the next timeout and at most one order (connect) out.
+//!
+//! It owns *when* to connect. How a connection is made (resolving, addresses, the
+//! handshake) is the connector's; who waits for it is the channel's.
+//!
+//! § `doc/connectivity-semantics-and-api.md` and `doc/connection-backoff.md`, with
+//! one choice of ours: when the pause after a failure is over and nobody wants the
+//! connection any more, the channel goes to IDLE instead of trying for ever. An
+//! unused channel then costs nothing, and the next call meets a fresh attempt, not a stale error.
+
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use super::backoff::{Backoff, Limits};
+
+/// What a channel is doing about its connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Connectivity {
+    /// There is no connection, and nobody has asked for one.
+    Idle,
+    /// A connection is being made.
+    Connecting,
+    /// There is a connection, and the peer has answered on it.
+    Ready,
+    /// The last attempt failed. The next one comes after a pause. Calls fail at once unless they wait for ready.
+    TransientFailure,
+    /// The channel was closed. This is the last state.
+    Shutdown,
+}
+
+impl fmt::Display for Connectivity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Idle => "IDLE",
+            Self::Connecting => "CONNECTING",
+            Self::Ready => "READY",
+            Self::TransientFailure => "TRANSIENT_FAILURE",
+            Self::Shutdown => "SHUTDOWN",
+        })
+    }
+}
+
+/// One attempt to connect. Reports of older attempts are ignored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Attempt(u64);
+
+/// An order to the connector.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Connect {
+    pub(crate) attempt: Attempt,
+}
+
+/// How the machine is set up.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Timing {
+    pub(crate) backoff: Limits,
+    /// How long one attempt may take (§ `MIN_CONNECT_TIMEOUT`).
+    pub(crate) attempt: Duration,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self { backoff: Limits::default(), attempt: Duration::from_secs(20) }
+    }
+}
+
+/// The machine.
+#[derive(Debug)]
+pub(crate) struct Machine {
+    state: Connectivity,
+    timing: Timing,
+    backoff: Backoff,
+    /// Somebody wants a connection however often it fails: attempts go on after each pause.
+    wanted: bool,
+    attempts: u64,
+    /// CONNECTING: when this attempt is given up.
+    give_up: Option<Instant>,
+    /// CONNECTING and TRANSIENT_FAILURE: not before this the next attempt begins.
+    again: Option<Instant>,
+    /// Why the last attempt failed or the last connection ended.
+    cause: String,
+}
+
+impl Machine {
+    pub(crate) fn new(timing: Timing) -> Self {
+        Self {
+            state: Connectivity::Idle,
+            timing,
+            backoff: Backoff::new(timing.backoff),
+            wanted: false,
+            attempts: 0,
+            give_up: None,
+            again: None,
+            cause: String::new(),
+        }
+    }
+
+    pub(crate) fn state(&self) -> Connectivity {
+        self.state
+    }
+
+    /// Why the last attempt failed, or how the last connection ended; empty at first.
+    pub(crate) fn cause(&self) -> &str {
+        &self.cause
+    }
+
+    /// The latest attempt.
+    pub(crate) fn attempt(&self) -> Attempt {
+        Attempt(self.attempts)
+    }
+
+    /// A connection is wanted now. `lasting`: until there is one, whatever happens.
+    pub(crate) fn want(&mut self, lasting: bool, now: Instant, random: u64) -> Option<Connect> {
+        match self.state {
+            Connectivity::Idle => {
+                self.wanted |= lasting;
+                Some(self.connect(now, random))
+            }
+            Connectivity::Connecting | Connectivity::TransientFailure => {
+                self.wanted |= lasting;
+                None
+            }
+            Connectivity::Ready | Connectivity::Shutdown => None,
+        }
+    }
+
+    /// Nobody waits for the connection any more.
+    pub(crate) fn unwant(&mut self) {
+        self.wanted = false;
+    }
+
+    /// The peer's SETTINGS are in (W65). False: the report is of an older attempt.
+    pub(crate) fn up(&mut self, attempt: Attempt) -> bool {
+        let current = self.is_current(attempt);
+        if current {
+            self.state = Connectivity::Ready;
+            self.wanted = false;
+            self.give_up = None;
+            self.again = None;
+            self.cause.clear();
+            self.backoff.reset();
+        }
+        current
+    }
+
+    /// The attempt failed. False: it is an older one.
+    pub(crate) fn failed(&mut self, attempt: Attempt, cause: String) -> bool {
+        let current = self.is_current(attempt);
+        if current {
+            self.fail(cause);
+        }
+        current
+    }
+
+    /// The connection that was READY is gone or takes no new calls.
+    pub(crate) fn gone(&mut self, cause: String) {
+        if self.state == Connectivity::Ready {
+            self.state = Connectivity::Idle;
+            self.cause = cause;
+        }
+    }
+
+    /// When [`Machine::timeout`] has to be called.
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        match self.state {
+            Connectivity::Connecting => self.give_up,
+            Connectivity::TransientFailure => self.again,
+            _ => None,
+        }
+    }
+
+    /// Time has passed. `waited`: calls wait for the connection even now.
+    pub(crate) fn timeout(&mut self, waited: bool, now: Instant, random: u64) -> Option<Connect> {
+        if self.poll_timeout().is_none_or(|at| at > now) {
+            return None;
+        }
+        if self.state == Connectivity::Connecting {
+            self.fail(format!("no connection within {:?}", self.timing.attempt));
+            return None;
+        }
+        self.again = None;
+        if self.wanted || waited {
+            return Some(self.connect(now, random));
+        }
+        self.state = Connectivity::Idle;
+        None
+    }
+
+    /// The end.
+    pub(crate) fn close(&mut self) {
+        self.state = Connectivity::Shutdown;
+        self.wanted = false;
+    }
+
+    pub(crate) fn is_current(&self, attempt: Attempt) -> bool {
+        self.state == Connectivity::Connecting && attempt.0 == self.attempts
+    }
+
+    fn connect(&mut self, now: Instant, random: u64) -> Connect {
+        self.state = Connectivity::Connecting;
+        self.attempts = self.attempts.wrapping_add(1);
+        // The pause counts from the beginning of the attempt.
+        let pause = self.backoff.next(random);
+        self.again = now.checked_add(pause);
+        self.give_up = now.checked_add(self.timing.attempt.max(pause));
+        Connect { attempt: Attempt(self.attempts) }
+    }
+
+    fn fail(&mut self, cause: String) {
+        self.state = Connectivity::TransientFailure;
+        self.give_up = None;
+        self.cause = cause;
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,197 @@
+//! How a channel is set up: [`ChannelBuilder`].
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::call::client::Defaults;
+use crate::error::{ConfigError, ConfigErrorKind};
+use crate::http2;
+use crate::reactor::client_poller;
+
+use super::Channel;
+use super::connectivity::Timing;
+use super::dial::Tcp;
+use super::target::Target;
+
+/// A day: beyond it an attempt to connect makes no sense, and time arithmetic could overflow.
+const LONGEST_ATTEMPT: Duration = Duration::from_secs(24 * 3600);
+
+/// What a channel goes by, checked.
+#[derive(Clone, Debug)]
+pub(super) struct Settings {
+    pub(super) target: Target,
+    pub(super) authority: Option<String>,
+    pub(super) user_agent: Option<String>,
+    pub(super) timing: Timing,
+    pub(super) defaults: Defaults,
+    pub(super) http2: http2::Options,
+    pub(super) busy_poll: Duration,
+}
+
+impl Settings {
+    pub(super) fn new(target: Target) -> Self {
+        Self {
+            target,
+            authority: None,
+            user_agent: None,
+            timing: Timing::default(),
+            // § `grpc.max_receive_message_length`: 4 MiB; sending has no limit.
+            defaults: Defaults { max_receive: 4 << 20, max_send: usize::MAX },
+            http2: http2::Options::default(),
+            busy_poll: Duration::ZERO,
+        }
+    }
+
+    fn validate(&self) -> Result<(), ConfigError> {
+        let texts = [("authority", &self.authority), ("user agent", &self.user_agent)];
+        for (what, text) in texts {
+            let bad = text.as_ref().filter(|text| {
+                text.is_empty() || !text.bytes().all(|c| c == b' ' || c.is_ascii_graphic())
+            });
+            if let Some(text) = bad {
+                return Err(wrong(format!("{what} {text:?}: it has to be printable ASCII")));
+            }
+        }
+        if self.timing.attempt.is_zero() {
+            return Err(wrong("connect timeout: zero leaves no time to connect".into()));
+        }
+        Ok(())
+    }
+}
+
+fn wrong(text: String) -> ConfigError {
+    ConfigError::new(ConfigErrorKind::Option, text)
+}
+
+/// Sets up a [`Channel`]. Begun with [`Channel::builder`].
+///
+/// ```
+/// use std::time::Duration;
+/// use grpc_threads::Channel;
+///
+/// let channel = Channel::builder("dns:///localhost:50051")
+///     .user_agent("my-program/1.0")
+///     .connect_timeout(Duration::from_secs(5))
+///     .connect_lazily()?;
+/// # Ok::<(), grpc_threads::ConfigError>(())
+/// ```
+#[must_use = "a builder does nothing until `connect_lazily`"]
+pub struct ChannelBuilder {
+    settings: Result<Settings, ConfigError>,
+}
+
+impl ChannelBuilder {
+    pub(super) fn new(target: &str) -> Self {
+        Self { settings: Target::parse(target).map(Settings::new) }
+    }
+
+    /// Makes the channel. Nothing is connected before the first call, or before somebody asks for it.
+    ///
+    /// # Errors
+    /// When the target or an option is wrong, or the process cannot start the thread that
+    /// serves all channels.
+    pub fn connect_lazily(self) -> Result<Channel, ConfigError> {
+        let settings = self.settings?;
+        settings.validate()?;
+        let poller = client_poller().map_err(|error| {
+            let text = format!("the thread that serves channels cannot be started: {error}");
+            ConfigError::new(ConfigErrorKind::State, text)
+        })?;
+        let dial = Box::new(Tcp::new(settings.target.clone()));
+        Ok(Channel::new(settings, dial, poller))
+    }
+
+    /// The `:authority` of the calls, instead of the target's host and port. For proxies and tests.
+    pub fn authority(self, authority: impl Into<String>) -> Self {
+        self.set(|settings| settings.authority = Some(authority.into()))
+    }
+
+    /// Your program's name, put in front of the library's in `user-agent`.
+    pub fn user_agent(self, name: impl Into<String>) -> Self {
+        self.set(|settings| settings.user_agent = Some(name.into()))
+    }
+
+    /// How long one attempt to connect may take, from resolving the name to the server's first
+    /// word. Default: 20 s. Shorter ones notice dead addresses sooner.
+    pub fn connect_timeout(self, timeout: Duration) -> Self {
+        self.set(|settings| settings.timing.attempt = timeout.min(LONGEST_ATTEMPT))
+    }
+
+    /// The pause after a first failed attempt to connect, and the longest; it grows by 1.6 for each failure in a row.
+    /// Default: 1 s and 120 s, ±20 %. Shorter ones find a server that comes back sooner, and weigh more on one that does not.
+    pub fn reconnect_backoff(self, first: Duration, longest: Duration) -> Self {
+        self.set(|settings| {
+            settings.timing.backoff.first = first;
+            settings.timing.backoff.longest = longest;
+        })
+    }
+
+    /// The longest message that is accepted, in bytes; a longer one ends its call with
+    /// `RESOURCE_EXHAUSTED`. Default: 4 MiB. Bounds the memory of one message.
+    pub fn max_receive_message_size(self, bytes: usize) -> Self {
+        self.set(|settings| settings.defaults.max_receive = bytes)
+    }
+
+    /// The longest message that is sent, in bytes. Default: no limit.
+    pub fn max_send_message_size(self, bytes: usize) -> Self {
+        self.set(|settings| settings.defaults.max_send = bytes)
+    }
+
+    /// How many bytes all calls of a connection may have received and not yet read, beyond
+    /// 64 KiB each. Default: 16 MiB. More fills long fat lines with many streams; this is the channel's largest use of memory.
+    pub fn receive_budget(self, bytes: usize) -> Self {
+        self.set(|settings| settings.http2.window_budget = bytes)
+    }
+
+    /// How many bytes of one call the server may send ahead, at most; it begins with 64 KiB
+    /// and grows with the line. Default: 16 MiB.
+    pub fn max_stream_window(self, bytes: u32) -> Self {
+        self.set(|settings| settings.http2.max_window = bytes.clamp(65_535, (1 << 31) - 1))
+    }
+
+    /// Asks a silent server whether it lives after `time` (at least 10 s), and gives the
+    /// connection up after `timeout` without an answer. Default: never asks; 20 s. `without_calls`: also while no call runs.
+    /// Servers may refuse clients that ask too often.
+    pub fn keepalive(self, time: Duration, timeout: Duration, without_calls: bool) -> Self {
+        self.set(|settings| {
+            // § gRFC A8: "grpc.keepalive_time_ms … the minimum is 10 seconds".
+            settings.http2.keepalive.time = Some(time.max(Duration::from_secs(10)));
+            settings.http2.keepalive.timeout = timeout;
+            settings.http2.keepalive.without_calls = without_calls;
+        })
+    }
+
+    /// How long a lone waiting call looks at the socket before it sleeps. Default: zero. Up to 50 µs saves
+    /// the time a sleeping CPU takes to wake, at the price of keeping it busy.
+    pub fn busy_poll(self, time: Duration) -> Self {
+        self.set(|settings| settings.busy_poll = time)
+    }
+
+    fn set(mut self, change: impl FnOnce(&mut Settings)) -> Self {
+        if let Ok(settings) = &mut self.settings {
+            change(settings);
+        }
+        self
+    }
+}
+
+impl fmt::Debug for ChannelBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ChannelBuilder").field("settings", &self.settings).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_wrong_is_told_when_it_is_built() {
+        let kind = |builder: ChannelBuilder| builder.connect_lazily().unwrap_err().kind();
+        assert_eq!(kind(ChannelBuilder::new("")), ConfigErrorKind::Target);
+        assert_eq!(kind(ChannelBuilder::new("h:1").authority("a\nb")), ConfigErrorKind::Option);
+        assert_eq!(kind(ChannelBuilder::new("h:1").user_agent("")), ConfigErrorKind::Option);
+        let no_time = ChannelBuilder::new("h:1").connect_timeout(Duration::ZERO);
+        assert_eq!(kind(no_time), ConfigErrorKind::Option);
+    }
+}

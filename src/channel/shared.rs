@@ -1,0 +1,498 @@
+//! What all handles of a channel share: the machine, the links, the calls that queue.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex, RwLock};
+
+use crate::call::client::{Core, Defaults, Expiry};
+use crate::http2::types::Reason;
+use crate::link::{Link, LinkEvents};
+use crate::net::Pipe;
+use crate::reactor::{Job, OnTimer, Poller, clock};
+use crate::status::{Code, Status};
+
+use super::connectivity::{Attempt, Connect, Connectivity, Machine};
+use super::dial::{Dial, Dialing};
+use super::options::Settings;
+use super::random::random;
+use super::watch::Watcher;
+
+/// What streams of a closed channel are told.
+const CLOSED: &str = "Channel closed!";
+
+/// The state of a channel.
+///
+/// Locks: `inner` ranks above the links' and the calls'; neither is ever touched
+/// under it. What a change makes necessary is collected in a [`Todo`] and done after it. `ready` is a leaf, read by every call.
+pub(super) struct Shared {
+    /// The link for new calls while READY.
+    ready: RwLock<Option<Arc<Link>>>,
+    /// Calls that queue: new ones go behind them.
+    queued: AtomicUsize,
+    closed: AtomicBool,
+    inner: Mutex<Inner>,
+    /// Signals each change of connectivity and of the links.
+    changed: Condvar,
+    pub(super) settings: Settings,
+    pub(super) expiry: Arc<Expiry>,
+    pub(super) defaults: Defaults,
+    dial: Box<dyn Dial>,
+    poller: Arc<Poller>,
+    this: Weak<Shared>,
+}
+
+struct Inner {
+    machine: Machine,
+    /// All connections that live: at most one current, and those that drain.
+    links: Vec<(Attempt, Arc<Link>)>,
+    /// The attempt whose link is `ready`.
+    current: Option<Attempt>,
+    dialing: Option<Dialing>,
+    /// The peer was quicker than we: up before the link was noted.
+    early: Option<Attempt>,
+    queue: VecDeque<Arc<Core>>,
+    pumping: bool,
+    pump_again: bool,
+    /// The timer that is set.
+    armed: Option<Instant>,
+    watchers: Vec<Arc<Watcher>>,
+}
+
+/// What to do once the lock is released.
+#[derive(Default)]
+struct Todo {
+    connect: Option<Connect>,
+    timer: Option<Instant>,
+    fail: Vec<Arc<Core>>,
+    status: Status,
+    pump: bool,
+    close: Vec<Arc<Link>>,
+    cancel: Option<Dialing>,
+    deliver: Vec<Arc<Watcher>>,
+    /// Only to be dropped.
+    gone: Option<Arc<Link>>,
+}
+
+impl Shared {
+    pub(super) fn new(settings: Settings, dial: Box<dyn Dial>, poller: Arc<Poller>) -> Arc<Self> {
+        let inner = Inner {
+            machine: Machine::new(settings.timing),
+            links: Vec::new(),
+            current: None,
+            dialing: None,
+            early: None,
+            queue: VecDeque::new(),
+            pumping: false,
+            pump_again: false,
+            armed: None,
+            watchers: Vec::new(),
+        };
+        Arc::new_cyclic(|this| Self {
+            ready: RwLock::new(None),
+            queued: AtomicUsize::new(0),
+            closed: AtomicBool::new(false),
+            inner: Mutex::new(inner),
+            changed: Condvar::new(),
+            defaults: settings.defaults,
+            settings,
+            expiry: Expiry::new(poller.clone()),
+            dial,
+            poller,
+            this: this.clone(),
+        })
+    }
+
+    /// The link for a new call: READY, and nobody queues.
+    pub(super) fn link(&self) -> Option<Arc<Link>> {
+        if self.queued.load(Ordering::Relaxed) > 0 {
+            return None;
+        }
+        self.ready.read().clone()
+    }
+
+    pub(super) fn closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
+    pub(super) fn state(&self) -> Connectivity {
+        self.inner.lock().machine.state()
+    }
+
+    /// A connection is wanted, until there is one.
+    pub(super) fn want(&self) {
+        self.change(|inner, todo| {
+            todo.connect = inner.machine.want(true, clock::now(), random());
+        });
+    }
+
+    /// What a queued call waits for, in words.
+    pub(super) fn waiting_for(&self) -> String {
+        let inner = self.inner.lock();
+        let target = self.settings.target.text();
+        match (inner.machine.state(), inner.machine.cause()) {
+            (Connectivity::Ready, _) => format!("a free stream on the connection to {target}"),
+            (state, "") => format!("a connection to {target}, which is {state}"),
+            (state, cause) => {
+                format!("a connection to {target}, which is {state}; the last one: {cause}")
+            }
+        }
+    }
+
+    /// Takes a call that has no stream.
+    pub(super) fn queue(&self, call: Arc<Core>) {
+        let mut refused = Some(call);
+        self.change(|inner, todo| {
+            let patient = refused.as_ref().is_some_and(|call| call.waits_for_ready());
+            let turned_away = match inner.machine.state() {
+                Connectivity::Shutdown => Some(closed_status()),
+                Connectivity::TransientFailure if !patient => Some(inner.unavailable()),
+                _ => None,
+            };
+            if let Some(status) = turned_away {
+                todo.fail.extend(refused.take());
+                todo.status = status;
+                return;
+            }
+            inner.queue.extend(refused.take());
+            self.queued.store(inner.queue.len(), Ordering::Relaxed);
+            todo.connect = inner.machine.want(false, clock::now(), random());
+            todo.pump = true;
+        });
+    }
+
+    /// A call has ended elsewhere.
+    pub(super) fn forget(&self, call: &Core) {
+        let gone = {
+            let mut inner = self.inner.lock();
+            let at = inner.queue.iter().position(|own| std::ptr::eq(&**own, call));
+            let gone = at.and_then(|at| inner.queue.remove(at));
+            self.queued.store(inner.queue.len(), Ordering::Relaxed);
+            gone
+        };
+        drop(gone);
+    }
+
+    /// Ends everything: SHUTDOWN, calls end with CANCELLED.
+    pub(super) fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+        self.change(|inner, todo| {
+            inner.shut_down(todo);
+            todo.close = inner.links.iter().map(|(_, link)| link.clone()).collect();
+        });
+    }
+
+    /// No new calls; waits up to `grace` for those that run, then ends them.
+    pub(super) fn close_within(&self, grace: Duration) {
+        let until = clock::now().checked_add(grace);
+        let links = self.change(|inner, todo| {
+            inner.shut_down(todo);
+            inner.links.iter().map(|(_, link)| link.clone()).collect::<Vec<_>>()
+        });
+        for link in links {
+            link.drain();
+        }
+        let mut inner = self.inner.lock();
+        while !inner.links.is_empty() {
+            match until {
+                Some(at) => {
+                    if self.changed.wait_until(&mut inner, at).timed_out() {
+                        break;
+                    }
+                }
+                None => self.changed.wait(&mut inner),
+            }
+        }
+        drop(inner);
+        self.close();
+    }
+
+    /// Waits until `done` says so (true) or `until` has passed (false).
+    pub(super) fn wait(&self, until: Option<Instant>, done: impl Fn(Connectivity) -> bool) -> bool {
+        let mut inner = self.inner.lock();
+        loop {
+            if done(inner.machine.state()) {
+                return true;
+            }
+            match until {
+                Some(at) => {
+                    if self.changed.wait_until(&mut inner, at).timed_out() {
+                        return done(inner.machine.state());
+                    }
+                }
+                None => self.changed.wait(&mut inner),
+            }
+        }
+    }
+
+    pub(super) fn watch(&self, watcher: Arc<Watcher>) {
+        self.change(|inner, todo| {
+            inner.watchers.push(watcher.clone());
+            todo.deliver.push(watcher.clone());
+        });
+    }
+
+    pub(super) fn unwatch(&self, watcher: &Arc<Watcher>) {
+        let mut inner = self.inner.lock();
+        let at = inner.watchers.iter().position(|own| Arc::ptr_eq(own, watcher));
+        let gone = at.map(|at| inner.watchers.remove(at));
+        drop(inner);
+        drop(gone);
+    }
+
+    /// Changes the state, then does what follows from it with no lock held.
+    fn change<T>(&self, edit: impl FnOnce(&mut Inner, &mut Todo) -> T) -> T {
+        let mut todo = Todo::default();
+        let mut inner = self.inner.lock();
+        let before = inner.machine.state();
+        let result = edit(&mut inner, &mut todo);
+        let after = inner.machine.state();
+        if after != before {
+            todo.deliver.clone_from(&inner.watchers);
+        }
+        inner.set_timer(&mut todo);
+        self.queued.store(inner.queue.len(), Ordering::Relaxed);
+        drop(inner);
+        self.changed.notify_all();
+        self.follow_up(todo);
+        result
+    }
+
+    fn follow_up(&self, todo: Todo) {
+        if let Some(dialing) = todo.cancel {
+            dialing.cancel();
+        }
+        for link in todo.close {
+            link.close(Reason::NO_ERROR, CLOSED);
+        }
+        for call in todo.fail {
+            call.fail(todo.status.clone());
+        }
+        for watcher in todo.deliver {
+            watcher.schedule();
+        }
+        if let (Some(at), Some(this)) = (todo.timer, self.this.upgrade()) {
+            self.poller.timer(at, this, 0);
+        }
+        if let Some(connect) = todo.connect {
+            self.connect(connect.attempt);
+        }
+        if todo.pump {
+            self.pump();
+        }
+    }
+
+    /// Gives queued calls to the link, first come first served, as long as it takes them.
+    fn pump(&self) {
+        let mut inner = self.inner.lock();
+        if inner.pumping {
+            inner.pump_again = true;
+            return;
+        }
+        inner.pumping = true;
+        loop {
+            inner.pump_again = false;
+            let Some(link) = self.ready.read().clone() else { break };
+            let Some(call) = inner.queue.pop_front() else { break };
+            drop(inner);
+            let refused = call.bind(&link).is_err();
+            let mut served = Some(call);
+            inner = self.inner.lock();
+            if refused {
+                inner.queue.extend(served.take());
+                inner.queue.rotate_right(1);
+            }
+            self.queued.store(inner.queue.len(), Ordering::Relaxed);
+            if refused && !inner.pump_again {
+                break;
+            }
+            if served.is_some() {
+                // The last handle of the call may close the channel.
+                drop(inner);
+                drop((served, link));
+                inner = self.inner.lock();
+            }
+        }
+        inner.pumping = false;
+    }
+
+    fn connect(&self, attempt: Attempt) {
+        let Some(this) = self.this.upgrade() else { return };
+        let outcome = Box::new(move |result| match result {
+            Ok(pipe) => this.connected(attempt, pipe),
+            Err(cause) => this.failed(attempt, cause),
+        });
+        let timeout = self.settings.timing.attempt;
+        let dialing = self.dial.dial(&self.poller, timeout, outcome);
+        let mut inner = self.inner.lock();
+        inner.dialing = Some(dialing);
+    }
+
+    /// A pipe is there; the peer has not spoken yet.
+    fn connected(&self, attempt: Attempt, pipe: Arc<dyn Pipe>) {
+        let events = Arc::new(Events { shared: self.this.clone(), attempt });
+        let settings = &self.settings;
+        match Link::client(pipe, &settings.http2, settings.busy_poll, events, &self.poller) {
+            Ok(link) => self.linked(attempt, link),
+            Err(error) => self.failed(attempt, format!("the connection cannot be polled: {error}")),
+        }
+    }
+
+    fn linked(&self, attempt: Attempt, link: Arc<Link>) {
+        self.change(|inner, todo| {
+            if !inner.machine.is_current(attempt) {
+                todo.close.push(link);
+                return;
+            }
+            inner.links.push((attempt, link));
+            if inner.early.take() == Some(attempt) {
+                self.take_up(inner, todo, attempt);
+            }
+        });
+    }
+
+    fn failed(&self, attempt: Attempt, cause: String) {
+        self.change(|inner, todo| {
+            if inner.machine.failed(attempt, cause) {
+                inner.after_failure(todo, Some(attempt));
+            }
+        });
+    }
+
+    /// W65: the peer's SETTINGS are in.
+    fn up(&self, attempt: Attempt) {
+        self.change(|inner, todo| self.take_up(inner, todo, attempt));
+    }
+
+    fn take_up(&self, inner: &mut Inner, todo: &mut Todo, attempt: Attempt) {
+        let Some(link) = inner.link_of(attempt) else {
+            inner.early = Some(attempt);
+            return;
+        };
+        if inner.machine.up(attempt) {
+            inner.current = Some(attempt);
+            inner.dialing = None;
+            *self.ready.write() = Some(link);
+            todo.pump = true;
+        } else {
+            todo.close.push(link);
+        }
+    }
+
+    /// The link takes no new calls (W68), or is over.
+    fn gone(&self, attempt: Attempt, cause: &str, over: bool) {
+        self.change(|inner, todo| {
+            if over {
+                let at = inner.links.iter().position(|(own, _)| *own == attempt);
+                todo.gone = at.map(|at| inner.links.swap_remove(at).1);
+            }
+            if inner.current == Some(attempt) {
+                inner.current = None;
+                *self.ready.write() = None;
+                inner.machine.gone(cause.to_owned());
+                if !inner.queue.is_empty() {
+                    todo.connect = inner.machine.want(false, clock::now(), random());
+                }
+            } else {
+                let cause = format!("no HTTP/2 server at {}: {cause}", self.settings.target);
+                if inner.machine.failed(attempt, cause) {
+                    inner.after_failure(todo, (!over).then_some(attempt));
+                }
+            }
+        });
+    }
+}
+
+impl Inner {
+    fn link_of(&self, attempt: Attempt) -> Option<Arc<Link>> {
+        self.links.iter().find(|(own, _)| *own == attempt).map(|(_, link)| link.clone())
+    }
+
+    /// The state is TRANSIENT_FAILURE now: calls that do not wait for ready fail.
+    fn after_failure(&mut self, todo: &mut Todo, attempt: Option<Attempt>) {
+        todo.status = self.unavailable();
+        for call in std::mem::take(&mut self.queue) {
+            match call.waits_for_ready() {
+                true => self.queue.push_back(call),
+                false => todo.fail.push(call),
+            }
+        }
+        todo.cancel = self.dialing.take();
+        todo.close.extend(attempt.and_then(|attempt| self.link_of(attempt)));
+    }
+
+    fn unavailable(&self) -> Status {
+        Status::unavailable(self.machine.cause())
+            .with_debug(format!("the channel is {}", self.machine.state()))
+    }
+
+    fn shut_down(&mut self, todo: &mut Todo) {
+        self.machine.close();
+        todo.fail.extend(self.queue.drain(..));
+        todo.status = closed_status();
+        todo.cancel = self.dialing.take();
+    }
+
+    fn set_timer(&mut self, todo: &mut Todo) {
+        if let Some(at) = self.machine.poll_timeout() {
+            if self.armed.is_none_or(|armed| at < armed) {
+                self.armed = Some(at);
+                todo.timer = Some(at);
+            }
+        }
+    }
+}
+
+impl OnTimer for Shared {
+    fn fire(&self, _tag: u64, now: Instant, _jobs: &mut Vec<Job>) {
+        self.change(|inner, todo| {
+            if inner.armed.is_some_and(|at| at <= now) {
+                inner.armed = None;
+            }
+            let connecting = inner.machine.state() == Connectivity::Connecting;
+            let attempt = inner.machine.attempt();
+            todo.connect = inner.machine.timeout(!inner.queue.is_empty(), now, random());
+            if connecting && inner.machine.state() == Connectivity::TransientFailure {
+                inner.after_failure(todo, Some(attempt));
+            }
+        });
+    }
+}
+
+/// What a link tells its channel.
+struct Events {
+    shared: Weak<Shared>,
+    attempt: Attempt,
+}
+
+impl LinkEvents for Events {
+    fn up(&self) {
+        if let Some(shared) = self.shared.upgrade() {
+            shared.up(self.attempt);
+        }
+    }
+
+    fn draining(&self) {
+        if let Some(shared) = self.shared.upgrade() {
+            shared.gone(self.attempt, "the server is going away", false);
+        }
+    }
+
+    fn room(&self) {
+        if let Some(shared) = self.shared.upgrade() {
+            shared.pump();
+        }
+    }
+
+    fn lost(&self, cause: &str) {
+        if let Some(shared) = self.shared.upgrade() {
+            shared.gone(self.attempt, cause, true);
+        }
+    }
+}
+
+fn closed_status() -> Status {
+    Status::fixed(Code::Cancelled, CLOSED)
+}

@@ -1,0 +1,119 @@
+//! The path of a method.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use crate::error::{ConfigError, ConfigErrorKind};
+
+/// The full path of a method: `/package.Service/Method`.
+///
+/// Generated stubs make theirs in a `const`, where the compiler checks them:
+///
+/// ```
+/// use grpc_threads::MethodPath;
+///
+/// const SAY_HELLO: MethodPath = MethodPath::from_static("/helloworld.Greeter/SayHello");
+/// assert_eq!(SAY_HELLO.as_str(), "/helloworld.Greeter/SayHello");
+/// ```
+///
+/// ```compile_fail
+/// # use grpc_threads::MethodPath;
+/// const NO_METHOD: MethodPath = MethodPath::from_static("helloworld.Greeter");
+/// ```
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct MethodPath(Cow<'static, str>);
+
+impl MethodPath {
+    /// A path known when the program is compiled. Use it in a `const`.
+    ///
+    /// # Panics
+    /// When the text is no method path: in a `const`, an error of the compiler.
+    #[must_use]
+    pub const fn from_static(path: &'static str) -> Self {
+        assert!(is_path(path.as_bytes()), "a method path is /package.Service/Method");
+        Self(Cow::Borrowed(path))
+    }
+
+    /// A path known when the program runs.
+    ///
+    /// # Errors
+    /// When it does not begin with `/`, has no second `/` with a method behind it, or has characters that a
+    /// header cannot carry.
+    pub fn new(path: impl Into<String>) -> Result<Self, ConfigError> {
+        let path = path.into();
+        if !is_path(path.as_bytes()) {
+            return Err(ConfigError::new(
+                ConfigErrorKind::Method,
+                format!("method path {path:?}: it has to be /package.Service/Method"),
+            ));
+        }
+        Ok(Self(Cow::Owned(path)))
+    }
+
+    /// The path as it goes over the wire.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// § `doc/PROTOCOL-HTTP2.md`: "Path → ":path" "/" Service-Name "/" {method name}".
+const fn is_path(path: &[u8]) -> bool {
+    let [b'/', rest @ ..] = path else { return false };
+    let mut at = 0;
+    let mut slash = None;
+    while at < rest.len() {
+        if !rest[at].is_ascii_graphic() {
+            return false;
+        }
+        if rest[at] == b'/' {
+            slash = Some(at);
+        }
+        at += 1;
+    }
+    match slash {
+        Some(at) => at > 0 && at + 1 < rest.len(),
+        None => false,
+    }
+}
+
+impl fmt::Display for MethodPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+impl fmt::Debug for MethodPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&*self.0, f)
+    }
+}
+
+impl TryFrom<&str> for MethodPath {
+    type Error = ConfigError;
+
+    fn try_from(path: &str) -> Result<Self, ConfigError> {
+        Self::new(path)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn good_paths() {
+        for path in ["/a/b", "/pkg.v1.Service/Method", "/a/b/c", "/S/%20"] {
+            assert_eq!(MethodPath::new(path).unwrap().as_str(), path);
+        }
+    }
+
+    #[test]
+    fn bad_paths_are_named_in_the_error() {
+        for path in ["", "/", "a/b", "/a", "/a/", "//b", "/a b/c", "/a/b\n", "/ä/b", "/a/b\0"] {
+            let error = MethodPath::new(path).unwrap_err();
+            assert_eq!(error.kind(), ConfigErrorKind::Method);
+            assert!(error.to_string().contains(&format!("{path:?}")));
+        }
+    }
+}

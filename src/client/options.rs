@@ -1,0 +1,296 @@
+//! What can be said about one call: [`CallOptions`].
+
+use std::time::{Duration, Instant};
+
+use crate::deadline::Deadline;
+use crate::error::ConfigError;
+use crate::metadata::Metadata;
+
+/// Options of one call, or of all calls that share the value.
+///
+/// The four multi-callables have these methods too: each gives a copy with one option
+/// changed, so that `say_hello.timeout(d).call(&request)` reads in one line. A
+/// `CallOptions` is for options that many calls share.
+///
+/// ```
+/// use std::time::Duration;
+/// use grpc_threads::CallOptions;
+///
+/// let patient = CallOptions::new().timeout(Duration::from_secs(30)).wait_for_ready(true);
+/// let traced = patient.header("trace-id", "4711")?;
+/// assert_eq!(traced.get_metadata().get("trace-id"), Some("4711"));
+/// # Ok::<(), grpc_threads::ConfigError>(())
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct CallOptions {
+    timeout: Option<Duration>,
+    deadline: Option<Instant>,
+    metadata: Metadata,
+    wait_for_ready: Option<bool>,
+    max_receive: Option<usize>,
+    max_send: Option<usize>,
+}
+
+impl CallOptions {
+    /// Nothing said: no deadline, no metadata, fail fast, the channel's limits.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            timeout: None,
+            deadline: None,
+            metadata: Metadata::new(),
+            wait_for_ready: None,
+            max_receive: None,
+            max_send: None,
+        }
+    }
+
+    /// The call ends with `DEADLINE_EXCEEDED` when it has not ended `timeout` after it
+    /// began. Zero has always passed; a huge value is no deadline. Default: none.
+    #[must_use]
+    pub fn timeout(&self, timeout: Duration) -> Self {
+        Self { timeout: Some(timeout), ..self.clone() }
+    }
+
+    /// Like [`timeout`](Self::timeout) with a point in time; of both, the earlier one counts. Default: none.
+    #[must_use]
+    pub fn deadline(&self, deadline: Instant) -> Self {
+        Self { deadline: Some(deadline), ..self.clone() }
+    }
+
+    /// Sends this metadata with the call, after what was added before.
+    #[must_use]
+    pub fn metadata(&self, metadata: &Metadata) -> Self {
+        let mut changed = self.clone();
+        changed.metadata.extend(metadata);
+        changed
+    }
+
+    /// Sends one more text entry.
+    ///
+    /// # Errors
+    /// As [`Metadata::append`]: when the key or the value cannot be sent.
+    pub fn header(&self, key: &str, value: &str) -> Result<Self, ConfigError> {
+        let mut changed = self.clone();
+        changed.metadata.append(key, value)?;
+        Ok(changed)
+    }
+
+    /// Sends one more entry of bytes; the key ends in `-bin`.
+    ///
+    /// # Errors
+    /// As [`Metadata::append_bin`]: when the key cannot be sent.
+    pub fn header_bin(&self, key: &str, value: impl AsRef<[u8]>) -> Result<Self, ConfigError> {
+        let mut changed = self.clone();
+        changed.metadata.append_bin(key, value)?;
+        Ok(changed)
+    }
+
+    /// True: while there is no connection the call waits for one, until its deadline.
+    /// False, the default: it fails with `UNAVAILABLE` as soon as an attempt to connect has failed.
+    #[must_use]
+    pub fn wait_for_ready(&self, wait: bool) -> Self {
+        Self { wait_for_ready: Some(wait), ..self.clone() }
+    }
+
+    /// The longest message that is accepted, in bytes; a longer one ends the call with
+    /// `RESOURCE_EXHAUSTED`. Bounds the memory of one message. Default: the channel's, 4 MiB.
+    #[must_use]
+    pub fn max_receive_message_size(&self, bytes: usize) -> Self {
+        Self { max_receive: Some(bytes), ..self.clone() }
+    }
+
+    /// The longest message that is sent, in bytes; a longer one ends the call with
+    /// `RESOURCE_EXHAUSTED` before anything of it is sent. Default: the channel's, no limit.
+    #[must_use]
+    pub fn max_send_message_size(&self, bytes: usize) -> Self {
+        Self { max_send: Some(bytes), ..self.clone() }
+    }
+
+    /// These options, with what `over` says in front: its metadata comes after ours.
+    #[must_use]
+    pub fn merge(&self, over: &Self) -> Self {
+        let mut metadata = self.metadata.clone();
+        metadata.extend(&over.metadata);
+        Self {
+            timeout: over.timeout.or(self.timeout),
+            deadline: over.deadline.or(self.deadline),
+            metadata,
+            wait_for_ready: over.wait_for_ready.or(self.wait_for_ready),
+            max_receive: over.max_receive.or(self.max_receive),
+            max_send: over.max_send.or(self.max_send),
+        }
+    }
+
+    /// The metadata said so far.
+    #[must_use]
+    pub fn get_metadata(&self) -> &Metadata {
+        &self.metadata
+    }
+
+    /// The deadline of a call that begins now. The clock is asked only when that matters.
+    pub(crate) fn start(&self, now: impl FnOnce() -> Instant) -> Deadline {
+        let deadline = self.deadline.map_or(Deadline::NEVER, Deadline::at);
+        match self.timeout {
+            Some(timeout) => Deadline::earliest(deadline, Deadline::after(now(), timeout)),
+            None => deadline,
+        }
+    }
+
+    pub(crate) fn waits_for_ready(&self, default: bool) -> bool {
+        self.wait_for_ready.unwrap_or(default)
+    }
+
+    pub(crate) fn receive_limit(&self, default: usize) -> usize {
+        self.max_receive.unwrap_or(default)
+    }
+
+    pub(crate) fn send_limit(&self, default: usize) -> usize {
+        self.max_send.unwrap_or(default)
+    }
+}
+
+/// Gives a multi-callable the methods of [`CallOptions`], each as a changed copy.
+macro_rules! per_call_options {
+    ($name:ident) => {
+        impl<Req, Resp> $name<Req, Resp> {
+            /// A copy whose calls have these options too, which win over those said before.
+            #[must_use]
+            pub fn options(&self, options: &$crate::client::CallOptions) -> Self {
+                self.with(self.options.merge(options))
+            }
+
+            /// A copy whose calls end with `DEADLINE_EXCEEDED` when they take longer than
+            /// this. Zero has always passed; a huge value is no deadline.
+            #[must_use]
+            pub fn timeout(&self, timeout: std::time::Duration) -> Self {
+                self.with(self.options.timeout(timeout))
+            }
+
+            /// A copy whose calls end with `DEADLINE_EXCEEDED` at this point in time.
+            #[must_use]
+            pub fn deadline(&self, deadline: std::time::Instant) -> Self {
+                self.with(self.options.deadline(deadline))
+            }
+
+            /// A copy whose calls send this metadata too.
+            #[must_use]
+            pub fn metadata(&self, metadata: &$crate::metadata::Metadata) -> Self {
+                self.with(self.options.metadata(metadata))
+            }
+
+            /// A copy whose calls send one more text entry.
+            ///
+            /// # Errors
+            /// When the key or the value cannot be sent; see `Metadata::append`.
+            pub fn header(
+                &self,
+                key: &str,
+                value: &str,
+            ) -> Result<Self, $crate::error::ConfigError> {
+                Ok(self.with(self.options.header(key, value)?))
+            }
+
+            /// A copy whose calls send one more entry of bytes; the key ends in `-bin`.
+            ///
+            /// # Errors
+            /// When the key cannot be sent; see `Metadata::append_bin`.
+            pub fn header_bin(
+                &self,
+                key: &str,
+                value: impl AsRef<[u8]>,
+            ) -> Result<Self, $crate::error::ConfigError> {
+                Ok(self.with(self.options.header_bin(key, value)?))
+            }
+
+            /// A copy whose calls wait for a connection until their deadline (true), or fail
+            /// with `UNAVAILABLE` when an attempt to connect fails (false, the default).
+            #[must_use]
+            pub fn wait_for_ready(&self, wait: bool) -> Self {
+                self.with(self.options.wait_for_ready(wait))
+            }
+
+            /// A copy whose calls accept messages up to this many bytes.
+            #[must_use]
+            pub fn max_receive_message_size(&self, bytes: usize) -> Self {
+                self.with(self.options.max_receive_message_size(bytes))
+            }
+
+            /// A copy whose calls send messages up to this many bytes.
+            #[must_use]
+            pub fn max_send_message_size(&self, bytes: usize) -> Self {
+                self.with(self.options.max_send_message_size(bytes))
+            }
+
+            /// The path of the method.
+            #[must_use]
+            pub fn path(&self) -> &$crate::client::MethodPath {
+                &self.method.path
+            }
+
+            pub(super) fn new(
+                method: std::sync::Arc<$crate::client::stub::Method<Req, Resp>>,
+            ) -> Self {
+                Self { method, options: $crate::client::CallOptions::new() }
+            }
+
+            fn with(&self, options: $crate::client::CallOptions) -> Self {
+                Self { method: self.method.clone(), options }
+            }
+        }
+
+        impl<Req, Resp> Clone for $name<Req, Resp> {
+            fn clone(&self) -> Self {
+                self.with(self.options.clone())
+            }
+        }
+
+        impl<Req, Resp> std::fmt::Debug for $name<Req, Resp> {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.debug_tuple(stringify!($name)).field(&self.method.path).finish()
+            }
+        }
+    };
+}
+
+pub(super) use per_call_options;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reactor::clock;
+
+    #[test]
+    fn the_earlier_of_timeout_and_deadline_counts() {
+        let now = clock::now();
+        let soon = now + Duration::from_secs(1);
+        let options = CallOptions::new().timeout(Duration::from_secs(5)).deadline(soon);
+        assert_eq!(options.start(|| now).instant(), Some(soon));
+        let options = CallOptions::new().timeout(Duration::from_secs(1));
+        assert_eq!(options.start(|| now).instant(), Some(soon));
+    }
+
+    #[test]
+    fn w4_zero_has_passed_and_huge_is_never() {
+        let now = clock::now();
+        assert!(CallOptions::new().timeout(Duration::ZERO).start(|| now).expired(now));
+        let huge = CallOptions::new().timeout(Duration::MAX).start(|| now);
+        assert!(!huge.expired(now + Duration::from_secs(1 << 30)));
+    }
+
+    #[test]
+    fn without_a_timeout_the_clock_is_not_asked() {
+        let never = CallOptions::new().start(|| panic!("asked for the time"));
+        assert_eq!(never.instant(), None);
+    }
+
+    #[test]
+    fn merging_prefers_the_later_and_keeps_all_metadata() {
+        let ours = CallOptions::new().header("a", "1").unwrap().wait_for_ready(true);
+        let over = CallOptions::new().header("a", "2").unwrap().max_send_message_size(7);
+        let both = ours.merge(&over);
+        assert_eq!(both.get_metadata().get_all("a").count(), 2);
+        assert!(both.waits_for_ready(false));
+        assert_eq!((both.send_limit(9), both.receive_limit(9)), (7, 9));
+    }
+}

@@ -1,0 +1,136 @@
+//! [`Responses`]: the receiving side of a call with many responses.
+
+use std::fmt;
+use std::iter::FusedIterator;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::call::client::{Arrival, Core};
+use crate::codec::Codec;
+use crate::deadline::Deadline;
+use crate::error::ResultError;
+use crate::metadata::Metadata;
+use crate::status::{Code, Status};
+
+use super::call::{call_handle, until};
+
+/// The responses of a call: a fused iterator of `Result<Resp, Status>`.
+///
+/// The thread that asks for the next response waits for it, and reads the connection
+/// meanwhile. The call's end ends the wait: its deadline, [`cancel`](Self::cancel) from another thread,
+/// the loss of the connection. A call that failed gives its status as the last item.
+///
+/// Dropping it cancels a call that has not ended. To read only some, borrow it:
+///
+/// ```no_run
+/// # fn first_three(mut responses: grpc_threads::Responses<String>) -> Result<(), grpc_threads::Status> {
+/// for response in responses.by_ref().take(3) {
+///     println!("{}", response?);
+/// }
+/// # Ok(())
+/// # }
+/// ```
+pub struct Responses<Resp> {
+    core: Arc<Core>,
+    codec: Arc<dyn Codec<Resp>>,
+    /// The last item has been given.
+    over: bool,
+}
+
+impl<Resp: 'static> Responses<Resp> {
+    pub(super) fn new(core: Arc<Core>, codec: Arc<dyn Codec<Resp>>) -> Self {
+        Self { core, codec, over: false }
+    }
+
+    /// The next response; `None` when the call has ended with OK. Waits for it.
+    ///
+    /// # Errors
+    /// The status of a call that failed; asked again, the same status.
+    pub fn recv(&mut self) -> Result<Option<Resp>, Status> {
+        self.receive(Deadline::NEVER).map_err(Status::from)
+    }
+
+    /// Like [`recv`](Self::recv), waiting at most `timeout`.
+    ///
+    /// # Errors
+    /// [`ResultError::TimedOut`]: no response yet, the call goes on. [`ResultError::Rpc`]: the status of a call that failed.
+    pub fn recv_timeout(&mut self, timeout: Duration) -> Result<Option<Resp>, ResultError> {
+        self.receive(until(Some(timeout)))
+    }
+
+    /// Like [`recv`](Self::recv), never waiting.
+    ///
+    /// # Errors
+    /// [`ResultError::TimedOut`]: no response is there now. [`ResultError::Rpc`]: the status of a call that failed.
+    pub fn try_recv(&mut self) -> Result<Option<Resp>, ResultError> {
+        match self.core.try_next() {
+            Some(arrival) => self.decode(arrival),
+            None => Err(ResultError::TimedOut),
+        }
+    }
+
+    /// All responses from here on, and the metadata of the status. Waits for the end of the call.
+    ///
+    /// # Errors
+    /// The status of a call that failed.
+    pub fn collect_all(mut self) -> Result<(Vec<Resp>, Metadata), Status> {
+        let mut all = Vec::new();
+        while let Some(response) = self.recv()? {
+            all.push(response);
+        }
+        Ok((all, self.core.wait_status().trailing_metadata().clone()))
+    }
+
+    fn receive(&mut self, deadline: Deadline) -> Result<Option<Resp>, ResultError> {
+        let arrival = self.core.next(deadline);
+        self.decode(arrival)
+    }
+
+    fn decode(&mut self, arrival: Arrival) -> Result<Option<Resp>, ResultError> {
+        match arrival {
+            Arrival::Message(bytes) => match self.codec.decode(bytes) {
+                Ok(response) => Ok(Some(response)),
+                Err(status) => {
+                    self.core.override_status(status.clone());
+                    Err(ResultError::Rpc(status))
+                }
+            },
+            Arrival::TimedOut => Err(ResultError::TimedOut),
+            Arrival::End(status) if status.code() == Code::Ok => Ok(None),
+            Arrival::End(status) => Err(ResultError::Rpc(status)),
+        }
+    }
+
+    pub(super) fn core(&self) -> &Arc<Core> {
+        &self.core
+    }
+}
+
+call_handle!(impl [Resp: 'static] Responses<Resp>);
+
+impl<Resp: 'static> Iterator for Responses<Resp> {
+    type Item = Result<Resp, Status>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.over {
+            return None;
+        }
+        let item = self.recv().transpose();
+        self.over = !matches!(item, Some(Ok(_)));
+        item
+    }
+}
+
+impl<Resp: 'static> FusedIterator for Responses<Resp> {}
+
+impl<Resp> Drop for Responses<Resp> {
+    fn drop(&mut self) {
+        self.core.abandon();
+    }
+}
+
+impl<Resp> fmt::Debug for Responses<Resp> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Responses").field("status", &self.core.try_status()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,52 @@
+//! Many requests, many responses.
+
+use std::sync::Arc;
+
+use super::options::per_call_options;
+use super::stream_unary::pull;
+use super::stub::Method;
+use super::{CallOptions, Duplex, Exchange, RequestSender, Responses};
+
+/// A method with many requests and many responses, on a channel.
+///
+/// Cheap to clone, usable from any thread. Its option methods give changed copies.
+pub struct StreamStream<Req, Resp> {
+    pub(super) method: Arc<Method<Req, Resp>>,
+    options: CallOptions,
+}
+
+per_call_options!(StreamStream);
+
+impl<Req: 'static, Resp: 'static> StreamStream<Req, Resp> {
+    /// Begins the call and returns at once. Requests are pulled on the thread that reads the
+    /// responses, between them; see [`Exchange`].
+    pub fn call<'a, I>(&self, requests: I) -> Exchange<'a, Req, Resp>
+    where
+        I: IntoIterator<Item = Req>,
+        I::IntoIter: 'a,
+    {
+        let (sender, responses) = self.open().split();
+        Exchange::new(Box::new(requests.into_iter()), sender, responses)
+    }
+
+    /// Begins the call and returns at once. The requests are pulled by a thread of the library, which ends with them.
+    pub fn spawn<I>(&self, requests: I) -> Responses<Resp>
+    where
+        I: IntoIterator<Item = Req>,
+        I::IntoIter: Send + 'static,
+    {
+        let (sender, responses) = self.open().split();
+        pull(sender, requests.into_iter());
+        responses
+    }
+
+    /// Begins the call and returns at once: send and receive as you like.
+    #[must_use = "dropping the handle cancels the call"]
+    pub fn open(&self) -> Duplex<Req, Resp> {
+        let method = &self.method;
+        let core = method.start(&self.options, None, false);
+        let limit = method.send_limit(&self.options);
+        let sender = RequestSender::new(core.clone(), method.request.clone(), limit);
+        Duplex::new(sender, Responses::new(core, method.response.clone()))
+    }
+}

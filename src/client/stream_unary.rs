@@ -1,0 +1,133 @@
+//! Many requests, one response.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use crate::deadline::Deadline;
+use crate::error::ResultError;
+use crate::reactor::helper;
+use crate::status::{Code, Status};
+
+use super::options::per_call_options;
+use super::stub::Method;
+use super::{Call, CallFuture, CallOptions, RequestSender};
+
+/// A method with many requests and one response, on a channel.
+///
+/// Cheap to clone, usable from any thread. Its option methods give changed copies.
+pub struct StreamUnary<Req, Resp> {
+    pub(super) method: Arc<Method<Req, Resp>>,
+    options: CallOptions,
+}
+
+per_call_options!(StreamUnary);
+
+impl<Req: 'static, Resp: 'static> StreamUnary<Req, Resp> {
+    /// Sends all requests, which are pulled on this thread, and waits for the response. When
+    /// the call ends early the rest are not pulled. The deadline, the loss of the connection and the
+    /// channel's `close` end the wait, but not a `next()` of the iterator that blocks.
+    ///
+    /// # Errors
+    /// The status of a call that failed.
+    pub fn call(&self, requests: impl IntoIterator<Item = Req>) -> Result<Resp, Status> {
+        self.with_call(requests).map(|(response, _)| response)
+    }
+
+    /// Like [`call`](Self::call), and gives a handle on the ended call for its metadata.
+    ///
+    /// # Errors
+    /// The status of a call that failed.
+    pub fn with_call(
+        &self,
+        requests: impl IntoIterator<Item = Req>,
+    ) -> Result<(Resp, Call), Status> {
+        self.drive(requests.into_iter().map(Ok::<Req, Infallible>), |never| match never {})
+    }
+
+    /// Like [`call`](Self::call) for a source that can fail. An error ends the call with
+    /// CANCELLED for the server, which never sees half a stream as if it were whole, and is what this returns.
+    ///
+    /// # Errors
+    /// The source's error as a status, or the status of a call that failed.
+    pub fn try_call<E: Into<Status>>(
+        &self,
+        requests: impl IntoIterator<Item = Result<Req, E>>,
+    ) -> Result<Resp, Status> {
+        self.drive(requests.into_iter(), E::into).map(|(response, _)| response)
+    }
+
+    /// Begins the call and returns at once. The requests are pulled by a thread of the library, which ends with them.
+    #[must_use = "dropping the future cancels the call"]
+    pub fn future<I>(&self, requests: I) -> CallFuture<Resp>
+    where
+        I: IntoIterator<Item = Req>,
+        I::IntoIter: Send + 'static,
+    {
+        let (sender, future) = self.open();
+        pull(sender, requests.into_iter());
+        future
+    }
+
+    /// Begins the call and returns at once: a sender for the requests, and a future for the response.
+    #[must_use = "dropping either handle cancels the call"]
+    pub fn open(&self) -> (RequestSender<Req>, CallFuture<Resp>) {
+        let method = &self.method;
+        let core = method.start(&self.options, None, true);
+        let limit = method.send_limit(&self.options);
+        let sender = RequestSender::new(core.clone(), method.request.clone(), limit);
+        (sender, CallFuture::new(core, method.response.clone()))
+    }
+
+    fn drive<E>(
+        &self,
+        requests: impl Iterator<Item = Result<Req, E>>,
+        status: impl FnOnce(E) -> Status,
+    ) -> Result<(Resp, Call), Status> {
+        let (mut sender, mut future) = self.open();
+        for request in requests {
+            let request = match request {
+                Ok(request) => request,
+                Err(error) => {
+                    let status = status(error);
+                    sender.core().fail(status.clone());
+                    return Err(status);
+                }
+            };
+            // The call has ended: how, the result tells.
+            if sender.send_until(&request, Deadline::NEVER).is_err() {
+                break;
+            }
+        }
+        let _ = sender.finish();
+        match future.result(None) {
+            Ok(response) => Ok((response, future.handle())),
+            // The channel was closed meanwhile: the status says so.
+            Err(ResultError::Cancelled) => Err(future.status()),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// Sends the requests from a thread of the library.
+pub(super) fn pull<Req: 'static>(
+    mut sender: RequestSender<Req>,
+    requests: impl Iterator<Item = Req> + Send + 'static,
+) {
+    let core = sender.core().clone();
+    let work = move || {
+        for request in requests {
+            if sender.send_until(&request, Deadline::NEVER).is_err() {
+                break;
+            }
+        }
+        // How the call ended, the other handle tells. If the iterator panics the
+        // sender is dropped instead, which cancels.
+        let _ = sender.finish();
+    };
+    if let Err(error) = helper::spawn("requests", Box::new(work)) {
+        core.fail(Status::new(
+            Code::ResourceExhausted,
+            format!("no thread could be started to pull the requests: {error}"),
+        ));
+    }
+}

@@ -1,0 +1,82 @@
+//! What the four multi-callables have in common: a method of a channel with its codecs.
+
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::call::client::{Core, Launch, Source, Template};
+use crate::channel::Channel;
+use crate::codec::Codec;
+use crate::reactor::clock;
+use crate::status::Status;
+use crate::wire::framing;
+
+use super::{CallOptions, MethodPath};
+
+/// A method of a channel. Shared by all copies of a multi-callable.
+pub(super) struct Method<Req, Resp> {
+    pub(super) path: MethodPath,
+    pub(super) source: Arc<dyn Source>,
+    pub(super) template: Template,
+    pub(super) request: Arc<dyn Codec<Req>>,
+    pub(super) response: Arc<dyn Codec<Resp>>,
+    types: PhantomData<fn(Req) -> Resp>,
+}
+
+impl<Req: 'static, Resp: 'static> Method<Req, Resp> {
+    pub(super) fn new<C>(channel: &Channel, path: MethodPath, codec: C) -> Arc<Self>
+    where
+        C: Codec<Req> + Codec<Resp>,
+    {
+        let codec = Arc::new(codec);
+        Arc::new(Self {
+            template: channel.template(path.as_str()),
+            path,
+            source: channel.source(),
+            request: codec.clone(),
+            response: codec,
+            types: PhantomData,
+        })
+    }
+
+    /// One message with its prefix, as the whole of a request.
+    pub(super) fn frame(&self, options: &CallOptions, request: &Req) -> Result<Bytes, Status> {
+        let limit = self.send_limit(options);
+        let mut framed = Vec::new();
+        framing::encode(&*self.request, request, limit, &mut framed)?;
+        Ok(framed.into())
+    }
+
+    /// Begins a call; never blocks. `body`: the whole request, else messages follow.
+    pub(super) fn start(
+        &self,
+        options: &CallOptions,
+        body: Option<Bytes>,
+        single: bool,
+    ) -> Arc<Core> {
+        Core::start(self.source.clone(), self.launch(options, body), single)
+    }
+
+    fn launch(&self, options: &CallOptions, body: Option<Bytes>) -> Launch {
+        let defaults = self.source.defaults();
+        Launch {
+            template: self.template.clone(),
+            metadata: options.get_metadata().clone(),
+            deadline: options.start(clock::now),
+            wait_for_ready: options.waits_for_ready(false),
+            receive_limit: options.receive_limit(defaults.max_receive),
+            body,
+        }
+    }
+
+    /// A call that has failed before it began.
+    pub(super) fn failed(&self, options: &CallOptions, status: Status) -> Arc<Core> {
+        Core::failed(self.source.clone(), self.launch(options, None), status)
+    }
+
+    /// The longest message of a request.
+    pub(super) fn send_limit(&self, options: &CallOptions) -> usize {
+        options.send_limit(self.source.defaults().max_send)
+    }
+}

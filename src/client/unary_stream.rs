@@ -1,0 +1,32 @@
+//! One request, many responses.
+
+use std::sync::Arc;
+
+use crate::status::Status;
+
+use super::options::per_call_options;
+use super::stub::Method;
+use super::{CallOptions, Responses};
+
+/// A method with one request and many responses, on a channel.
+///
+/// Cheap to clone, usable from any thread. Its option methods give changed copies.
+pub struct UnaryStream<Req, Resp> {
+    pub(super) method: Arc<Method<Req, Resp>>,
+    options: CallOptions,
+}
+
+per_call_options!(UnaryStream);
+
+impl<Req: 'static, Resp: 'static> UnaryStream<Req, Resp> {
+    /// Begins the call and returns at once; the responses are received as they are asked for.
+    ///
+    /// # Errors
+    /// When the request cannot be encoded, or is longer than the send limit. How the call
+    /// itself ends, the responses tell.
+    pub fn call(&self, request: &Req) -> Result<Responses<Resp>, Status> {
+        let body = self.method.frame(&self.options, request)?;
+        let core = self.method.start(&self.options, Some(body), false);
+        Ok(Responses::new(core, self.method.response.clone()))
+    }
+}

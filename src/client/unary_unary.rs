@@ -1,0 +1,79 @@
+//! One request, one response.
+
+use std::sync::Arc;
+
+use crate::call::client::{Reply, Unary};
+use crate::reactor::clock;
+use crate::status::Status;
+
+use super::options::per_call_options;
+use super::stub::Method;
+use super::{Call, CallFuture, CallOptions};
+
+/// A method with one request and one response, on a channel.
+///
+/// Cheap to clone, usable from any thread. Its option methods give changed copies:
+///
+/// ```no_run
+/// use std::time::Duration;
+/// # #[derive(Clone, PartialEq, prost::Message)] struct Hello { #[prost(string, tag = "1")] name: String }
+///
+/// let channel = grpc_threads::insecure_channel("localhost:50051")?;
+/// let say_hello = channel.unary_unary::<Hello, Hello>("/helloworld.Greeter/SayHello")?;
+/// let reply = say_hello.timeout(Duration::from_secs(1)).call(&Hello { name: "you".into() })?;
+/// # Ok::<(), grpc_threads::Status>(())
+/// ```
+pub struct UnaryUnary<Req, Resp> {
+    pub(super) method: Arc<Method<Req, Resp>>,
+    options: CallOptions,
+}
+
+per_call_options!(UnaryUnary);
+
+impl<Req: 'static, Resp: 'static> UnaryUnary<Req, Resp> {
+    /// Makes the call and waits for the response. This thread writes the request, and reads
+    /// the connection while it waits. The response, the deadline, the loss of the connection, and
+    /// the channel's `close` from another thread end the wait.
+    ///
+    /// # Errors
+    /// The status of a call that failed.
+    pub fn call(&self, request: &Req) -> Result<Resp, Status> {
+        let reply = self.exchange(request)?;
+        self.method.response.decode(reply.message)
+    }
+
+    /// Like [`call`](Self::call), and gives a handle on the ended call for its metadata.
+    ///
+    /// # Errors
+    /// The status of a call that failed.
+    pub fn with_call(&self, request: &Req) -> Result<(Resp, Call), Status> {
+        let (core, message) = self.exchange(request)?.into_parts(self.method.source.clone());
+        Ok((self.method.response.decode(message)?, Call::new(core)))
+    }
+
+    /// Begins the call and returns at once; no thread waits for the response. A request that
+    /// cannot be encoded is told by the future.
+    #[must_use = "dropping the future cancels the call"]
+    pub fn future(&self, request: &Req) -> CallFuture<Resp> {
+        let method = &self.method;
+        let core = match method.frame(&self.options, request) {
+            Ok(body) => method.start(&self.options, Some(body), true),
+            Err(status) => method.failed(&self.options, status),
+        };
+        CallFuture::new(core, method.response.clone())
+    }
+
+    fn exchange(&self, request: &Req) -> Result<Reply, Status> {
+        let method = &*self.method;
+        let defaults = method.source.defaults();
+        let call = Unary {
+            source: &method.source,
+            template: &method.template,
+            metadata: self.options.get_metadata(),
+            deadline: self.options.start(clock::now),
+            wait_for_ready: self.options.waits_for_ready(false),
+            receive_limit: self.options.receive_limit(defaults.max_receive),
+        };
+        call.run(&|| method.frame(&self.options, request))
+    }
+}
