@@ -234,7 +234,7 @@ impl RecvWindow {
         }
         let mut credit = self.flush();
         // Not while the reader lags behind: its window is what bounds memory.
-        if std::mem::take(&mut self.wants_growth) && self.unread * 2 <= self.size {
+        if std::mem::take(&mut self.wants_growth) && self.unread * 4 <= self.size {
             credit += self.grow(max, budget);
         }
         u32::try_from(credit).ok().filter(|&n| n > 0)

@@ -120,6 +120,8 @@ impl Keepalive {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RoundTrip {
     smoothed: Option<Duration>,
+    /// It comes from probes, not from the exchange of SETTINGS.
+    probed: bool,
     /// When the outstanding probe was sent.
     sent: Option<Instant>,
     last_probe: Option<Instant>,
@@ -134,6 +136,7 @@ impl RoundTrip {
     pub(crate) fn new() -> Self {
         Self {
             smoothed: None,
+            probed: false,
             sent: None,
             last_probe: None,
             spacing: MIN_SPACING,
@@ -146,11 +149,9 @@ impl RoundTrip {
         self.smoothed
     }
 
-    pub(crate) fn sample(&mut self, rtt: Duration) {
-        self.smoothed = Some(match self.smoothed {
-            None => rtt,
-            Some(old) => (old * 7 + rtt) / 8,
-        });
+    /// A rough first guess: the peer may have had other things to do before its ACK.
+    pub(crate) fn on_settings(&mut self, rtt: Duration) {
+        self.smoothed = Some(rtt);
     }
 
     /// DATA came in. True: send a probe now.
@@ -177,9 +178,13 @@ impl RoundTrip {
     }
 
     pub(crate) fn on_ack(&mut self, now: Instant) {
-        if let Some(sent) = self.sent.take() {
-            self.sample(now.saturating_duration_since(sent));
-        }
+        let Some(sent) = self.sent.take() else { return };
+        let rtt = now.saturating_duration_since(sent);
+        self.smoothed = Some(match self.smoothed.filter(|_| self.probed) {
+            Some(old) => (old * 7 + rtt) / 8,
+            None => rtt,
+        });
+        self.probed = true;
     }
 
     pub(crate) fn on_growth(&mut self) {

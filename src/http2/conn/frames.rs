@@ -194,7 +194,7 @@ impl Connection {
         let Some(round_trip) = self.exchange.on_ack(self.now) else {
             return Err(Error::protocol("SETTINGS acknowledged that were not sent"));
         };
-        self.round_trip.sample(round_trip);
+        self.round_trip.on_settings(round_trip);
         let ours = self.local_initial_window();
         let delta = ours - ours.max(super::super::flow::DEFAULT_WINDOW);
         if delta != 0 {

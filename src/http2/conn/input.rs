@@ -44,7 +44,7 @@ pub(super) struct Input {
     head: [u8; HEAD_LEN],
     head_len: usize,
     /// The beginning of a frame that came in pieces.
-    partial: Vec<u8>,
+    pub(super) partial: Vec<u8>,
     /// Since when a frame is incomplete.
     pub(super) partial_since: Option<Instant>,
     pub(super) block: Block,

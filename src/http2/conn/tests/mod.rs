@@ -3,9 +3,12 @@
 //! Frames and header blocks are written and read here with a few lines of their own, so that
 //! the code under test cannot be wrong together with its peer.
 
+mod attacks;
 mod client;
 mod life;
+mod pair;
 mod server;
+mod windows;
 
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};

@@ -1,0 +1,331 @@
+//! What hostile peers send, each just below the limit and just above.
+
+use super::*;
+
+const CALM: Reason = Reason::ENHANCE_YOUR_CALM;
+const SECOND: Duration = Duration::from_secs(1);
+
+/// How often `attack` can be done, up to `most`, before the connection ends with
+/// ENHANCE_YOUR_CALM.
+fn endured(most: u32, mut attack: impl FnMut(&mut Side, u32)) -> u32 {
+    let mut s = Side::server();
+    for i in 0..most {
+        attack(&mut s, i * 2 + 1);
+        let out = s.output();
+        if s.conn.finished() {
+            assert_eq!(out.last().map(Raw::code), Some(CALM), "{out:?}");
+            return i;
+        }
+    }
+    most
+}
+
+fn let_go(s: &mut Side) {
+    s.sink.events.clear();
+    for key in std::mem::take(&mut s.sink.keys) {
+        s.conn.forget(key);
+    }
+}
+
+#[test]
+fn a1_rapid_reset_ends_by_rate_and_never_holds_more_than_the_limit() {
+    let n = endured(5000, |s, id| {
+        s.input(&request(id, END)).input(&rst(id, Reason::CANCEL));
+        assert!(s.conn.stats().held <= 100);
+        let_go(s);
+    });
+    assert_eq!(n, 1000);
+    // With handlers that do not return, refusals draw on the same budget.
+    let n = endured(5000, |s, id| {
+        s.input(&request(id, END)).input(&rst(id, Reason::CANCEL));
+        assert!(s.conn.stats().held <= 100);
+    });
+    assert_eq!(n, 1000);
+}
+
+#[test]
+fn a1_just_below_the_rate_passes_for_ever() {
+    let n = endured(20_000, |s, id| {
+        s.later(SECOND / 100);
+        s.input(&request(id, END)).input(&rst(id, Reason::CANCEL));
+        let_go(s);
+    });
+    assert_eq!(n, 20_000);
+}
+
+#[test]
+fn a2_an_honest_client_that_cancels_a_third_at_any_speed_passes() {
+    let n = endured(100_000, |s, id| {
+        s.input(&request(id, END));
+        if id % 3 == 0 {
+            s.input(&rst(id, Reason::CANCEL));
+        } else {
+            let key = s.key();
+            s.conn.headers(key, &block(&[(":status", "200")]), true);
+        }
+        let_go(s);
+    });
+    assert_eq!(n, 100_000);
+}
+
+#[test]
+fn a3_made_you_reset_every_vector_draws_on_the_glitches() {
+    let vectors: [fn(u32) -> Vec<u8>; 5] = [
+        |id| update(id, 0),
+        |id| update(id, 0x7fff_ffff),
+        |id| frame(DATA, END, id, b"after the end"),
+        |id| request(id, END),
+        |id| frame(HEADERS, EH | END, id + 1, &block(&[(":path", "")])),
+    ];
+    for (i, vector) in vectors.iter().enumerate() {
+        let n = endured(5000, |s, id| {
+            let id = if i == 4 { id * 2 - 1 } else { id };
+            s.input(&request(id, END));
+            let bad = vector(id + u32::from(i == 4));
+            s.input(&bad);
+            assert!(s.conn.stats().held <= 100);
+            let_go(s);
+        });
+        assert_eq!(n, 100, "vector {i}");
+        let n = endured(3000, |s, id| {
+            let id = if i == 4 { id * 2 - 1 } else { id };
+            s.later(SECOND / 10);
+            s.input(&request(id, END));
+            let bad = vector(id + u32::from(i == 4));
+            s.input(&bad);
+            let_go(s);
+        });
+        assert_eq!(n, 3000, "vector {i} at the rate");
+    }
+}
+
+#[test]
+fn a3_refusals_draw_on_the_resets() {
+    let mut s = Side::server();
+    for i in 0..100 {
+        s.input(&request(i * 2 + 1, END));
+    }
+    let refused = (100..3000).take_while(|i| {
+        s.input(&request(i * 2 + 1, END));
+        !s.conn.finished()
+    });
+    assert_eq!(refused.count(), 1000);
+    assert_eq!(s.conn.stats().held, 100);
+    s.expect_goaway(CALM);
+}
+
+#[test]
+fn a5_continuation_flood() {
+    let begin = || {
+        let mut s = Side::server();
+        s.input(&frame(HEADERS, END, 1, &block(GET)));
+        s
+    };
+    let mut s = begin();
+    (0..7).for_each(|_| {
+        s.input(&frame(CONT, 0, 1, &[]));
+    });
+    s.input(&frame(CONT, EH, 1, &[]));
+    assert_eq!(s.events(), [Event::Headers(1, true)], "eight pass, empty or not");
+    let mut s = begin();
+    (0..8).for_each(|_| {
+        s.input(&frame(CONT, 0, 1, &[]));
+    });
+    s.input(&frame(CONT, EH, 1, &[])).expect_goaway(CALM);
+    // Octets: twice the list limit.
+    let mut s = begin();
+    s.input(&frame(CONT, 0, 1, &[0; 16_384]));
+    s.input(&frame(CONT, 0, 1, &vec![0; 16_384 - block(GET).len()]));
+    assert!(!s.conn.finished());
+    s.input(&frame(CONT, 0, 1, &[0])).expect_goaway(CALM);
+}
+
+#[test]
+fn a9_replies_pile_up_only_until_reading_stops() {
+    for flood in [frame(PING, 0, 0, &[0; 8]), frame(SETTINGS, 0, 0, &[])] {
+        let mut c = Side::client();
+        for _ in 0..128 {
+            c.input(&flood);
+        }
+        assert!(c.conn.wants_input());
+        c.input(&flood);
+        assert!(!c.conn.wants_input());
+        assert_eq!(c.output().len(), 129);
+        assert!(c.conn.wants_input(), "written: read on");
+    }
+}
+
+#[test]
+fn a9_settings_of_many_entries() {
+    let with = |n: usize| frame(SETTINGS, 0, 0, &setting(99, 0).repeat(n));
+    Side::server().input(&with(32)).output();
+    Side::server().input(&with(33)).expect_goaway(CALM);
+}
+
+#[test]
+fn a14_empty_frames_are_glitches_and_small_ones_are_not() {
+    let empty = frame(DATA, 0, 1, &[]);
+    let mut s = Side::server();
+    s.input(&request(1, 0));
+    (0..100).for_each(|_| {
+        s.input(&empty);
+    });
+    s.expect_silence();
+    s.input(&empty).expect_goaway(CALM);
+    let padded = frame(DATA, PADDED, 1, b"\x02\0\0");
+    let mut s = Side::server();
+    s.input(&request(1, 0));
+    (0..101).for_each(|_| {
+        s.input(&padded);
+    });
+    s.expect_goaway(CALM);
+    // A million honest messages of five octets, one DATA each.
+    let mut s = Side::server();
+    s.input(&request(1, 0));
+    let key = s.key();
+    let wire = frame(DATA, 0, 1, b"hello").repeat(1000);
+    for _ in 0..1000 {
+        s.input(&wire);
+        s.conn.release(key, 5000);
+        s.sink.events.clear();
+        s.sink.body.clear();
+    }
+    assert!(!s.conn.finished());
+    assert_eq!(s.conn.stats().glitches, 0);
+}
+
+#[test]
+fn a19_the_last_id_leaves_running_calls_intact() {
+    let mut s = Side::server();
+    s.input(&request(1, END));
+    let one = s.key();
+    s.input(&request(MAX_31, END));
+    let last = s.key();
+    let out = s.output();
+    assert_eq!((out[0].kind, out[0].code()), (GOAWAY, Reason::NO_ERROR));
+    assert!(!s.conn.finished());
+    for key in [one, last] {
+        s.conn.headers(key, &block(&[(":status", "200")]), true);
+        s.conn.forget(key);
+    }
+    assert_eq!(s.output().len(), 2);
+    assert!(s.conn.finished());
+}
+
+#[test]
+fn a20_a_huge_frame_is_refused_from_its_head() {
+    for kind in [DATA, HEADERS, SETTINGS, GOAWAY, 0x99] {
+        let mut s = Side::server();
+        s.input(&request(1, 0));
+        s.output();
+        s.input(&[0xff, 0xff, 0xff, kind, 0, 0, 0, 0, 1]);
+        s.expect_goaway(Reason::FRAME_SIZE_ERROR);
+        assert_eq!(s.conn.input.partial.capacity(), 0);
+    }
+}
+
+#[test]
+fn a25_a_flood_of_1xx_heads_is_a_glitch_each() {
+    let head = frame(HEADERS, EH, 1, &block(&[(":status", "100")]));
+    let mut c = Side::client();
+    c.conn.open(&block(GET), true).expect("room");
+    (0..100).for_each(|_| {
+        c.input(&head);
+    });
+    assert!(!c.conn.finished());
+    c.input(&head).expect_goaway(CALM);
+}
+
+#[test]
+fn waiting_lists_do_not_outlive_their_streams() {
+    // Streams that queue answers or wait for grants, and are reset, while nothing moves.
+    let options = Options {
+        peer_resets: crate::http2::guard::Rate { burst: 100_000, per_second: 0 },
+        window_budget: 1 << 20,
+        ..Options::new(Role::Server)
+    };
+    let mut s = Side::server_with(&options);
+    s.input(&request(1, 0));
+    let holder = s.key();
+    s.conn.expect(holder, 1 << 20);
+    s.conn.data(holder, bytes(1 << 20), false);
+    s.output();
+    for id in 1..10_000 {
+        let id = id * 2 + 1;
+        s.input(&request(id, 0));
+        let key = s.key();
+        s.conn.data(key, bytes(1), false);
+        s.conn.data(key, bytes(100_000), false);
+        s.conn.expect(key, 1 << 20);
+        s.input(&rst(id, Reason::CANCEL));
+        s.conn.forget(key);
+        s.sink.events.clear();
+    }
+    assert!(s.conn.streams.waiting.len() <= 1);
+    assert!(!s.conn.wants_output(), "nothing is left to say");
+    assert_eq!(s.conn.stats().held, 1);
+}
+
+/// Everything a peer might say, at random: nothing panics, the end is told once, streams are balanced.
+#[test]
+fn a26_noise_of_valid_frames_and_bit_flips_never_panics() {
+    let mut seed = 0x1234_5678_9abc_def1u64;
+    let mut random = move |n: u64| {
+        seed ^= seed << 13;
+        seed ^= seed >> 7;
+        seed ^= seed << 17;
+        seed % n
+    };
+    for round in 0..3000 {
+        let role = if round % 2 == 0 { Role::Server } else { Role::Client };
+        let mut s = if role == Role::Server { Side::server() } else { Side::client() };
+        for _ in 0..40 {
+            let id = [0, 1, 2, 3, 5, 7, MAX_31][random(7) as usize];
+            let mut wire = match random(9) {
+                0 => request(id, random(2) as u8),
+                1 => response(id, random(2) as u8),
+                2 => frame(DATA, random(16) as u8, id, &vec![1; random(300) as usize]),
+                3 => rst(id, Reason(random(15) as u32)),
+                4 => update(id, [0, 1, 70_000, MAX_31][random(4) as usize]),
+                5 => frame(
+                    SETTINGS,
+                    random(2) as u8,
+                    0,
+                    &setting(random(8) as u16, random(1 << 32) as u32),
+                ),
+                6 => frame(PING, random(2) as u8, 0, &[random(3) as u8; 8]),
+                7 => frame(GOAWAY, 0, 0, &[0, 0, 0, random(9) as u8, 0, 0, 0, 0]),
+                _ => frame(CONT, random(16) as u8, id, &block(GET)[random(20) as usize..]),
+            };
+            if random(20) == 0 {
+                let at = random(wire.len() as u64) as usize;
+                wire[at] ^= 1 << random(8);
+            }
+            let cut = random(wire.len() as u64 + 1) as usize;
+            s.input(&wire[..cut]).input(&wire[cut..]);
+            let key = Key { slot: random(4) as u32, id };
+            match random(9) {
+                0 => s.conn.data(key, bytes(random(200_000) as usize), random(2) == 0),
+                1 => s.conn.trailers(key, Bytes::from(block(&[("a", "b")]))),
+                2 => s.conn.headers(key, &block(&[(":status", "200")]), random(2) == 0),
+                3 => s.conn.release(key, random(1000) as usize),
+                4 => s.conn.expect(key, random(1 << 24) as usize),
+                5 => s.conn.reset(key, Reason::CANCEL),
+                6 => s.conn.forget(key),
+                7 => drop(s.conn.open(&block(GET), random(2) == 0)),
+                _ => drop(s.later(Duration::from_millis(random(5000)))),
+            }
+            if random(3) == 0 {
+                s.bytes();
+            }
+        }
+        let all: Vec<_> = s.conn.streams.each().map(|(key, _)| key).collect();
+        all.into_iter().for_each(|key| s.conn.forget(key));
+        s.bytes();
+        s.conn.eof(&mut s.sink);
+        assert_eq!((s.conn.stats().active, s.conn.stats().held), (0, 0));
+        assert!(s.conn.streams.budget.is_zero());
+        let lost = s.sink.events.iter().filter(|e| matches!(e, Event::Lost(..))).count();
+        assert_eq!(lost, 1);
+    }
+}

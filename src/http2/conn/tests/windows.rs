@@ -1,0 +1,426 @@
+//! Flow control in both directions (RFC 9113 §5.2, §6.9).
+
+use super::*;
+
+const FC: Reason = Reason::FLOW_CONTROL_ERROR;
+const MS: Duration = Duration::from_millis(1);
+
+/// A server with an answered head on stream 1, whose peer has the given initial window.
+fn answering(window: u32) -> (Side, Key) {
+    let mut s = Side::server();
+    s.input(&frame(SETTINGS, 0, 0, &setting(4, window))).input(&request(1, END));
+    let key = s.key();
+    s.conn.headers(key, &block(&[(":status", "200")]), false);
+    s.output();
+    s.events();
+    (s, key)
+}
+
+fn sent(out: &[Raw]) -> Vec<(usize, bool)> {
+    let data = out.iter().filter(|f| f.kind == DATA);
+    data.map(|f| (f.payload.len(), f.flags & END != 0)).collect()
+}
+
+#[test]
+fn h2spec_6_9_1_a_window_of_one() {
+    let (mut s, key) = answering(1);
+    s.conn.data(key, Bytes::from_static(b"hello"), true);
+    assert_eq!(sent(&s.output()), [(1, false)]);
+    s.input(&update(1, 2));
+    assert_eq!(sent(&s.output()), [(2, false)]);
+    s.input(&update(1, 9));
+    assert_eq!(sent(&s.output()), [(2, true)]);
+}
+
+#[test]
+fn h2spec_6_9_2_settings_change_the_window_and_the_ack_comes_first() {
+    let (mut s, key) = answering(0);
+    s.conn.data(key, bytes(5), true);
+    assert_eq!(s.output(), []);
+    s.input(&frame(SETTINGS, 0, 0, &setting(4, 1)));
+    let out = s.output();
+    assert_eq!((out[0].kind, out[0].flags), (SETTINGS, ACK));
+    assert_eq!(sent(&out), [(1, false)]);
+}
+
+#[test]
+fn a17_negative_windows_wait() {
+    let (mut s, key) = answering(10);
+    s.conn.data(key, bytes(15), true);
+    assert_eq!(sent(&s.output()), [(10, false)]);
+    s.input(&frame(SETTINGS, 0, 0, &setting(4, 2))).input(&update(1, 8));
+    assert_eq!(sent(&s.output()), [], "10 - 8 + 8 - 10 = 0");
+    s.input(&update(1, 1));
+    assert_eq!(sent(&s.output()), [(1, false)]);
+    s.input(&frame(SETTINGS, 0, 0, &setting(4, 0x7fff_ffff)));
+    assert_eq!(sent(&s.output()), [(4, true)]);
+}
+
+#[test]
+fn a17_windows_above_the_maximum() {
+    let max = 0x7fff_ffffu32;
+    let (mut s, _) = answering(65_535);
+    s.input(&update(1, max - 65_535)).expect_silence();
+    s.input(&update(1, 1)).expect_rst(1, FC);
+    let (mut s, _) = answering(65_535);
+    s.input(&update(0, max - 65_535)).expect_silence();
+    s.input(&update(0, 1)).expect_goaway(FC);
+    let (mut s, _) = answering(65_535);
+    s.input(&update(1, 1)).input(&frame(SETTINGS, 0, 0, &setting(4, max))).expect_goaway(FC);
+    let (mut s, _) = answering(65_535);
+    s.input(&update(1, 0)).expect_rst(1, Reason::PROTOCOL_ERROR);
+    let (mut s, _) = answering(65_535);
+    s.input(&update(0, 0)).expect_goaway(Reason::PROTOCOL_ERROR);
+}
+
+#[test]
+fn the_connections_window_is_kept_and_shared_in_turns() {
+    let mut s = Side::server();
+    s.input(&frame(SETTINGS, 0, 0, &setting(4, 1 << 20)));
+    let mut keys = Vec::new();
+    for id in [1, 3, 5] {
+        s.input(&request(id, END));
+        keys.push(s.key());
+        s.conn.data(s.key(), bytes(100_000), true);
+    }
+    s.events();
+    let out = s.output();
+    let order: Vec<_> = out.iter().filter(|f| f.kind == DATA).map(|f| f.id).collect();
+    assert_eq!(order, [1, 3, 5, 1], "one turn each");
+    assert_eq!(sent(&out).iter().map(|d| d.0).sum::<usize>(), 65_535);
+    s.input(&update(0, 300_000));
+    let rest: usize = sent(&s.output()).iter().map(|d| d.0).sum();
+    assert_eq!(rest, 300_000 - 65_535);
+    assert_eq!(s.conn.stats().active, 0);
+}
+
+#[test]
+fn the_budget_bounds_a_poll_but_not_the_control_bytes() {
+    let (mut s, key) = answering(1 << 20);
+    s.input(&update(0, 1 << 20));
+    s.conn.data(key, bytes(500_000), true);
+    s.input(&frame(PING, 0, 0, &[0; 8]));
+    let mut out = Vec::new();
+    s.conn.poll_output(&mut out, 64 * 1024, &mut s.sink);
+    assert!((64 * 1024..81 * 1024).contains(&out.len()), "{}", out.len());
+    out.truncate(17);
+    assert_eq!(frames(&out)[0].kind, PING);
+    assert!(s.conn.wants_output());
+}
+
+#[test]
+fn writable_is_told_once_at_the_mark() {
+    let (mut s, key) = answering(1 << 20);
+    s.conn.data(key, bytes(100_000), false);
+    assert_eq!(s.conn.queued(key), 100_000);
+    s.output();
+    assert_eq!(s.events(), [], "34 465 octets are above the mark");
+    s.input(&update(0, 10_000));
+    s.output();
+    assert_eq!(s.events(), [Event::Writable(1)]);
+    s.input(&update(0, 100_000));
+    s.output();
+    assert_eq!(s.events(), []);
+    s.conn.data(key, bytes(20_000), true);
+    s.output();
+    assert_eq!(s.events(), [], "never above");
+}
+
+#[test]
+fn small_pieces_share_a_frame() {
+    let (mut s, key) = answering(0);
+    for _ in 0..1000 {
+        s.conn.data(key, bytes(10), false);
+    }
+    s.input(&update(1, 65_535));
+    assert_eq!(sent(&s.output()), [(10_000, false)]);
+    s.conn.data(key, Bytes::new(), false);
+    s.conn.data(key, Bytes::new(), true);
+    assert_eq!(sent(&s.output()), [(0, true)], "an end needs no window");
+}
+
+#[test]
+fn trailers_wait_for_the_data_and_not_for_others() {
+    let (mut s, key) = answering(3);
+    s.conn.data(key, bytes(5), false);
+    s.conn.trailers(key, Bytes::from(block(&[("grpc-status", "0")])));
+    assert_eq!(sent(&s.output()), [(3, false)]);
+    s.input(&update(1, 2));
+    let out = s.output();
+    assert_eq!(sent(&out), [(2, false)]);
+    assert_eq!((out[1].kind, out[1].flags), (HEADERS, EH | END));
+    assert_eq!(s.conn.stats().active, 0);
+}
+
+#[test]
+fn a_reset_drops_the_queue() {
+    let (mut s, key) = answering(3);
+    s.conn.data(key, bytes(50_000), false);
+    s.output();
+    s.input(&rst(1, Reason::CANCEL)).input(&update(0, 100_000));
+    assert_eq!((s.conn.queued(key), s.output()), (0, vec![]));
+    assert_eq!(s.events(), [Event::Reset(1, Reason::CANCEL, true)]);
+}
+
+#[test]
+fn a18_the_peer_overruns_our_windows() {
+    let filled = |last: usize| {
+        let mut s = Side::server();
+        s.input(&request(1, 0));
+        for _ in 0..3 {
+            s.input(&frame(DATA, 0, 1, &[0; 16_384]));
+        }
+        s.input(&frame(DATA, 0, 1, &vec![0; last]));
+        s
+    };
+    filled(16_383).expect_silence();
+    filled(16_384).expect_rst(1, FC);
+    // The connection's, which is the default until more is announced, and more is at once.
+    let options = Options { connection_window: 65_535, ..Options::new(Role::Server) };
+    let mut s = Side::server_with(&options);
+    s.conn.window = ConnWindow::new(65_535);
+    s.input(&request(1, 0));
+    s.conn.window.receive(65_535 - 100);
+    s.input(&frame(DATA, 0, 1, &[0; 101])).expect_goaway(FC);
+}
+
+#[test]
+fn a18_a_smaller_window_holds_only_after_the_ack() {
+    let options = Options { initial_window: 1000, ..Options::new(Role::Server) };
+    let begin = |acked: bool| {
+        let mut s = Side::raw(Role::Server, &options);
+        s.input(frame::PREFACE).input(&frame(SETTINGS, 0, 0, &[]));
+        assert!(s.output()[0].payload.windows(6).any(|w| w == setting(4, 1000)));
+        if acked {
+            s.input(&frame(SETTINGS, ACK, 0, &[]));
+        }
+        s.input(&request(1, 0)).events();
+        s
+    };
+    begin(false).input(&frame(DATA, 0, 1, &[0; 1001])).expect_silence();
+    begin(true).input(&frame(DATA, 0, 1, &[0; 1000])).expect_silence();
+    begin(true).input(&frame(DATA, 0, 1, &[0; 1001])).expect_rst(1, FC);
+    // Across the ACK: the window goes below zero and comes back with what is read.
+    let mut s = begin(false);
+    s.input(&frame(DATA, 0, 1, &[0; 5000])).input(&frame(SETTINGS, ACK, 0, &[]));
+    s.conn.release(s.key(), 5000);
+    assert_eq!(s.output()[0].number(), 5000, "back to 1000");
+    s.input(&frame(DATA, 0, 1, &[0; 1000])).expect_silence();
+}
+
+#[test]
+fn credit_comes_back_by_half_windows_and_never_after_the_end() {
+    let mut s = Side::server();
+    s.input(&request(1, 0));
+    let key = s.key();
+    for _ in 0..3 {
+        s.input(&frame(DATA, 0, 1, &[0; 16_384]));
+    }
+    s.conn.release(key, 32_767);
+    s.expect_silence();
+    s.conn.release(key, 1);
+    assert_eq!(s.output(), frames(&update(1, 32_768)));
+    s.input(&frame(DATA, END, 1, &[0; 16_000]));
+    s.conn.release(key, usize::MAX);
+    s.expect_silence();
+}
+
+#[test]
+fn padding_comes_back_at_once() {
+    let mut s = Side::server();
+    s.input(&request(1, 0)).input(&frame(DATA, PADDED, 1, b"\x09hello123456789"));
+    assert_eq!(s.output(), frames(&update(1, 10)));
+    assert_eq!(s.sink.body, b"hello");
+}
+
+#[test]
+fn the_connections_credit_comes_back_whoever_reads() {
+    let mut s = Side::server();
+    let mut credit = 0;
+    for id in 0..300 {
+        s.input(&request(id * 2 + 1, 0));
+        for _ in 0..3 {
+            s.input(&frame(DATA, 0, id * 2 + 1, &[0; 16_384]));
+        }
+        let key = s.key();
+        // Some are read, some refused, some reset, some let go with data unread.
+        match id % 3 {
+            0 => s.conn.release(key, 49_152),
+            1 => s.conn.reset(key, Reason::CANCEL),
+            _ => {}
+        }
+        s.conn.forget(key);
+        let updates = s.output().into_iter().filter(|f| f.kind == UPDATE && f.id == 0);
+        credit += updates.map(|f| u64::from(f.number())).sum::<u64>();
+    }
+    assert!(s.conn.window.balanced());
+    assert!(credit > 300 * 49_152 - (4 << 20), "{credit}");
+    assert!(s.conn.streams.budget.is_zero());
+}
+
+/// Sends `n` octets of DATA to the server's stream 1.
+fn pour(s: &mut Side, mut n: usize) {
+    while n > 0 {
+        let len = n.min(16_384);
+        s.input(&frame(DATA, 0, 1, &vec![0; len]));
+        n -= len;
+    }
+}
+
+fn credited(out: &[Raw], id: u32) -> usize {
+    out.iter().filter(|f| f.kind == UPDATE && f.id == id).map(|f| f.number() as usize).sum()
+}
+
+#[test]
+fn f4_a_long_message_is_granted_whole_and_paid_back() {
+    let options = Options { max_window: 65_535, ..Options::new(Role::Server) };
+    let mut s = Side::server_with(&options);
+    s.input(&request(1, 0));
+    let key = s.key();
+    pour(&mut s, 16_384);
+    let message = 4 << 20;
+    s.conn.expect(key, message - 16_384);
+    let out = s.output();
+    assert_eq!(credited(&out, 1), message - 65_535, "room for all of it");
+    pour(&mut s, message - 16_384);
+    assert!(!s.conn.finished());
+    s.output();
+    assert_eq!(s.conn.stats().window_held, (message - 65_535) as u64);
+    s.conn.release(key, message);
+    assert_eq!(s.conn.stats().window_held, 0);
+    assert_eq!(credited(&s.output(), 1), 65_535, "the window as before");
+}
+
+#[test]
+fn f4_grants_queue_for_the_budget_first_come_first_served() {
+    let options = Options { window_budget: 1 << 20, ..Options::new(Role::Server) };
+    let mut s = Side::server_with(&options);
+    let keys: Vec<_> = [1, 3, 5]
+        .map(|id| {
+            s.input(&request(id, 0));
+            s.key()
+        })
+        .into();
+    s.output();
+    let len = 800_000;
+    keys.iter().for_each(|&key| s.conn.expect(key, len));
+    let out = s.output();
+    assert_eq!([1, 3, 5].map(|id| credited(&out, id) > 0), [true, false, false]);
+    // A part of it comes in while it waits: less is granted.
+    s.input(&frame(DATA, 0, 3, &[0; 10_000]));
+    pour(&mut s, len);
+    s.conn.release(keys[0], len);
+    let out = s.output();
+    assert_eq!(credited(&out, 3), len - 65_535);
+    assert_eq!(credited(&out, 5), 0);
+    // One that ends gives way; one that is above the whole budget passes alone.
+    s.conn.reset(keys[1], Reason::CANCEL);
+    s.conn.forget(keys[1]);
+    assert!(credited(&s.output(), 5) > 0);
+    s.conn.forget(keys[2]);
+    s.conn.expect(keys[0], 3 << 20);
+    assert!(credited(&s.output(), 1) > 2 << 20);
+    s.conn.forget(keys[0]);
+    assert!(s.conn.streams.budget.is_zero());
+    assert!(s.conn.streams.waiting.is_empty());
+}
+
+#[test]
+fn f4_padding_does_not_starve_a_granted_message() {
+    let mut s = Side::server();
+    s.input(&request(1, 0));
+    let key = s.key();
+    s.conn.expect(key, 200_000);
+    let (mut window, mut left) = (65_535 + credited(&s.output(), 1), 200_000usize);
+    while left > 0 {
+        let n = left.min(100);
+        let padding = 100.min(window - n);
+        let mut payload = vec![padding.saturating_sub(1) as u8; usize::from(padding > 0)];
+        payload.extend(vec![0; n + padding.saturating_sub(1)]);
+        s.input(&frame(DATA, if padding > 0 { PADDED } else { 0 }, 1, &payload));
+        left -= n;
+        window = window - n - padding + credited(&s.output(), 1);
+        assert!(window >= left, "{window} for {left}");
+    }
+}
+
+fn measured(rtt: Duration) -> RoundTrip {
+    let mut round_trip = RoundTrip::new();
+    round_trip.on_settings(rtt);
+    round_trip
+}
+
+#[test]
+fn windows_grow_with_the_round_trip_while_the_reader_keeps_up() {
+    let mut s = Side::server();
+    s.conn.round_trip = measured(MS * 20);
+    s.input(&request(1, 0));
+    let key = s.key();
+    s.output();
+    let mut window = 65_535;
+    let mut sizes = Vec::new();
+    for _ in 0..20 {
+        s.later(MS * 10);
+        let n = window;
+        pour(&mut s, n);
+        s.conn.release(key, n);
+        window = credited(&s.output(), 1);
+        sizes.push(window);
+    }
+    assert!(sizes.windows(2).all(|w| w[0] <= w[1]));
+    assert!(sizes.last() > Some(&(4 << 20)), "{sizes:?}");
+    assert!(s.conn.stats().window_held <= 8 << 20, "growth leaves half to grants");
+    s.conn.forget(key);
+    assert!(s.conn.streams.budget.is_zero());
+}
+
+#[test]
+fn windows_do_not_grow_for_slow_lines_or_slow_readers() {
+    let mut s = Side::server();
+    s.conn.round_trip = measured(MS);
+    s.input(&request(1, 0));
+    let key = s.key();
+    for _ in 0..200 {
+        s.later(MS * 3);
+        pour(&mut s, 30_000);
+        s.conn.release(key, 30_000);
+        s.output();
+    }
+    assert_eq!(s.conn.stats().window_held, 0, "64 KiB in 9 ms need no more");
+    // A reader that leaves half a window unread.
+    let mut s = Side::server();
+    s.conn.round_trip = measured(MS * 100);
+    s.input(&request(1, 0));
+    let key = s.key();
+    pour(&mut s, 65_535);
+    for _ in 0..20 {
+        s.conn.release(key, 32_000);
+        s.conn.release(key, 768);
+        let n = credited(&s.output(), 1);
+        assert_eq!(n, 32_768);
+        pour(&mut s, n);
+    }
+}
+
+#[test]
+fn k3_probes_follow_bulk_data_only() {
+    let mut s = Side::server();
+    s.input(&request(1, 0));
+    let key = s.key();
+    let mut probes = 0;
+    for _ in 0..3 {
+        s.input(&frame(DATA, 0, 1, &[0; 16_384]));
+    }
+    s.conn.release(key, 3 * 16_384);
+    assert_eq!(s.output().iter().filter(|f| f.kind == PING).count(), 0, "client/4.2/1");
+    for _ in 0..1000 {
+        s.later(MS);
+        s.input(&frame(DATA, 0, 1, &[0; 16_384]));
+        s.conn.release(key, 16_384);
+        for f in s.output().into_iter().filter(|f| f.kind == PING) {
+            s.input(&frame(PING, ACK, 0, &f.payload));
+            probes += 1;
+        }
+    }
+    assert!((2..=10).contains(&probes), "{probes}");
+}
