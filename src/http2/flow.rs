@@ -252,11 +252,12 @@ impl RecvWindow {
     /// `len` octets of one message are still to come: makes room for all of them, or the
     /// message could never complete while nobody reads. Needed for every message longer than
     /// [`GRANT_FROM`]; shorter ones always fit beside the half window that may be owed.
-    pub(crate) fn grant(&mut self, len: usize, budget: &mut Budget) -> Grant {
+    /// `turn`: nobody else waits for the budget.
+    pub(crate) fn grant(&mut self, len: usize, turn: bool, budget: &mut Budget) -> Grant {
         let len = i64::try_from(len).unwrap_or(MAX_WINDOW).min(MAX_WINDOW);
         let missing = len - self.left - self.owed;
         if missing > 0 {
-            if !budget.may_loan(missing) {
+            if !turn || !budget.may_loan(missing) {
                 return Grant::Wait;
             }
             self.loan += missing;

@@ -294,12 +294,12 @@ impl Connection {
     /// A message longer than [`super::flow::GRANT_FROM`] has begun and `len` of its octets are still
     /// to come: lets the peer send all of it, whether anybody reads or not.
     pub(crate) fn expect(&mut self, key: Key, len: usize) {
-        let first = self.streams.waiting.is_empty();
+        let turn = self.streams.waiting.is_empty();
         let Some((slot, budget)) = self.streams.with_budget(key) else { return };
         if !slot.receives() {
             return;
         }
-        match if first { slot.recv_window.grant(len, budget) } else { Grant::Wait } {
+        match slot.recv_window.grant(len, turn, budget) {
             Grant::Credit(0) => {}
             Grant::Credit(increment) => {
                 WindowUpdate { stream: key.id, increment }.encode(&mut self.out.control);
@@ -321,7 +321,7 @@ impl Connection {
             {
                 let since = slot.recv_window.received().wrapping_sub(slot.wanted_from);
                 let rest = len.saturating_sub(usize::try_from(since).unwrap_or(usize::MAX));
-                match slot.recv_window.grant(rest, budget) {
+                match slot.recv_window.grant(rest, true, budget) {
                     Grant::Wait => return,
                     Grant::Credit(increment) => {
                         slot.wants_grant = false;

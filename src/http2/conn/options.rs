@@ -18,7 +18,8 @@ pub(crate) struct Options {
     pub(crate) max_fields: usize,
     /// CONTINUATION frames of one block (A5).
     pub(crate) max_continuations: u32,
-    /// A stream's receive window at first, in octets.
+    /// A stream's receive window at first, in octets. It has to hold twice the longest message that
+    /// is not announced by [`super::Connection::expect`], or such a message may never complete.
     pub(crate) initial_window: u32,
     /// What a stream's window may grow to.
     pub(crate) max_window: u32,

@@ -313,6 +313,11 @@ fn f4_grants_queue_for_the_budget_first_come_first_served() {
     let out = s.output();
     assert_eq!(credited(&out, 3), len - 65_535);
     assert_eq!(credited(&out, 5), 0);
+    // What fits the window needs no budget and does not queue.
+    s.input(&request(7, 0));
+    s.conn.expect(s.key(), 65_535);
+    assert_eq!(s.conn.streams.waiting.len(), 1);
+    s.conn.forget(s.key());
     // One that ends gives way; one that is above the whole budget passes alone.
     s.conn.reset(keys[1], Reason::CANCEL);
     s.conn.forget(keys[1]);
