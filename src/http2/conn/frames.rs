@@ -72,13 +72,19 @@ impl Connection {
     /// DATA for a stream that takes none. The connection's window was charged already.
     #[cold]
     pub(super) fn stray_data(&mut self, id: u32) -> Result<(), Error> {
-        let closed = Error::stream(id, Reason::STREAM_CLOSED, "DATA on a closed stream");
+        let reason = Reason::STREAM_CLOSED;
         match self.standing(id) {
             Standing::Idle => Err(Error::protocol("DATA on an idle stream")),
             // "An endpoint MUST ignore frames that it receives on closed streams after it has
             // sent a RST_STREAM frame" §5.1
             Standing::Closed(Closed::ByUs) | Standing::Forgotten | Standing::Beyond => Ok(()),
-            Standing::Open(_) | Standing::Closed(_) | Standing::Skipped => Err(closed),
+            // Nothing of ours is left to reset: a reset for each would be the peer's weapon (A3).
+            Standing::Closed(Closed::Ended) => {
+                Err(Error::connection(reason, "DATA on a closed stream"))
+            }
+            Standing::Open(_) | Standing::Closed(Closed::ByPeer) | Standing::Skipped => {
+                Err(Error::stream(id, reason, "DATA on a closed stream"))
+            }
         }
     }
 

@@ -107,7 +107,7 @@ fn after_the_servers_end_nothing_may_come() {
             }
             c
         };
-        done().input(&frame(DATA, 0, 1, b"x")).expect_rst(1, Reason::STREAM_CLOSED);
+        done().input(&frame(DATA, 0, 1, b"x")).expect_goaway(Reason::STREAM_CLOSED);
         done().input(&response(1, END)).expect_goaway(Reason::STREAM_CLOSED);
         done().input(&rst(1, Reason::NO_ERROR)).expect_silence();
     }

@@ -167,7 +167,7 @@ fn h2spec_5_1_closed_by_end_stream() {
             s.output();
             s
         };
-        closed().input(&frame(DATA, END, 1, b"x")).expect_rst(1, SC);
+        closed().input(&frame(DATA, END, 1, b"x")).expect_goaway(SC);
         closed().input(&request(1, END)).expect_goaway(SC);
         closed().input(&update(1, 10)).expect_silence();
         closed().input(&update(1, 0)).expect_silence();
