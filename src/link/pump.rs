@@ -15,6 +15,7 @@ use super::baton::Baton;
 use super::cell::Pending;
 use super::face::Incoming;
 use super::state::{Phase, Reading, State};
+use super::wait::Me;
 use super::{Link, Stream};
 
 /// What one write turn takes from the connection: a big message delays nobody by more.
@@ -112,8 +113,10 @@ impl Link {
             return;
         }
         let mut effects = mem::take(&mut state.effects);
+        // A leader that met its own event looks again by itself.
+        let kick = effects.kick && !state.lead.leads(&Me::current());
         drop(state);
-        if effects.kick {
+        if kick {
             self.pipe.kick();
         }
         for me in effects.wakes.drain(..) {

@@ -127,6 +127,7 @@ enum After {
     Overlong(Key, Status),
     Refuse(Key, Status),
     Plain(Key, Refusal),
+    Reset(Key),
     Forget(Key),
 }
 
@@ -282,6 +283,7 @@ impl State {
                 self.conn.data(key, Bytes::from(refusal.body()), true);
                 self.conn.forget(key);
             }
+            After::Reset(key) => self.conn.reset(key, Reason::CANCEL),
             After::Forget(key) => self.conn.forget(key),
         }
     }
@@ -437,6 +439,11 @@ impl Sink for Receiver<'_> {
         if end {
             let ending = Ending::from_trailers_only(response, fields);
             return self.ended(key, ending);
+        }
+        if let Some(ending) = Ending::from_head(&response) {
+            // No gRPC: what follows is no message.
+            self.ended(key, ending);
+            return self.after.push(After::Reset(key));
         }
         cell.head = Some(response);
         self.effects.tell(self.lead, cell);
