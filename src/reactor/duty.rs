@@ -161,3 +161,6 @@ impl Duty {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
