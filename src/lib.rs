@@ -23,6 +23,19 @@ pub use net::BindError;
 pub use reactor::{Executor, Job, Rejected, ThreadPool, thread_count};
 pub use status::{Code, Status};
 
+pub use server::{
+    Cardinality, GenericRpcHandler, HandlerCallDetails, MethodHandlersGenericHandler,
+    RequestIterator, RpcMethodHandler, ServeError, Server, ServerBuilder, ServerOptions,
+    ServerStream, Service, ServiceRpcHandler, ServicerContext, StillRunning, Stopped, StreamingFn,
+    StreamingMethod, Termination, method_handlers_generic_handler, server,
+    stream_rpc_method_handler, stream_rpc_method_handler_with, stream_stream_rpc_method_handler,
+    stream_stream_rpc_method_handler_of, stream_stream_rpc_method_handler_with,
+    stream_unary_rpc_method_handler, stream_unary_rpc_method_handler_with,
+    unary_stream_rpc_method_handler, unary_stream_rpc_method_handler_of,
+    unary_stream_rpc_method_handler_with, unary_unary_rpc_method_handler,
+    unary_unary_rpc_method_handler_with,
+};
+
 mod http2;
 
 mod wire;

@@ -8,6 +8,7 @@
 pub(crate) mod client;
 mod inbox;
 mod outbox;
+pub(crate) mod server;
 
 pub(crate) use inbox::{Finish, Inbox, Next, TimedOut};
 pub(crate) use outbox::{Outbox, SendError};

@@ -23,8 +23,8 @@ pub(super) struct Cell {
     pub(super) headed: bool,
     /// The peer has ended its half.
     pub(super) peer_done: bool,
-    /// The peer's half ended inside a message (W39): what the receiver is told after
-    /// the whole messages. A server can still answer.
+    /// The peer's half ended inside a message (W39), or came to one that is too long (W38):
+    /// what the receiver is told after the whole messages. A server can still answer.
     pub(super) broken: Option<Status>,
     /// How the stream ended. The first ending wins. A server's stream whose peer has
     /// merely half-closed has none.

@@ -142,7 +142,12 @@ impl Link {
     /// A waiter has left and nobody leads: the poller takes over, at once when something is
     /// expected that no thread waits for, else once the link has been quiet for a while.
     pub(super) fn hand_back(&self, mut state: MutexGuard<'_, State>) {
-        if state.lead.is_free() && state.phase != Phase::Closed && !state.armed {
+        // A server's socket is registered edge-triggered for good: arming it would end that.
+        if self.side.is_client()
+            && state.lead.is_free()
+            && state.phase != Phase::Closed
+            && !state.armed
+        {
             if state.expects_events() {
                 self.arm(&mut state);
             } else {

@@ -465,6 +465,12 @@ impl Sink for Receiver<'_> {
         let Some(cell) = self.cells.get_mut(key) else { return };
         if cell.refusal.is_none() && cell.ending.is_none() && !payload.is_empty() {
             match cell.inbox.feed(payload) {
+                // A handler has the call: it learns of it from its requests, and answers.
+                Err(status) if self.acceptor.is_some() && cell.pending.is_none() => {
+                    cell.peer_done = true;
+                    cell.broken = Some(status);
+                    return self.effects.tell(self.lead, cell);
+                }
                 Err(status) => return self.after.push(After::Overlong(key, status)),
                 Ok(fed) => {
                     if let Some(len) = fed.expects {

@@ -1,1 +1,300 @@
-//! (stub)
+//! Servers: [`Server`], its methods, its ports, and its life.
+//!
+//! Owns the method registry, admission, [`ServicerContext`], the shapes of handlers, and
+//! starting and stopping. Ignores how bytes become requests (`link`) and who
+//! calls (`client`, `channel`).
+//!
+//! Threads: handlers, generic handlers and codecs run on the workers of the pool (or in the
+//! user's [`Executor`](crate::Executor)); callbacks on the notifier thread; look-ups, deadlines, accepts and
+//! the end of a grace on the pool's polling threads. Lock ranks: `life` (registry) →
+//! a call's `reply` → the link's; `deadlines` and the registry's `pending` are leaves.
+
+mod context;
+mod core;
+mod deadlines;
+mod handlers;
+mod life;
+mod method;
+mod options;
+mod ports;
+mod registry;
+mod requests;
+mod service;
+mod stopped;
+mod stream;
+
+use std::fmt;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use self::context::ServicerContext;
+pub use self::handlers::{
+    Cardinality, RpcMethodHandler, StreamingFn, StreamingMethod, stream_rpc_method_handler,
+    stream_rpc_method_handler_with, stream_stream_rpc_method_handler,
+    stream_stream_rpc_method_handler_of, stream_stream_rpc_method_handler_with,
+    stream_unary_rpc_method_handler, stream_unary_rpc_method_handler_with,
+    unary_stream_rpc_method_handler, unary_stream_rpc_method_handler_of,
+    unary_stream_rpc_method_handler_with, unary_unary_rpc_method_handler,
+    unary_unary_rpc_method_handler_with,
+};
+pub use self::options::ServerOptions;
+pub use self::ports::ServeError;
+pub use self::requests::RequestIterator;
+pub use self::service::{
+    GenericRpcHandler, HandlerCallDetails, MethodHandlersGenericHandler, Service,
+    ServiceRpcHandler, method_handlers_generic_handler,
+};
+pub use self::stopped::{StillRunning, Stopped, Termination};
+pub use self::stream::ServerStream;
+
+use self::core::Core;
+use self::method::Method;
+use self::ports::Port;
+use self::registry::Registry;
+use crate::deadline::Deadline;
+use crate::error::ConfigError;
+use crate::net::BindError;
+use crate::reactor::{Executor, ThreadPool, clock};
+
+/// A server on the workers of `pool`, with default options.
+///
+/// ```no_run
+/// use grpc_threads::{Service, ServicerContext, ThreadPool, unary_unary_rpc_method_handler};
+///
+/// let echo = Service::new("demo.Echo").method(
+///     "Say",
+///     unary_unary_rpc_method_handler(|text: String, _: &ServicerContext| Ok(text)),
+/// );
+/// let server = grpc_threads::server(ThreadPool::new(8));
+/// server.add_service(echo)?;
+/// server.add_insecure_port("[::]:50051")?;
+/// server.start()?;
+/// server.wait_for_termination(None);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[must_use]
+pub fn server(pool: ThreadPool) -> Server {
+    Server::with(pool, None, ServerOptions::default())
+}
+
+/// A gRPC server.
+///
+/// Every method takes `&self`: share it by reference or in an `Arc`. Dropping it stops it
+/// at once, as `stop(None)` does, without waiting.
+pub struct Server {
+    core: Arc<Core>,
+    registry: Arc<Registry>,
+    /// Kept alive until the server is dropped.
+    pool: ThreadPool,
+}
+
+/// Sets up a [`Server`]; see [`Server::builder`].
+#[derive(Default)]
+pub struct ServerBuilder {
+    pool: Option<ThreadPool>,
+    executor: Option<Arc<dyn Executor>>,
+    options: ServerOptions,
+}
+
+impl ServerBuilder {
+    /// The workers that run the handlers. Pools may be shared by servers. Default: a pool of
+    /// its own with 10 workers.
+    #[must_use]
+    pub fn thread_pool(mut self, pool: ThreadPool) -> Self {
+        self.pool = Some(pool);
+        self
+    }
+
+    /// Runs the handlers on threads of your own. The thread pool then only reads: one worker
+    /// is enough for it, and the default.
+    #[must_use]
+    pub fn executor(mut self, executor: impl Executor) -> Self {
+        self.executor = Some(Arc::new(executor));
+        self
+    }
+
+    /// All other settings.
+    #[must_use]
+    pub fn options(mut self, options: ServerOptions) -> Self {
+        self.options = options;
+        self
+    }
+
+    /// The server: no port, no method, not started.
+    ///
+    /// # Errors
+    /// Options that cannot work.
+    pub fn build(self) -> Result<Server, ConfigError> {
+        self.options.validate()?;
+        let workers = if self.executor.is_some() { 1 } else { 10 };
+        let pool = self.pool.unwrap_or_else(|| ThreadPool::new(workers));
+        Ok(Server::with(pool, self.executor, self.options))
+    }
+}
+
+impl fmt::Debug for ServerBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServerBuilder")
+            .field("pool", &self.pool)
+            .field("options", &self.options)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Server {
+    /// A server with options.
+    ///
+    /// ```
+    /// use grpc_threads::{Server, ServerOptions, ThreadPool};
+    ///
+    /// let server = Server::builder()
+    ///     .thread_pool(ThreadPool::new(4))
+    ///     .options(ServerOptions::default().max_receive_message_len(1 << 20))
+    ///     .build()?;
+    /// # Ok::<(), grpc_threads::ConfigError>(())
+    /// ```
+    #[must_use]
+    pub fn builder() -> ServerBuilder {
+        ServerBuilder::default()
+    }
+
+    fn with(pool: ThreadPool, executor: Option<Arc<dyn Executor>>, options: ServerOptions) -> Self {
+        Self { core: Core::new(options, executor), registry: Arc::default(), pool }
+    }
+
+    /// Adds a service: a [`Service`], or a generated server. All of its methods, or none.
+    ///
+    /// # Errors
+    /// When the server has been started, a name is not one, or a method is there already.
+    pub fn add_service(&self, service: impl Into<Service>) -> Result<(), ConfigError> {
+        let entries = service.into().into_entries();
+        let methods = entries.map(|(path, handler)| Method::new(path, handler, &self.core));
+        self.registry.register(methods.collect())
+    }
+
+    /// Adds methods by name, which win over generic handlers.
+    ///
+    /// # Errors
+    /// As [`add_service`](Self::add_service).
+    pub fn add_registered_method_handlers<N: Into<String>>(
+        &self,
+        service: &str,
+        method_handlers: impl IntoIterator<Item = (N, RpcMethodHandler)>,
+    ) -> Result<(), ConfigError> {
+        let mut all = Service::new(service);
+        for (name, handler) in method_handlers {
+            all = all.method(name, handler);
+        }
+        self.add_service(all)
+    }
+
+    /// Adds handlers that find methods by themselves, before or after the start. Handlers
+    /// added earlier are asked earlier; registered methods come before all of them.
+    pub fn add_generic_rpc_handlers<H: GenericRpcHandler>(
+        &self,
+        handlers: impl IntoIterator<Item = H>,
+    ) {
+        for handler in handlers {
+            match handler.method_handlers() {
+                Some(table) => self.registry.push_table(
+                    table.into_iter().map(|(path, known)| Method::new(path, known, &self.core)),
+                ),
+                None => self.registry.push_handler(Box::new(handler)),
+            }
+        }
+    }
+
+    /// Listens on `address`, such as `[::]:50051`, `127.0.0.1:0` or `localhost:50051`: the
+    /// port, which tells what 0 became. Binds now and accepts once started; may
+    /// be called several times, also after the start.
+    ///
+    /// # Errors
+    /// What could not be bound, and what the system said.
+    pub fn add_insecure_port(&self, address: &str) -> Result<u16, BindError> {
+        Port::bind(address, &self.core, &self.registry)
+    }
+
+    /// Accepts on a socket that listens already, such as one inherited from a supervisor.
+    ///
+    /// # Errors
+    /// When the system refuses to use it.
+    pub fn add_listener(&self, listener: TcpListener) -> Result<u16, BindError> {
+        Port::adopt(listener, &self.core, &self.registry)
+    }
+
+    /// The addresses that are listened on.
+    #[must_use]
+    pub fn local_addrs(&self) -> Vec<SocketAddr> {
+        self.core.life().ports().iter().map(|port| port.local_addr()).collect()
+    }
+
+    /// Begins to accept calls. Does not block.
+    ///
+    /// # Errors
+    /// On a second call, and after [`stop`](Self::stop); when no thread can be had.
+    pub fn start(&self) -> Result<(), ServeError> {
+        self.core.set_poller(self.pool.poller().map_err(ServeError::Io)?);
+        let ports = self.core.life().start()?;
+        self.registry.seal();
+        for port in ports {
+            port.open(&self.core, &self.registry)?;
+        }
+        Ok(())
+    }
+
+    /// Listens on `address`, starts and waits until the server is stopped from another thread.
+    ///
+    /// # Errors
+    /// What [`add_insecure_port`](Self::add_insecure_port) and [`start`](Self::start) say.
+    pub fn serve(&self, address: &str) -> Result<(), ServeError> {
+        self.add_insecure_port(address)?;
+        self.start()?;
+        self.wait_for_termination(None);
+        Ok(())
+    }
+
+    /// Stops the server, without blocking. Listeners close at once and no new call is taken;
+    /// calls in progress have `grace` to end, then they are cancelled: their clients see
+    /// `UNAVAILABLE`. `None` is no grace.
+    ///
+    /// Called again, the shortest grace wins. May be called in a handler. The handle given
+    /// back waits for the end; dropping it changes nothing.
+    pub fn stop(&self, grace: impl Into<Option<Duration>>) -> Stopped {
+        let now = clock::now();
+        let until = now.checked_add(grace.into().unwrap_or_default());
+        // A grace beyond the clock's range ends with the last call.
+        let until = until.unwrap_or(now + Duration::from_secs(1 << 32));
+        self.core.expect_grace(self.core.life().stop(now, until).carry_out());
+        Stopped::new(self.core.clone(), self.registry.clone())
+    }
+
+    /// Waits until the server has stopped: every call is over, handlers that ignore
+    /// cancellation may still run (see [`Stopped::wait`]). Blocks until then, or for
+    /// `timeout`; any number of threads may wait, also before the start.
+    pub fn wait_for_termination(&self, timeout: impl Into<Option<Duration>>) -> Termination {
+        let timeout = timeout.into();
+        let deadline = timeout.map_or(Deadline::NEVER, |time| Deadline::after(clock::now(), time));
+        if self.core.life().wait(deadline, || true) {
+            Termination::Terminated
+        } else {
+            Termination::TimedOut
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.stop(None);
+    }
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server")
+            .field("phase", &self.core.life().phase())
+            .field("addresses", &self.local_addrs())
+            .field("active", &self.core.active())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,454 @@
+//! One call on the server's side: its request, its answer, and its one end.
+//!
+//! Owns the state a handler's context and streams share, how answers become
+//! header blocks and framed messages (W45, W46), and the rule that a call ends
+//! once: by the handler, its deadline, a local cancel or the peer, whoever is first.
+//! Ignores who runs the handler, how methods are found, and when servers stop.
+//!
+//! Threads: everything is `&self`; any thread may finish, cancel or ask. Lock rank:
+//! `reply` comes before the outbox's lock and the link's. It is never held over I/O or user code.
+
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, LazyLock, OnceLock, Weak};
+use std::time::Duration;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+
+use super::Outbox;
+use crate::codec::Codec;
+use crate::deadline::Deadline;
+use crate::http2::types::Reason;
+use crate::link::{End, Incoming, Notify, Outgoing, Stream, Want};
+use crate::metadata::Metadata;
+use crate::reactor::{clock, notify};
+use crate::status::{Code, Status};
+use crate::wire::framing::{self, Messages};
+use crate::wire::headers::{self, RequestHead, Subtype};
+use crate::wire::outcome::{Ending, cardinality};
+
+/// Something to run once a call is over.
+pub(crate) type Callback = Box<dyn FnOnce() + Send>;
+
+/// One call, shared by its context, its streams and its deadline.
+pub(crate) struct ServerCall {
+    stream: Arc<Stream>,
+    head: RequestHead,
+    deadline: Deadline,
+    send_limit: usize,
+    /// Made when more than one append is needed: the unary answer goes without.
+    outbox: OnceLock<Arc<Outbox>>,
+    /// Guards what the handler has set for the end, and the end itself. Not poisoned by panics.
+    reply: Mutex<Reply>,
+}
+
+#[derive(Default)]
+struct Reply {
+    head_claimed: bool,
+    ended: Ended,
+    code: Option<Code>,
+    details: Option<String>,
+    trailing: Metadata,
+    callbacks: Vec<Callback>,
+    watched: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Ended {
+    #[default]
+    No,
+    /// A status was sent.
+    Answered,
+    /// The deadline or a local cancel came first.
+    Cancelled,
+}
+
+/// What is left to send when a call has just been ended by its handler.
+struct Closing {
+    status: Status,
+    trailing: Metadata,
+    subtype: Subtype,
+    head_claimed: bool,
+}
+
+impl ServerCall {
+    pub(crate) fn new(incoming: Incoming, send_limit: usize) -> Self {
+        let Incoming { stream, head, arrived } = incoming;
+        let deadline = match head.timeout {
+            Some(timeout) => Deadline::after(arrived, timeout),
+            None => Deadline::NEVER,
+        };
+        Self {
+            stream,
+            head,
+            deadline,
+            send_limit,
+            outbox: OnceLock::new(),
+            reply: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn head(&self) -> &RequestHead {
+        &self.head
+    }
+
+    pub(crate) fn stream(&self) -> &Arc<Stream> {
+        &self.stream
+    }
+
+    pub(crate) fn deadline(&self) -> Deadline {
+        self.deadline
+    }
+
+    pub(crate) fn time_remaining(&self) -> Option<Duration> {
+        self.deadline.remaining(clock::now())
+    }
+
+    pub(crate) fn peer(&self) -> String {
+        self.stream.link().peer()
+    }
+
+    /// Whether an answer could still reach the client.
+    pub(crate) fn is_active(&self) -> bool {
+        self.reply.lock().ended == Ended::No && !self.stream.ended()
+    }
+
+    /// Whether the call ended in another way than by the handler's status.
+    pub(crate) fn cancelled(&self) -> bool {
+        match self.reply.lock().ended {
+            Ended::No => self.stream.ended(),
+            Ended::Answered => false,
+            Ended::Cancelled => true,
+        }
+    }
+
+    /// The one request of a method that takes exactly one (W41). Returns at once for
+    /// a request that was handed over complete.
+    pub(crate) fn single_request(&self) -> Result<Bytes, Status> {
+        let mut messages = Messages::default();
+        let mut took = self.stream.take(0, &mut messages);
+        while !took.over {
+            if !self.stream.wait(Want::End, self.deadline.instant()) {
+                self.expire();
+                return Err(self.ended_status());
+            }
+            took = self.stream.take(0, &mut messages);
+        }
+        match (messages.next(), messages.next()) {
+            // A reset that came after the whole request is found when the answer is sent.
+            (Some(message), None) if took.broken.is_none() => Ok(message),
+            _ if self.stream.ended() => Err(self.ended_status()),
+            (first, _) => Err(took.broken.unwrap_or_else(|| cardinality(first.is_some()))),
+        }
+    }
+
+    /// The status a handler is told that meets the end of its call.
+    pub(crate) fn ended_status(&self) -> Status {
+        let expired = self.deadline.expired(clock::now());
+        match self.stream.ending() {
+            Some(ending) => ending.to_status(expired),
+            None if expired => deadline_exceeded(),
+            None => Status::cancelled("the call is over"),
+        }
+    }
+
+    /// The sending side, made on first use: its first message takes the response head
+    /// along. `None` once the call is over: a head must not follow trailers.
+    pub(crate) fn outbox(&self) -> Option<&Arc<Outbox>> {
+        if let Some(outbox) = self.outbox.get() {
+            return Some(outbox);
+        }
+        let mut reply = self.reply.lock();
+        if reply.ended != Ended::No {
+            return None;
+        }
+        reply.head_claimed = true;
+        let outbox = self.make_outbox();
+        outbox.head(default_head(self.head.subtype).to_vec());
+        Some(outbox)
+    }
+
+    /// Whoever calls has claimed the head, under the lock.
+    fn make_outbox(&self) -> &Arc<Outbox> {
+        self.outbox.get_or_init(|| Outbox::new(self.stream.clone(), self.send_limit))
+    }
+
+    /// Sends the response head now, with `metadata` in it.
+    pub(crate) fn send_initial_metadata(&self, metadata: &Metadata) -> Result<(), Status> {
+        let mut block = Vec::new();
+        headers::response_head_as(&mut block, self.head.subtype, metadata);
+        let mut reply = self.reply.lock();
+        if reply.ended != Ended::No || self.stream.ended() {
+            drop(reply);
+            return Err(self.ended_status());
+        }
+        if reply.head_claimed {
+            return Err(Status::internal("the initial metadata has been sent already"));
+        }
+        reply.head_claimed = true;
+        let outbox = self.make_outbox();
+        outbox.head(block);
+        drop(reply);
+        outbox.flush();
+        Ok(())
+    }
+
+    pub(crate) fn set_trailing(&self, metadata: Metadata) {
+        self.reply.lock().trailing = metadata;
+    }
+
+    pub(crate) fn trailing(&self) -> Metadata {
+        self.reply.lock().trailing.clone()
+    }
+
+    pub(crate) fn set_code(&self, code: Code) {
+        self.reply.lock().code = Some(code);
+    }
+
+    pub(crate) fn code(&self) -> Option<Code> {
+        self.reply.lock().code
+    }
+
+    pub(crate) fn set_details(&self, details: String) {
+        self.reply.lock().details = Some(details);
+    }
+
+    pub(crate) fn details(&self) -> Option<String> {
+        self.reply.lock().details.clone()
+    }
+
+    /// Runs `callback` on the notifier thread once the call is over; false when it is already.
+    pub(crate) fn add_callback(self: &Arc<Self>, callback: Callback) -> bool {
+        let watch = {
+            let mut reply = self.reply.lock();
+            if reply.ended != Ended::No || self.stream.ended() {
+                return false;
+            }
+            reply.callbacks.push(callback);
+            !std::mem::replace(&mut reply.watched, true)
+        };
+        if watch {
+            self.stream.notify(Arc::new(Watch(Arc::downgrade(self))));
+            // The end may have come between the look above and the registration.
+            if self.stream.ended() {
+                self.tell_callbacks();
+            }
+        }
+        true
+    }
+
+    fn tell_callbacks(&self) {
+        let callbacks = std::mem::take(&mut self.reply.lock().callbacks);
+        if !callbacks.is_empty() {
+            notify(Box::new(move || run_all(callbacks)));
+        }
+    }
+
+    /// Ends a unary answer: head, message and trailers go in one append.
+    pub(crate) fn answer<T: 'static>(&self, codec: &dyn Codec<T>, outcome: Result<T, Status>) {
+        match outcome.and_then(|message| self.frame(codec, &message)) {
+            Ok(data) => self.conclude(Some(data), Ok(())),
+            Err(status) => self.conclude(None, Err(status)),
+        }
+    }
+
+    fn frame<T: 'static>(&self, codec: &dyn Codec<T>, message: &T) -> Result<Bytes, Status> {
+        let mut framed = Vec::with_capacity(framing::PREFIX + codec.size_hint(message));
+        framing::encode(codec, message, self.send_limit, &mut framed)?;
+        Ok(framed.into())
+    }
+
+    /// Ends the call with a status, after the messages that were sent.
+    pub(crate) fn finish(&self, outcome: Result<(), Status>) {
+        self.conclude(None, outcome);
+    }
+
+    /// Ends the call of a handler that panicked. The panic's text stays here (W58).
+    pub(crate) fn panicked(&self) {
+        let status = {
+            let reply = self.reply.lock();
+            let code = reply.code.filter(|code| *code != Code::Ok).unwrap_or(Code::Unknown);
+            let details = reply.details.clone();
+            Status::new(code, details.unwrap_or_else(|| "handler panicked".into()))
+        };
+        self.finish(Err(status));
+    }
+
+    fn conclude(&self, data: Option<Bytes>, outcome: Result<(), Status>) {
+        let Some((closing, callbacks)) = self.end_with(outcome) else { return };
+        // W41: a status other than OK wins over the response, which is not sent.
+        let data = data.filter(|_| closing.status.is_ok());
+        if closing.head_claimed {
+            closing.send_rest(&self.stream, self.outbox.get(), data);
+        } else {
+            closing.send_all(&self.stream, data);
+        }
+        if !callbacks.is_empty() {
+            notify(Box::new(move || run_all(callbacks)));
+        }
+    }
+
+    /// Claims the end of the call. `None` when something else has ended it.
+    fn end_with(&self, outcome: Result<(), Status>) -> Option<(Closing, Vec<Callback>)> {
+        let mut reply = self.reply.lock();
+        if reply.ended != Ended::No {
+            return None;
+        }
+        reply.ended = Ended::Answered;
+        let status = reply.verdict(outcome);
+        let mut trailing = std::mem::take(&mut reply.trailing);
+        if !status.trailing_metadata().is_empty() {
+            trailing.extend(status.trailing_metadata());
+        }
+        let subtype = self.head.subtype;
+        let closing = Closing { status, trailing, subtype, head_claimed: reply.head_claimed };
+        Some((closing, std::mem::take(&mut reply.callbacks)))
+    }
+
+    /// The deadline has passed: ends the call whatever its handler does (W56). A client
+    /// that has seen nothing yet gets the status, any other a reset.
+    pub(crate) fn expire(&self) {
+        self.interrupt(deadline_exceeded(), true);
+    }
+
+    /// Ends the call from the server's side: the client sees CANCELLED.
+    pub(crate) fn cancel(&self) -> bool {
+        self.interrupt(Status::cancelled("cancelled by the server"), false)
+    }
+
+    fn interrupt(&self, status: Status, tell: bool) -> bool {
+        let untouched = {
+            let mut reply = self.reply.lock();
+            if reply.ended != Ended::No {
+                return false;
+            }
+            reply.ended = Ended::Cancelled;
+            !reply.head_claimed
+        };
+        let mut reason = Reason::CANCEL;
+        if tell && untouched {
+            let closing = Closing {
+                status: status.clone(),
+                trailing: Metadata::new(),
+                subtype: self.head.subtype,
+                head_claimed: false,
+            };
+            closing.send_all(&self.stream, None);
+            reason = Reason::NO_ERROR;
+        }
+        self.stream.finish(Ending::Local(status), reason);
+        self.tell_callbacks();
+        true
+    }
+}
+
+impl fmt::Debug for ServerCall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServerCall").field("path", &self.head.path).finish_non_exhaustive()
+    }
+}
+
+impl Reply {
+    /// What the client is told, from what the handler returned and what it had set.
+    fn verdict(&mut self, outcome: Result<(), Status>) -> Status {
+        match outcome {
+            Err(status) if status.is_ok() => {
+                log::error!("a handler failed with the code OK; its client is told UNKNOWN");
+                Status::unknown("")
+            }
+            Err(status) => status,
+            Ok(()) if self.code.is_none() && self.details.is_none() => Status::ok(),
+            Ok(()) => {
+                let code = self.code.unwrap_or(Code::Ok);
+                Status::new(code, self.details.clone().unwrap_or_default())
+            }
+        }
+    }
+}
+
+impl Closing {
+    fn is_plain(&self) -> bool {
+        self.status.is_ok() && self.status.message().is_empty() && self.trailing.is_empty()
+    }
+
+    /// Nothing has been sent: head, message and trailers in one append (W45), or trailers only (W46).
+    fn send_all(self, stream: &Stream, data: Option<Bytes>) {
+        if data.is_some() && self.is_plain() {
+            let end = End::Trailers(&OK_TRAILERS);
+            return stream.send(Outgoing { head: Some(default_head(self.subtype)), data, end });
+        }
+        let mut block = Vec::with_capacity(64);
+        if data.is_some() {
+            headers::trailers(&mut block, &self.status, &self.trailing);
+        } else {
+            headers::trailers_only_as(&mut block, self.subtype, &self.status, &self.trailing);
+        }
+        let head = data.is_some().then(|| default_head(self.subtype));
+        stream.send(Outgoing { head, data, end: End::Trailers(&block) });
+    }
+
+    /// The head has been sent, or waits in the outbox.
+    fn send_rest(self, stream: &Stream, outbox: Option<&Arc<Outbox>>, data: Option<Bytes>) {
+        let mut block = Vec::with_capacity(64);
+        headers::trailers(&mut block, &self.status, &self.trailing);
+        let end = End::Trailers(&block);
+        match outbox {
+            Some(outbox) if data.is_none() => outbox.finish(end),
+            Some(outbox) => {
+                outbox.flush();
+                stream.send(Outgoing { head: None, data, end });
+            }
+            None => stream.send(Outgoing { head: None, data, end }),
+        }
+    }
+}
+
+/// Tells a call's callbacks of an end that came from the peer.
+struct Watch(Weak<ServerCall>);
+
+impl Notify for Watch {
+    fn progress(&self) {
+        let Some(call) = self.0.upgrade() else { return };
+        if call.stream.ended() {
+            // A statement of its own: the guard must be gone when the callbacks run.
+            let callbacks = std::mem::take(&mut call.reply.lock().callbacks);
+            run_all(callbacks);
+        }
+    }
+}
+
+fn run_all(callbacks: Vec<Callback>) {
+    for callback in callbacks {
+        if catch_unwind(AssertUnwindSafe(callback)).is_err() {
+            log::error!("a callback of a call panicked");
+        }
+    }
+}
+
+fn deadline_exceeded() -> Status {
+    Status::fixed(Code::DeadlineExceeded, "Deadline Exceeded")
+}
+
+/// A response head without metadata.
+fn default_head(subtype: Subtype) -> &'static [u8] {
+    match subtype {
+        Subtype::Plain => &PLAIN_HEAD,
+        Subtype::Proto => &PROTO_HEAD,
+    }
+}
+
+static PLAIN_HEAD: LazyLock<Vec<u8>> = LazyLock::new(|| head_of(Subtype::Plain));
+static PROTO_HEAD: LazyLock<Vec<u8>> = LazyLock::new(|| head_of(Subtype::Proto));
+
+fn head_of(subtype: Subtype) -> Vec<u8> {
+    let mut block = Vec::new();
+    headers::response_head_as(&mut block, subtype, &Metadata::new());
+    block
+}
+
+static OK_TRAILERS: LazyLock<Vec<u8>> = LazyLock::new(|| {
+    let mut block = Vec::new();
+    headers::trailers(&mut block, &Status::ok(), &Metadata::new());
+    block
+});

@@ -1,0 +1,182 @@
+//! What a handler knows of its call, and may say besides its result: [`ServicerContext`].
+//!
+//! A handle on the call's shared state; nothing is kept here.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::call::server::ServerCall;
+use crate::metadata::Metadata;
+use crate::status::{Code, Status};
+
+/// One call, as its handler sees it.
+///
+/// Cheap to clone and usable from any thread, also after the handler has
+/// returned; then it only answers questions. Nothing here blocks.
+///
+/// ```no_run
+/// use grpc_threads::{Code, ServicerContext, Status};
+///
+/// fn greet(name: String, context: &ServicerContext) -> Result<String, Status> {
+///     if name.is_empty() {
+///         return Err(context.abort(Code::InvalidArgument, "a name is needed"));
+///     }
+///     Ok(format!("Hello {name}"))
+/// }
+/// ```
+#[derive(Clone)]
+pub struct ServicerContext {
+    call: Arc<ServerCall>,
+}
+
+impl ServicerContext {
+    pub(super) fn new(call: Arc<ServerCall>) -> Self {
+        Self { call }
+    }
+
+    pub(super) fn call(&self) -> &Arc<ServerCall> {
+        &self.call
+    }
+
+    /// The path that was called: `/package.Service/Method`.
+    #[must_use]
+    pub fn method(&self) -> &str {
+        &self.call.head().path
+    }
+
+    /// The host the client meant to reach (`:authority`).
+    #[must_use]
+    pub fn authority(&self) -> &str {
+        &self.call.head().authority
+    }
+
+    /// What the client sent before its messages, with its `user-agent`; without the
+    /// fields that are gRPC's own.
+    #[must_use]
+    pub fn invocation_metadata(&self) -> &Metadata {
+        &self.call.head().metadata
+    }
+
+    /// The client's address, as Python writes it: `ipv4:127.0.0.1:1234`,
+    /// `ipv6:%5B::1%5D:1234`.
+    #[must_use]
+    pub fn peer(&self) -> String {
+        self.call.peer()
+    }
+
+    /// The time until the client's deadline, zero when it has passed; `None` if it set none.
+    #[must_use]
+    pub fn time_remaining(&self) -> Option<Duration> {
+        self.call.time_remaining()
+    }
+
+    /// Whether an answer may still reach the client: false once it has cancelled, its deadline
+    /// has passed, the connection is lost, or the status has been sent.
+    #[must_use]
+    pub fn is_active(&self) -> bool {
+        self.call.is_active()
+    }
+
+    /// Whether the call has ended in another way than by its handler's status: by the
+    /// client's cancel, the deadline, a lost connection or [`cancel`](Self::cancel).
+    #[must_use]
+    pub fn cancelled(&self) -> bool {
+        self.call.cancelled()
+    }
+
+    /// Ends the call at once: the client sees `CANCELLED`, and what the handler still does
+    /// has no effect. False when the call is over already.
+    pub fn cancel(&self) -> bool {
+        self.call.cancel()
+    }
+
+    /// Runs `callback` once the call is over, however it ends; false (and the callback is
+    /// dropped) when it is over already.
+    ///
+    /// It runs on the library's notifier thread: be quick, and do not wait for other calls
+    /// there. A panic is caught and logged.
+    pub fn add_callback(&self, callback: impl FnOnce() + Send + 'static) -> bool {
+        self.call.add_callback(Box::new(callback))
+    }
+
+    /// Sends the initial metadata now. Without this call the response head goes out
+    /// empty with the first message.
+    ///
+    /// # Errors
+    /// `INTERNAL` when it was sent before or a message was; how the call ended when it is over.
+    pub fn send_initial_metadata(&self, metadata: &Metadata) -> Result<(), Status> {
+        self.call.send_initial_metadata(metadata)
+    }
+
+    /// What to send after the messages, with the status. The last call wins. A
+    /// [`Status`] returned by the handler adds its own.
+    pub fn set_trailing_metadata(&self, metadata: Metadata) {
+        self.call.set_trailing(metadata);
+    }
+
+    /// The trailing metadata set so far.
+    #[must_use]
+    pub fn trailing_metadata(&self) -> Metadata {
+        self.call.trailing()
+    }
+
+    /// The code to end with when the handler returns `Ok`. Any but `OK` discards a single
+    /// response. A handler that returns `Err(status)` ends with that status's code instead.
+    pub fn set_code(&self, code: Code) {
+        self.call.set_code(code);
+    }
+
+    /// The code set so far.
+    #[must_use]
+    pub fn code(&self) -> Option<Code> {
+        self.call.code()
+    }
+
+    /// The message that goes with the code set by [`set_code`](Self::set_code).
+    pub fn set_details(&self, details: impl Into<String>) {
+        self.call.set_details(details.into());
+    }
+
+    /// The details set so far.
+    #[must_use]
+    pub fn details(&self) -> Option<String> {
+        self.call.details()
+    }
+
+    /// Makes the error to return: `return Err(context.abort(Code::NotFound, "…"))`. Code and
+    /// details are also set here, so the call ends with them even if the error gets lost.
+    /// The code `OK` is a mistake, which is logged; the client sees `UNKNOWN`.
+    #[must_use = "return it: `Err(context.abort(..))`"]
+    pub fn abort(&self, code: Code, details: impl Into<String>) -> Status {
+        let (code, details) = if code == Code::Ok {
+            log::error!("{}: abort() with the code OK; its client is told UNKNOWN", self.method());
+            (Code::Unknown, String::new())
+        } else {
+            (code, details.into())
+        };
+        self.set_code(code);
+        self.set_details(details.clone());
+        Status::new(code, details)
+    }
+
+    /// Like [`abort`](Self::abort), with a status that has details and metadata of its own.
+    #[must_use = "return it: `Err(context.abort_with_status(..))`"]
+    pub fn abort_with_status(&self, status: Status) -> Status {
+        if status.is_ok() {
+            return self.abort(Code::Ok, "");
+        }
+        self.set_code(status.code());
+        self.set_details(status.message());
+        status
+    }
+}
+
+impl fmt::Debug for ServicerContext {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServicerContext")
+            .field("method", &self.method())
+            .field("peer", &self.peer())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,136 @@
+//! What all parts of one server share: its options, the count of its calls, their
+//! deadlines, its poller and its life.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
+use std::time::Instant;
+
+use parking_lot::Mutex;
+
+use super::deadlines::{Deadlines, Ticket};
+use super::life::Life;
+use super::options::ServerOptions;
+use crate::call::server::ServerCall;
+use crate::http2;
+use crate::reactor::{Executor, Job, OnTimer, Poller};
+
+/// What a timer of a server is for.
+const GRACE: u64 = 0;
+const DEADLINE: u64 = 1;
+
+/// See the module. Handlers in progress keep it alive.
+pub(super) struct Core {
+    options: ServerOptions,
+    http2: http2::Options,
+    /// Runs the handlers instead of the pool that reads.
+    executor: Option<Arc<dyn Executor>>,
+    /// Set by the start.
+    poller: OnceLock<Arc<Poller>>,
+    life: Life,
+    /// Guards the deadlines of the running calls. A leaf; calls are expired after it is released.
+    deadlines: Mutex<Deadlines<Arc<ServerCall>>>,
+    /// Calls from their job on until their handlers have returned.
+    active: AtomicUsize,
+    this: Weak<Self>,
+}
+
+impl Core {
+    pub(super) fn new(options: ServerOptions, executor: Option<Arc<dyn Executor>>) -> Arc<Self> {
+        Arc::new_cyclic(|this| Self {
+            http2: options.http2(),
+            options,
+            executor,
+            poller: OnceLock::new(),
+            life: Life::default(),
+            deadlines: Mutex::new(Deadlines::new()),
+            active: AtomicUsize::new(0),
+            this: this.clone(),
+        })
+    }
+
+    pub(super) fn options(&self) -> &ServerOptions {
+        &self.options
+    }
+
+    pub(super) fn http2(&self) -> &http2::Options {
+        &self.http2
+    }
+
+    pub(super) fn life(&self) -> &Life {
+        &self.life
+    }
+
+    /// The poller, once the server has been started.
+    pub(super) fn poller(&self) -> Option<&Arc<Poller>> {
+        self.poller.get()
+    }
+
+    pub(super) fn set_poller(&self, poller: Arc<Poller>) {
+        let _ = self.poller.set(poller);
+    }
+
+    /// Counts a call in; false when there are too many.
+    pub(super) fn enter(&self) -> bool {
+        let before = self.active.fetch_add(1, Ordering::SeqCst);
+        self.options.maximum_concurrent_rpcs.is_none_or(|most| before < most)
+    }
+
+    /// Counts a call out.
+    pub(super) fn leave(&self) {
+        if self.active.fetch_sub(1, Ordering::SeqCst) == 1 {
+            self.life.idle();
+        }
+    }
+
+    /// Calls whose handlers wait or run.
+    pub(super) fn active(&self) -> usize {
+        self.active.load(Ordering::SeqCst)
+    }
+
+    /// From now on `call` is ended at `at`, whatever its handler does.
+    pub(super) fn expect_end(&self, at: Instant, call: &Arc<ServerCall>) -> Ticket {
+        let (ticket, timer) = self.deadlines.lock().enter(at, call.clone());
+        self.set_timer(timer, DEADLINE);
+        ticket
+    }
+
+    /// The call's handler has returned.
+    pub(super) fn ended(&self, ticket: Ticket) {
+        let call = self.deadlines.lock().leave(ticket);
+        drop(call);
+    }
+
+    /// Looks after the end of a grace.
+    pub(super) fn expect_grace(&self, at: Option<Instant>) {
+        self.set_timer(at, GRACE);
+    }
+
+    fn set_timer(&self, at: Option<Instant>, tag: u64) {
+        let Some(at) = at else { return };
+        if let (Some(poller), Some(this)) = (self.poller.get(), self.this.upgrade()) {
+            poller.timer(at, this, tag);
+        }
+    }
+
+    fn fire_deadlines(&self, now: Instant) {
+        let (due, timer) = self.deadlines.lock().fire(now);
+        self.set_timer(timer, DEADLINE);
+        for call in due {
+            call.expire();
+        }
+    }
+
+    /// The user's, if the pool that reads is not to run the handlers.
+    pub(super) fn executor(&self) -> Option<&Arc<dyn Executor>> {
+        self.executor.as_ref()
+    }
+}
+
+impl OnTimer for Core {
+    fn fire(&self, tag: u64, now: Instant, _jobs: &mut Vec<Job>) {
+        match tag {
+            GRACE => self.life.grace_over(now),
+            _ => self.fire_deadlines(now),
+        }
+    }
+}

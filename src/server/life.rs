@@ -1,0 +1,215 @@
+//! A server's life: new, running, stopping, stopped; which listeners and connections it
+//! has; and who waits for its end.
+//!
+//! Owns the rules of `stop`: the shortest grace wins, listeners close at once, what is left at the end of
+//! the grace is cancelled. Ignores handlers: that they return is waited for by [`Stopped`](super::Stopped).
+//!
+//! Lock: `state` is the highest rank of all (registry): connections are told outside it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use parking_lot::{Condvar, Mutex};
+
+use super::ports::Port;
+use crate::deadline::Deadline;
+use crate::error::{ConfigError, ConfigErrorKind};
+use crate::http2::types::Reason;
+use crate::link::Link;
+use crate::reactor::clock;
+
+/// What clients are told whose calls are cut short.
+const CANCELLED: &str = "the server has stopped: cancelling all calls";
+
+/// See the module.
+#[derive(Default)]
+pub(super) struct Life {
+    /// Guards phases, listeners and connections. Not poisoned by panics.
+    state: Mutex<State>,
+    /// Told of every change somebody may wait for.
+    changed: Condvar,
+    /// Whether anybody cares for the last handler's return.
+    stopping: AtomicBool,
+}
+
+#[derive(Default)]
+struct State {
+    phase: Phase,
+    /// When the grace ends.
+    grace: Option<Instant>,
+    ports: Vec<Arc<Port>>,
+    links: HashMap<u64, Arc<Link>>,
+    next: u64,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Phase {
+    #[default]
+    New,
+    Running,
+    Stopping,
+    Stopped,
+}
+
+/// What [`Life::stop`] leaves to its caller, to be done without the lock.
+#[derive(Default)]
+pub(super) struct Stop {
+    ports: Vec<Arc<Port>>,
+    links: Vec<Arc<Link>>,
+    /// When to look again; `None`: close the links now.
+    grace: Option<Instant>,
+}
+
+impl Life {
+    /// Begins to serve: the listeners that are to be opened.
+    pub(super) fn start(&self) -> Result<Vec<Arc<Port>>, ConfigError> {
+        let mut state = self.state.lock();
+        let text = match state.phase {
+            Phase::New => {
+                state.phase = Phase::Running;
+                return Ok(state.ports.clone());
+            }
+            Phase::Running => "start() was called before",
+            Phase::Stopping | Phase::Stopped => "a server that was stopped cannot start again",
+        };
+        Err(ConfigError::new(ConfigErrorKind::State, text))
+    }
+
+    pub(super) fn phase(&self) -> Phase {
+        self.state.lock().phase
+    }
+
+    /// Adds a listener: whether it is to be opened now. `None` when the server has stopped.
+    pub(super) fn add_port(&self, port: &Arc<Port>) -> Option<bool> {
+        let mut state = self.state.lock();
+        match state.phase {
+            Phase::New | Phase::Running => {
+                state.ports.push(port.clone());
+                Some(state.phase == Phase::Running)
+            }
+            Phase::Stopping | Phase::Stopped => None,
+        }
+    }
+
+    pub(super) fn ports(&self) -> Vec<Arc<Port>> {
+        self.state.lock().ports.clone()
+    }
+
+    /// A name for a connection to come; `None` when no more are wanted.
+    pub(super) fn expect_link(&self) -> Option<u64> {
+        let mut state = self.state.lock();
+        state.next += 1;
+        (state.phase == Phase::Running).then_some(state.next)
+    }
+
+    /// A connection is up. `gone` tells whether it is over again already.
+    pub(super) fn add_link(&self, number: u64, link: &Arc<Link>, gone: &AtomicBool) {
+        let mut state = self.state.lock();
+        if gone.load(Ordering::SeqCst) {
+            return;
+        }
+        state.links.insert(number, link.clone());
+        let late = state.phase != Phase::Running;
+        drop(state);
+        if late {
+            // The server stopped while the connection came up.
+            link.close(Reason::NO_ERROR, CANCELLED);
+        }
+    }
+
+    /// A connection is over, and all its calls.
+    pub(super) fn remove_link(&self, number: u64) {
+        let mut state = self.state.lock();
+        let link = state.links.remove(&number);
+        self.settle(&mut state);
+        drop(state);
+        drop(link);
+    }
+
+    /// Stops, or makes the end of a stop come sooner.
+    pub(super) fn stop(&self, now: Instant, grace: Instant) -> Stop {
+        self.stopping.store(true, Ordering::SeqCst);
+        let mut state = self.state.lock();
+        if state.phase == Phase::Stopped {
+            return Stop::default();
+        }
+        state.phase = Phase::Stopping;
+        let ports = std::mem::take(&mut state.ports);
+        // The shortest grace wins.
+        let sooner = state.grace.is_none_or(|set| grace < set);
+        let mut links = Vec::new();
+        if sooner {
+            state.grace = Some(grace);
+            links.extend(state.links.values().cloned());
+        }
+        self.settle(&mut state);
+        Stop { ports, links, grace: (sooner && grace > now).then_some(grace) }
+    }
+
+    /// A timer of a grace has fired.
+    pub(super) fn grace_over(&self, now: Instant) {
+        let links: Vec<_> = {
+            let state = self.state.lock();
+            if state.grace.is_none_or(|grace| grace > now) {
+                return;
+            }
+            state.links.values().cloned().collect()
+        };
+        close(&links);
+    }
+
+    fn settle(&self, state: &mut State) {
+        if state.phase == Phase::Stopping && state.links.is_empty() {
+            state.phase = Phase::Stopped;
+            self.changed.notify_all();
+        }
+    }
+
+    /// The last handler has returned, for now.
+    pub(super) fn idle(&self) {
+        if self.stopping.load(Ordering::SeqCst) {
+            // Through the lock, so that nobody is between the look and the wait.
+            drop(self.state.lock());
+            self.changed.notify_all();
+        }
+    }
+
+    /// Waits until the server has stopped and `done` holds too: whether it came to that before `deadline`.
+    pub(super) fn wait(&self, deadline: Deadline, done: impl Fn() -> bool) -> bool {
+        let mut state = self.state.lock();
+        loop {
+            if state.phase == Phase::Stopped && done() {
+                return true;
+            }
+            match deadline.remaining(clock::now()) {
+                None => self.changed.wait(&mut state),
+                Some(left) if left.is_zero() => return false,
+                Some(left) => {
+                    self.changed.wait_for(&mut state, left);
+                }
+            }
+        }
+    }
+}
+
+impl Stop {
+    /// Closes listeners, then drains or closes the connections: when to look again.
+    pub(super) fn carry_out(self) -> Option<Instant> {
+        for port in &self.ports {
+            port.close();
+        }
+        match self.grace {
+            Some(_) => self.links.iter().for_each(|link| link.drain()),
+            None => close(&self.links),
+        }
+        self.grace
+    }
+}
+
+fn close(links: &[Arc<Link>]) {
+    for link in links {
+        link.close(Reason::NO_ERROR, CANCELLED);
+    }
+}

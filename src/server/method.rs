@@ -1,0 +1,273 @@
+//! A method in a server's table: from an admitted request to a job, and the run of the
+//! job with everything a handler may do wrong contained.
+//!
+//! Owns who counts as running. User code runs in [`Task::run`] only: on a worker of the
+//! pool or in the user's executor. [`Method::job`] runs on whichever thread read the request.
+
+use std::any::Any;
+use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use super::context::ServicerContext;
+use super::core::Core;
+use super::deadlines::Ticket;
+use super::handlers::RpcMethodHandler;
+use super::registry::Registry;
+use super::service::HandlerCallDetails;
+use crate::call::server::ServerCall;
+use crate::link::{Entry, Incoming, When};
+use crate::reactor::{Executor, Job, Work, clock};
+use crate::status::{Code, Status};
+
+/// A handler that usually takes less than this may run while other answers wait to be sent with its own.
+const SHORT: Duration = Duration::from_micros(50);
+
+/// One method.
+pub(super) struct Method {
+    path: String,
+    kind: Kind,
+    core: Arc<Core>,
+    running: AtomicUsize,
+    /// A moving average of the run time in nanoseconds; zero is "not known".
+    run_time: AtomicU32,
+}
+
+enum Kind {
+    Fixed(RpcMethodHandler),
+    /// The generic handlers know.
+    Ask(Arc<Registry>),
+}
+
+impl Method {
+    pub(super) fn new(path: String, handler: RpcMethodHandler, core: &Arc<Core>) -> Arc<Self> {
+        Self::build(path, Kind::Fixed(handler), core)
+    }
+
+    /// Stands for a path that only generic handlers may know, for one call.
+    pub(super) fn to_ask(path: String, registry: &Arc<Registry>, core: &Arc<Core>) -> Arc<Self> {
+        Self::build(path, Kind::Ask(registry.clone()), core)
+    }
+
+    fn build(path: String, kind: Kind, core: &Arc<Core>) -> Arc<Self> {
+        let (running, run_time) = Default::default();
+        Arc::new(Self { path, kind, core: core.clone(), running, run_time })
+    }
+
+    pub(super) fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// Its handler, if it is known without asking.
+    pub(super) fn handler(&self) -> Option<&RpcMethodHandler> {
+        match &self.kind {
+            Kind::Fixed(handler) => Some(handler),
+            Kind::Ask(_) => None,
+        }
+    }
+
+    /// Single requests are read before a worker is taken, so that a slow sender holds none.
+    pub(super) fn when(&self) -> When {
+        match &self.kind {
+            Kind::Fixed(handler) if !handler.cardinality().request_streaming() => When::Complete,
+            _ => When::Headers,
+        }
+    }
+
+    pub(super) fn receive_limit(&self) -> usize {
+        let own = self.handler().and_then(|handler| handler.receive_limit);
+        own.unwrap_or(self.core.options().max_receive_message_len)
+    }
+
+    fn send_limit(&self) -> usize {
+        let own = self.handler().and_then(|handler| handler.send_limit);
+        own.unwrap_or(self.core.options().max_send_message_len)
+    }
+
+    /// Handlers of this method that have not returned.
+    pub(super) fn running(&self) -> usize {
+        self.running.load(Ordering::Acquire)
+    }
+
+    fn is_short(&self) -> bool {
+        let nanos = self.run_time.load(Ordering::Relaxed);
+        nanos != 0 && u128::from(nanos) < SHORT.as_nanos()
+    }
+
+    /// Whether to look at the clock for this run: the first ones, then every eighth of a thread.
+    fn is_sampled(&self) -> bool {
+        let runs = RUNS.with(|runs| {
+            runs.set(runs.get().wrapping_add(1));
+            runs.get()
+        });
+        runs % 8 == 0 || self.run_time.load(Ordering::Relaxed) == 0
+    }
+
+    /// Takes a run into the average. Racing runs may lose one: it is a hint.
+    fn took(&self, time: Duration) {
+        let new = u32::try_from(time.as_nanos()).unwrap_or(u32::MAX).max(1);
+        let old = self.run_time.load(Ordering::Relaxed);
+        let average = if old == 0 { new } else { old - old / 8 + new / 8 };
+        self.run_time.store(average.max(1), Ordering::Relaxed);
+    }
+
+    /// Runs the handler of one call to its end.
+    fn run(&self, context: &ServicerContext, slot: &mut Option<Slot>) {
+        match &self.kind {
+            Kind::Fixed(handler) => handler.run(context, slot),
+            Kind::Ask(registry) => {
+                let details = HandlerCallDetails {
+                    method: context.method(),
+                    invocation_metadata: context.invocation_metadata(),
+                };
+                match registry.ask(&details) {
+                    Some(handler) => handler.run(context, slot),
+                    None => context.call().finish(Err(unknown_method())),
+                }
+            }
+        }
+    }
+}
+
+impl Entry for Method {
+    fn job(self: Arc<Self>, incoming: Incoming) -> Job {
+        let short = self.is_short();
+        let call = Arc::new(ServerCall::new(incoming, self.send_limit()));
+        let (slot, admitted) = Slot::enter(self, &call);
+        if !admitted {
+            // At once: waiting for a worker would itself be load.
+            call.finish(Err(Status::fixed(
+                Code::ResourceExhausted,
+                "Concurrent RPC limit exceeded!",
+            )));
+            return done();
+        }
+        let executor = slot.method.core.executor().cloned();
+        let task = Task { context: ServicerContext::new(call), slot: Some(slot) };
+        let job = Job::new(Box::new(task), short);
+        match executor {
+            None => job,
+            Some(executor) => hand_to(&*executor, job),
+        }
+    }
+}
+
+/// Counts a call as running, from its job on until its handler has returned; for a detached
+/// stream until that ends.
+pub(super) struct Slot {
+    method: Arc<Method>,
+    ticket: Option<Ticket>,
+}
+
+impl Slot {
+    /// The slot, and whether the server has room for its call.
+    fn enter(method: Arc<Method>, call: &Arc<ServerCall>) -> (Self, bool) {
+        let admitted = method.core.enter();
+        method.running.fetch_add(1, Ordering::Relaxed);
+        let ticket = call.deadline().instant().map(|at| method.core.expect_end(at, call));
+        (Self { method, ticket }, admitted)
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        if let Some(ticket) = self.ticket.take() {
+            self.method.core.ended(ticket);
+        }
+        self.method.running.fetch_sub(1, Ordering::Release);
+        self.method.core.leave();
+    }
+}
+
+/// Gives a job to the user's executor; what is left for the pool that reads is nothing.
+fn hand_to(executor: &dyn Executor, job: Job) -> Job {
+    // A job that is not taken is dropped and thereby answered, also in a panic.
+    if catch_unwind(AssertUnwindSafe(|| executor.execute(job))).is_err() {
+        log::error!("an executor panicked");
+    }
+    done()
+}
+
+/// A job whose call is in other hands, or answered.
+fn done() -> Job {
+    struct Nothing;
+
+    impl Work for Nothing {
+        fn run(self: Box<Self>) {}
+
+        fn reject(self: Box<Self>) {}
+    }
+
+    Job::new(Box::new(Nothing), true)
+}
+
+/// The work of a job: one call.
+struct Task {
+    context: ServicerContext,
+    slot: Option<Slot>,
+}
+
+impl Work for Task {
+    fn reject(self: Box<Self>) {
+        self.context.call().finish(Err(Status::fixed(
+            Code::ResourceExhausted,
+            "the server has no free worker for this call",
+        )));
+    }
+
+    fn run(mut self: Box<Self>) {
+        let Some(method) = self.slot.as_ref().map(|slot| slot.method.clone()) else { return };
+        if self.is_stale() {
+            return;
+        }
+        let started = method.is_sampled().then(clock::now);
+        let task = &mut *self;
+        let run = catch_unwind(AssertUnwindSafe(|| {
+            method.run(&task.context, &mut task.slot);
+        }));
+        if let Err(panic) = run {
+            // § W58: "never leak the panic text": it is for the log.
+            log::error!("the handler of {} panicked: {}", method.path, text_of(&*panic));
+            self.context.call().panicked();
+            discard(panic);
+        }
+        if let Some(started) = started {
+            method.took(clock::now().saturating_duration_since(started));
+        }
+    }
+}
+
+impl Task {
+    /// The call ended while it waited for a worker: its handler never runs.
+    fn is_stale(&self) -> bool {
+        let call = self.context.call();
+        if call.deadline().instant().is_some_and(|at| at <= clock::now()) {
+            call.expire();
+        }
+        !call.is_active()
+    }
+}
+
+/// The text of a panic, where it has one.
+fn text_of(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("(no text)")
+}
+
+/// Drops what a user threw; that may throw again.
+fn discard(panic: Box<dyn Any + Send>) {
+    if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(panic))) {
+        std::mem::forget(again);
+    }
+}
+
+/// W14: "Unknown service or method".
+pub(super) fn unknown_method() -> Status {
+    Status::fixed(Code::Unimplemented, "Method not found!")
+}
+
+thread_local! {
+    static RUNS: Cell<u8> = const { Cell::new(0) };
+}

@@ -1,0 +1,163 @@
+//! What may be set on a server, in one struct: [`ServerOptions`].
+
+use std::time::Duration;
+
+use crate::error::{ConfigError, ConfigErrorKind};
+use crate::http2::Options;
+use crate::http2::types::Role;
+
+/// Settings of a [`Server`](crate::Server). The defaults are safe for a server that strangers can reach.
+///
+/// ```
+/// use grpc_threads::ServerOptions;
+///
+/// let options = ServerOptions::default()
+///     .max_receive_message_len(16 << 20)
+///     .maximum_concurrent_rpcs(1_000);
+/// assert_eq!(options.max_receive_message_len, 16 << 20);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ServerOptions {
+    /// The longest request message, in bytes; a longer one ends its call with
+    /// `RESOURCE_EXHAUSTED` before it is read. Default 4 MiB. A service or a method may
+    /// have its own. Each call in progress may hold that much memory.
+    pub max_receive_message_len: usize,
+    /// The longest response message, in bytes; a longer one ends its call with
+    /// `RESOURCE_EXHAUSTED`. Default: no limit. A service or a method may have its own.
+    pub max_send_message_len: usize,
+    /// How many calls may be running or waiting for a worker, in the whole server; one more
+    /// ends at once with `RESOURCE_EXHAUSTED`. Default: no limit besides the worker pool's
+    /// queue. Set it to answer overload with an error rather than with delay.
+    pub maximum_concurrent_rpcs: Option<usize>,
+    /// How many calls one connection may have open. Default 100. Clients queue what is above it.
+    pub max_concurrent_streams: u32,
+    /// The longest list of request metadata, in bytes as HTTP/2 counts them (each field is
+    /// its name, its value and 32). Default 16 KiB. More ends the call with `RESOURCE_EXHAUSTED`.
+    pub max_metadata_size: usize,
+    /// How much unread request data one connection may hold, in bytes. Default 16 MiB. Less
+    /// bounds memory more tightly and slows large uploads over slow lines.
+    pub window_budget: usize,
+    /// The server asks a connection that has been silent this long for a sign of life.
+    /// Default 2 hours. Shorter finds dead clients sooner.
+    pub keepalive_time: Duration,
+    /// A connection that gives no sign of life within this time is closed. Default 20 s.
+    pub keepalive_timeout: Duration,
+}
+
+impl Default for ServerOptions {
+    fn default() -> Self {
+        Self {
+            max_receive_message_len: 4 << 20,
+            max_send_message_len: usize::MAX,
+            maximum_concurrent_rpcs: None,
+            max_concurrent_streams: 100,
+            max_metadata_size: 16 << 10,
+            window_budget: 16 << 20,
+            keepalive_time: Duration::from_secs(7_200),
+            keepalive_timeout: Duration::from_secs(20),
+        }
+    }
+}
+
+impl ServerOptions {
+    /// Sets [`max_receive_message_len`](Self::max_receive_message_len).
+    #[must_use]
+    pub fn max_receive_message_len(mut self, bytes: usize) -> Self {
+        self.max_receive_message_len = bytes;
+        self
+    }
+
+    /// Sets [`max_send_message_len`](Self::max_send_message_len).
+    #[must_use]
+    pub fn max_send_message_len(mut self, bytes: usize) -> Self {
+        self.max_send_message_len = bytes;
+        self
+    }
+
+    /// Sets [`maximum_concurrent_rpcs`](Self::maximum_concurrent_rpcs).
+    #[must_use]
+    pub fn maximum_concurrent_rpcs(mut self, calls: impl Into<Option<usize>>) -> Self {
+        self.maximum_concurrent_rpcs = calls.into();
+        self
+    }
+
+    /// Sets [`max_concurrent_streams`](Self::max_concurrent_streams).
+    #[must_use]
+    pub fn max_concurrent_streams(mut self, streams: u32) -> Self {
+        self.max_concurrent_streams = streams;
+        self
+    }
+
+    /// Sets [`max_metadata_size`](Self::max_metadata_size).
+    #[must_use]
+    pub fn max_metadata_size(mut self, bytes: usize) -> Self {
+        self.max_metadata_size = bytes;
+        self
+    }
+
+    /// Sets [`window_budget`](Self::window_budget).
+    #[must_use]
+    pub fn window_budget(mut self, bytes: usize) -> Self {
+        self.window_budget = bytes;
+        self
+    }
+
+    /// Sets [`keepalive_time`](Self::keepalive_time) and
+    /// [`keepalive_timeout`](Self::keepalive_timeout).
+    #[must_use]
+    pub fn keepalive(mut self, time: Duration, timeout: Duration) -> Self {
+        self.keepalive_time = time;
+        self.keepalive_timeout = timeout;
+        self
+    }
+
+    /// What of it concerns a connection.
+    pub(super) fn http2(&self) -> Options {
+        let mut options = Options::new(Role::Server);
+        options.max_concurrent_streams = self.max_concurrent_streams;
+        options.max_header_list = self.max_metadata_size;
+        options.window_budget = self.window_budget;
+        options.keepalive.time = Some(self.keepalive_time);
+        options.keepalive.timeout = self.keepalive_timeout;
+        options
+    }
+
+    /// Finds values that cannot work.
+    pub(super) fn validate(&self) -> Result<(), ConfigError> {
+        let wrong = |text: &str| Err(ConfigError::new(ConfigErrorKind::Option, text));
+        if self.max_concurrent_streams == 0 {
+            return wrong("max_concurrent_streams is 0: no call could ever begin");
+        }
+        if self.maximum_concurrent_rpcs == Some(0) {
+            return wrong("maximum_concurrent_rpcs is 0: every call would be refused");
+        }
+        if self.max_metadata_size < 1 << 10 {
+            return wrong("max_metadata_size is below 1 KiB: ordinary requests would be refused");
+        }
+        if self.window_budget < 64 << 10 {
+            return wrong("window_budget is below 64 KiB, the smallest window");
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_valid_and_impossible_values_are_named() {
+        assert!(ServerOptions::default().validate().is_ok());
+        for (options, name) in [
+            (ServerOptions::default().max_concurrent_streams(0), "max_concurrent_streams"),
+            (ServerOptions::default().maximum_concurrent_rpcs(0), "maximum_concurrent_rpcs"),
+            (ServerOptions::default().max_metadata_size(10), "max_metadata_size"),
+            (ServerOptions::default().window_budget(10), "window_budget"),
+        ] {
+            let error = options.validate().unwrap_err();
+            assert_eq!(error.kind(), ConfigErrorKind::Option);
+            assert!(error.to_string().contains(name));
+        }
+    }
+}

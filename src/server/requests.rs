@@ -1,0 +1,120 @@
+//! The requests of a streaming method, decoded one by one: [`RequestIterator`].
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::call::server::ServerCall;
+use crate::call::{Finish, Inbox, Next};
+use crate::codec::Codec;
+use crate::deadline::Deadline;
+use crate::error::ResultError;
+use crate::reactor::clock;
+use crate::status::Status;
+
+/// The messages a client sends, in order; ends when it has half-closed.
+///
+/// `next()` blocks its thread until a message is there, the client has half-closed,
+/// or the call is over (cancelled, past its deadline, connection lost): then it gives one `Err`,
+/// and afterwards `None`, for ever. Bytes that make no message are an `Err` too
+/// (`INTERNAL`), and end the iterator.
+///
+/// It may be moved to another thread. Dropping it does not end the call.
+pub struct RequestIterator<Req> {
+    call: Arc<ServerCall>,
+    inbox: Inbox,
+    codec: Arc<dyn Codec<Req>>,
+    done: bool,
+}
+
+impl<Req: 'static> RequestIterator<Req> {
+    pub(super) fn new(call: Arc<ServerCall>, codec: Arc<dyn Codec<Req>>) -> Self {
+        let inbox = Inbox::new(call.stream().clone());
+        Self { call, inbox, codec, done: false }
+    }
+
+    /// The next message as `next()` gives it, `Err(TimedOut)` when there is none after
+    /// `timeout`. Nothing is lost then: ask again.
+    ///
+    /// # Errors
+    /// [`ResultError::TimedOut`], or how the call ended.
+    pub fn recv_timeout(&mut self, timeout: Duration) -> Result<Option<Req>, ResultError> {
+        let local = Deadline::after(clock::now(), timeout);
+        self.receive(local)
+    }
+
+    /// The next message if it is there: never blocks. `Err(TimedOut)` when it is not.
+    ///
+    /// # Errors
+    /// [`ResultError::TimedOut`], or how the call ended.
+    pub fn try_recv(&mut self) -> Result<Option<Req>, ResultError> {
+        if self.done {
+            return Ok(None);
+        }
+        match self.inbox.try_next() {
+            Some(next) => self.accept(next),
+            None => Err(ResultError::TimedOut),
+        }
+    }
+
+    fn receive(&mut self, local: Deadline) -> Result<Option<Req>, ResultError> {
+        if self.done {
+            return Ok(None);
+        }
+        let deadline = self.call.deadline();
+        let next = self.inbox.next(Deadline::earliest(local, deadline));
+        if matches!(next, Next::TimedOut) && deadline.expired(clock::now()) {
+            // The timer does the same; whoever notices first.
+            self.call.expire();
+            return self.fail(self.call.ended_status());
+        }
+        self.accept(next)
+    }
+
+    fn accept(&mut self, next: Next) -> Result<Option<Req>, ResultError> {
+        match next {
+            Next::TimedOut => Err(ResultError::TimedOut),
+            Next::Message(bytes) => self.decode(bytes),
+            Next::End(Finish::HalfClosed) => {
+                self.done = true;
+                Ok(None)
+            }
+            Next::End(Finish::Broken(status)) => self.fail(status),
+            Next::End(Finish::Ended(_)) => self.fail(self.call.ended_status()),
+        }
+    }
+
+    fn decode(&mut self, bytes: Bytes) -> Result<Option<Req>, ResultError> {
+        match self.codec.decode(bytes) {
+            Ok(message) => Ok(Some(message)),
+            Err(status) => self.fail(status),
+        }
+    }
+
+    fn fail(&mut self, status: Status) -> Result<Option<Req>, ResultError> {
+        self.done = true;
+        Err(ResultError::Rpc(status))
+    }
+
+    pub(super) fn recv(&mut self) -> Result<Option<Req>, Status> {
+        self.receive(Deadline::NEVER).map_err(Status::from)
+    }
+}
+
+impl<Req: 'static> Iterator for RequestIterator<Req> {
+    type Item = Result<Req, Status>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.recv().transpose()
+    }
+}
+
+impl<Req: 'static> std::iter::FusedIterator for RequestIterator<Req> {}
+
+impl<Req> fmt::Debug for RequestIterator<Req> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RequestIterator").field("done", &self.done).finish_non_exhaustive()
+    }
+}

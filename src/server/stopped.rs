@@ -1,0 +1,114 @@
+//! The end of a server as seen by who waits for it: [`Stopped`].
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::core::Core;
+use super::life::Phase;
+use super::registry::Registry;
+use crate::deadline::Deadline;
+use crate::reactor::clock;
+use crate::status::Status;
+
+/// What [`Server::wait_for_termination`](crate::Server::wait_for_termination) came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Termination {
+    /// The server has stopped.
+    Terminated,
+    /// The timeout was over first.
+    TimedOut,
+}
+
+/// A server that was told to stop: waits for its end. Cheap to clone.
+#[derive(Clone)]
+pub struct Stopped {
+    core: Arc<Core>,
+    registry: Arc<Registry>,
+}
+
+impl Stopped {
+    pub(super) fn new(core: Arc<Core>, registry: Arc<Registry>) -> Self {
+        Self { core, registry }
+    }
+
+    /// Waits, for at most `timeout`, until every call is over and every handler has
+    /// returned. In a handler of the same server it can only time out.
+    ///
+    /// # Errors
+    /// Which handlers still run. A handler cannot be stopped by force: it sees
+    /// [`is_active`](crate::ServicerContext::is_active) turn false, its sends and receives fail, and the rest is up to it.
+    pub fn wait(&self, timeout: Duration) -> Result<(), StillRunning> {
+        let deadline = Deadline::after(clock::now(), timeout);
+        if self.core.life().wait(deadline, || self.core.active() == 0) {
+            return Ok(());
+        }
+        Err(self.still_running())
+    }
+
+    /// Whether every call is over and every handler has returned.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        self.core.life().phase() == Phase::Stopped && self.core.active() == 0
+    }
+
+    /// The handlers that have not returned, now.
+    #[must_use]
+    pub fn still_running(&self) -> StillRunning {
+        let mut methods: Vec<_> = self
+            .registry
+            .methods()
+            .map(|method| (method.path().to_owned(), method.running()))
+            .filter(|(_, running)| *running > 0)
+            .collect();
+        methods.sort();
+        let named: usize = methods.iter().map(|(_, running)| running).sum();
+        let others = self.core.active().saturating_sub(named);
+        if others > 0 {
+            methods.push(("(generic handlers)".to_owned(), others));
+        }
+        StillRunning { methods }
+    }
+}
+
+impl fmt::Debug for Stopped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stopped").field("still_running", &self.still_running()).finish()
+    }
+}
+
+/// Handlers that had not returned when the wait for a server's end was over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StillRunning {
+    methods: Vec<(String, usize)>,
+}
+
+impl StillRunning {
+    /// Paths of methods, and how many calls of each have a handler running or about to run.
+    #[must_use]
+    pub fn methods(&self) -> &[(String, usize)] {
+        &self.methods
+    }
+}
+
+impl fmt::Display for StillRunning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.methods.is_empty() {
+            return f.write_str("the server's connections have not ended");
+        }
+        f.write_str("handlers still run:")?;
+        for (index, (path, count)) in self.methods.iter().enumerate() {
+            let comma = if index == 0 { "" } else { "," };
+            write!(f, "{comma} {path} ({count})")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for StillRunning {}
+
+impl From<StillRunning> for Status {
+    fn from(error: StillRunning) -> Self {
+        Status::deadline_exceeded(error.to_string())
+    }
+}

@@ -1,0 +1,18 @@
+//! A server, met by a client that writes its frames by hand: the shapes of handlers, what their results become on
+//! the wire, and that whatever a handler or a client does wrong stays inside its call.
+
+#[path = "support/mod.rs"]
+mod support;
+
+#[path = "server/common.rs"]
+mod common;
+#[path = "server/contained.rs"]
+mod contained;
+#[path = "server/context.rs"]
+mod context;
+#[path = "server/life.rs"]
+mod life;
+#[path = "server/methods.rs"]
+mod methods;
+#[path = "server/shapes.rs"]
+mod shapes;
