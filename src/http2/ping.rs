@@ -156,8 +156,8 @@ impl RoundTrip {
 
     /// DATA came in. True: send a probe now.
     ///
-    /// K3: only where the peer has just sent us DATA, which clears its strikes; never for
-    /// small answers; rarer while nothing changes.
+    /// K3: only where the peer has just sent us DATA, which clears its strikes, and 64 KiB of it
+    /// since the last probe; rarer while nothing changes.
     #[inline]
     pub(crate) fn on_data(&mut self, n: usize, now: Instant) -> bool {
         self.data += n;

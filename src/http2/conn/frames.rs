@@ -90,8 +90,12 @@ impl Connection {
 
     /// What is known of an id, and whose turn it would be.
     pub(super) fn standing(&mut self, id: u32) -> Standing {
-        let known = self.streams.known(id);
-        match known {
+        // A new request is the common case, and needs no search.
+        if id > self.last_peer && self.role == Role::Server {
+            let beyond = id & 1 == 1 && !self.shutdown.accepts();
+            return if beyond { Standing::Beyond } else { Standing::Idle };
+        }
+        match self.streams.known(id) {
             Known::Slot(slot) => {
                 let key = Key { slot, id };
                 match self.streams.peek(key).and_then(|slot| slot.closed) {
@@ -102,14 +106,13 @@ impl Connection {
             Known::Recent(closed) => Standing::Closed(closed),
             Known::Unknown { forgetful } => match self.role {
                 Role::Client if id & 1 == 1 && id < self.next_id => Standing::Forgotten,
-                Role::Server if id & 1 == 1 && id <= self.last_peer => {
+                Role::Server if id & 1 == 1 => {
                     if forgetful {
                         Standing::Forgotten
                     } else {
                         Standing::Skipped
                     }
                 }
-                Role::Server if id & 1 == 1 && !self.shutdown.accepts() => Standing::Beyond,
                 _ => Standing::Idle,
             },
         }
