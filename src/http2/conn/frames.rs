@@ -6,7 +6,7 @@ use super::super::frame::{
 };
 use super::super::goaway::Phase;
 use super::super::ping::Probe;
-use super::super::stream::{Closed, Known};
+use super::super::stream::{Closed, Known, Receiving};
 use super::super::types::{Key, Reason, Role};
 use super::{Connection, Room, Sink};
 
@@ -158,15 +158,22 @@ impl Connection {
             let reason = Reason::ENHANCE_YOUR_CALM;
             return Err(Error::connection(reason, "too many resets"));
         }
-        let tell = self.hears(key);
-        self.close_by_peer(key);
-        if !tell {
-        } else if self.role == Role::Client && frame.reason == Reason::REFUSED_STREAM {
-            sink.unprocessed(key);
-        } else {
-            sink.reset(key, frame.reason, true, "reset by the peer");
-        }
+        let refused = self.role == Role::Client && frame.reason == Reason::REFUSED_STREAM;
+        self.ended_by_peer(key, frame.reason, refused, sink);
         Ok(())
+    }
+
+    /// A stream is over by the peer's word. `refused`: it says that it did nothing with it, which
+    /// is not believed once it has answered (W69).
+    fn ended_by_peer(&mut self, key: Key, reason: Reason, refused: bool, sink: &mut dyn Sink) {
+        let Some(slot) = self.streams.peek(key) else { return };
+        let (tell, unanswered) = (!slot.orphan, slot.receiving == Receiving::Head);
+        self.close_by_peer(key);
+        match tell {
+            true if refused && unanswered => sink.unprocessed(key),
+            true => sink.reset(key, reason, true, "reset by the peer"),
+            false => {}
+        }
     }
 
     fn on_settings(
@@ -246,8 +253,7 @@ impl Connection {
             // W68: what is above was never looked at and may be tried again.
             for key in self.streams.open_keys() {
                 if key.id > frame.last {
-                    self.close_by_peer(key);
-                    sink.unprocessed(key);
+                    self.ended_by_peer(key, Reason::REFUSED_STREAM, true, sink);
                 }
             }
         }

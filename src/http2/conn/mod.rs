@@ -264,11 +264,10 @@ impl Connection {
 
     /// Ends a stream at once, both halves.
     pub(crate) fn reset(&mut self, key: Key, reason: Reason) {
-        if !self.streams.get(key).is_some_and(|slot| slot.closed.is_none()) {
-            return;
+        if self.streams.peek(key).is_some_and(|slot| slot.closed.is_none()) {
+            self.send_reset(key.id, reason);
+            self.close(key, Closed::ByUs);
         }
-        self.send_reset(key.id, reason);
-        self.close(key, Closed::ByUs);
     }
 
     /// The application consumed `n` octets of payload.

@@ -133,7 +133,7 @@ impl Regular {
 fn check_name(name: &[u8]) -> Result<(), Malformed> {
     let bad = name.is_empty()
         || any_word(name, |w| {
-            below(w, 0x21) | above(w, 0x7e) | below(w ^ ONES * b':' as u64, 1) | upper(w)
+            below(w, 0x21) | above(w, 0x7e) | below(w ^ (ONES * b':' as u64), 1) | upper(w)
         });
     if bad { Err("field name not allowed") } else { Ok(()) }
 }

@@ -133,6 +133,10 @@ fn w54_refused_is_unprocessed_and_others_are_resets() {
     let (mut c, _) = opened();
     c.input(&rst(1, Reason::CANCEL));
     assert_eq!(c.events(), [Event::Reset(1, Reason::CANCEL, true)]);
+    let (mut c, _) = opened();
+    c.input(&response(1, 0)).input(&rst(1, Reason::REFUSED_STREAM));
+    let told = Event::Reset(1, Reason::REFUSED_STREAM, true);
+    assert_eq!(c.events().last(), Some(&told), "W69: not after an answer");
 }
 
 #[test]

@@ -36,6 +36,7 @@ fn a15_the_settings_ack_is_due_in_60_s() {
 fn a15_a_begun_frame_is_due_in_30_s() {
     let mut s = Side::server();
     s.input(&frame(PING, 0, 0, &[0; 8])[..12]);
+    assert_eq!(s.conn.poll_timeout(), Some(s.now + SECOND * 30));
     s.later(SECOND * 30 - TICK).input(&[0]);
     s.expect_silence();
     s.later(TICK).expect_goaway(Reason::ENHANCE_YOUR_CALM);
@@ -54,6 +55,7 @@ fn a15_a_begun_frame_is_due_in_30_s() {
 fn a5_a_begun_block_is_due_in_10_s() {
     let mut s = Side::server();
     s.input(&frame(HEADERS, END, 1, &block(GET)));
+    assert_eq!(s.conn.poll_timeout(), Some(s.now + SECOND * 10));
     s.later(SECOND * 10 - TICK).input(&frame(CONT, 0, 1, &[]));
     s.expect_silence();
     s.later(TICK).expect_goaway(Reason::ENHANCE_YOUR_CALM);

@@ -121,11 +121,11 @@ fn h2spec_4_2_frame_size() {
 #[test]
 fn h2spec_4_3_compression_and_blocks() {
     fatal(&[], &frame(HEADERS, EH | END, 1, &[0x80]), Reason::COMPRESSION_ERROR);
-    let begun = frame(HEADERS, END, 1, &block(GET));
-    fatal(&[begun.clone()], &frame(PRIORITY, 0, 1, &[0, 0, 0, 0, 1]), P);
-    fatal(&[begun.clone()], &request(3, END), P);
-    fatal(&[begun.clone()], &frame(CONT, EH, 3, &[]), P);
-    fatal(&[begun], &frame(0x16, 0, 0, &[]), P);
+    let begun = [frame(HEADERS, END, 1, &block(GET))];
+    fatal(&begun, &frame(PRIORITY, 0, 1, &[0, 0, 0, 0, 1]), P);
+    fatal(&begun, &request(3, END), P);
+    fatal(&begun, &frame(CONT, EH, 3, &[]), P);
+    fatal(&begun, &frame(0x16, 0, 0, &[]), P);
 }
 
 #[test]

@@ -140,6 +140,20 @@ fn small_pieces_share_a_frame() {
 }
 
 #[test]
+fn data_framed_at_once_counts_against_both_windows() {
+    let (mut s, key) = answering(65_535);
+    for _ in 0..5 {
+        s.conn.data(key, bytes(10_000), false);
+    }
+    assert_eq!(s.output().len(), 5);
+    assert_eq!(s.conn.out.window.available(), 15_535);
+    s.conn.data(key, bytes(16_000), false);
+    assert_eq!(sent(&s.output()), [(15_535, false)]);
+    s.input(&update(0, 1000));
+    assert_eq!(sent(&s.output()), [], "the stream's is used up as well");
+}
+
+#[test]
 fn trailers_wait_for_the_data_and_not_for_others() {
     let (mut s, key) = answering(3);
     s.conn.data(key, bytes(5), false);
