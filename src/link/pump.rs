@@ -41,7 +41,7 @@ thread_local! {
 
 impl Link {
     /// Sends what is pending, unless somebody is at it or this thread may cork.
-    pub(super) fn flush_or_cork(&self, state: MutexGuard<'_, State>) {
+    pub(super) fn flush_or_cork<'a>(&'a self, state: MutexGuard<'a, State>) {
         if state.conn.wants_output() && cork::defer(|| self.this.upgrade()) {
             return self.settle(state);
         }
@@ -49,7 +49,7 @@ impl Link {
     }
 
     /// Sends what is pending, unless somebody is at it or the socket is full.
-    pub(super) fn flush_now(&self, mut state: MutexGuard<'_, State>) {
+    pub(super) fn flush_now<'a>(&'a self, mut state: MutexGuard<'a, State>) {
         if state.conn.wants_output() && state.baton.take() {
             self.write(state);
         } else {
@@ -69,37 +69,45 @@ impl Link {
     /// added to `jobs`. Returns whether anything was read. The caller has the exclusive
     /// right to read.
     pub(super) fn read(&self, mut jobs: Option<&mut Vec<Job>>) -> bool {
+        // Taken out, not borrowed: telling the channel may come back to a link on this thread.
+        let mut buffer = READ.take();
+        if buffer.is_empty() {
+            buffer.resize(READ_BUFFER, 0);
+        }
         let mut any = false;
-        READ.with_borrow_mut(|buffer| {
-            if buffer.is_empty() {
-                buffer.resize(READ_BUFFER, 0);
-            }
-            loop {
-                let read = match self.pipe.try_read(buffer) {
-                    Ok(0) => return self.end_of_input(),
-                    Ok(read) => read,
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-                    Err(error) => return self.fail(&error),
-                };
-                any = true;
-                let now = clock::now();
-                let mut state = self.state.lock();
-                if state.phase == Phase::Open {
-                    state.input(&buffer[..read], now, &self.side);
-                }
-                let incoming = mem::take(&mut state.effects.incoming);
-                let go_on = read == buffer.len() && state.conn.wants_input();
-                state.paused = !state.conn.wants_input();
-                self.flush_or_cork(state);
-                if let Some(jobs) = jobs.as_deref_mut() {
-                    self.hand_over(incoming, jobs);
-                }
-                if !go_on {
-                    return;
-                }
-            }
-        });
+        while self.read_once(&mut buffer, jobs.as_deref_mut(), &mut any) {}
+        READ.set(buffer);
         any
+    }
+
+    /// One read and what follows from it. Whether there may be more to read.
+    fn read_once(&self, buffer: &mut [u8], jobs: Option<&mut Vec<Job>>, any: &mut bool) -> bool {
+        let read = match self.pipe.try_read(buffer) {
+            Ok(0) => {
+                self.end_of_input();
+                return false;
+            }
+            Ok(read) => read,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
+            Err(error) => {
+                self.fail(&error);
+                return false;
+            }
+        };
+        *any = true;
+        let now = clock::now();
+        let mut state = self.state.lock();
+        if state.phase == Phase::Open {
+            state.input(&buffer[..read], now, &self.side);
+        }
+        let incoming = mem::take(&mut state.effects.incoming);
+        let go_on = read == buffer.len() && state.conn.wants_input();
+        state.paused = !state.conn.wants_input();
+        self.flush_or_cork(state);
+        if let Some(jobs) = jobs {
+            self.hand_over(incoming, jobs);
+        }
+        go_on
     }
 
     /// The end of a critical section: sets the connection's timer, shuts the socket
@@ -158,34 +166,36 @@ impl Link {
     }
 
     /// Writes until nothing is left or the socket is full. The caller holds the baton.
-    fn write(&self, mut state: MutexGuard<'_, State>) {
-        WRITE.with_borrow_mut(|out| {
-            out.clear();
-            out.append(&mut state.tail);
-            loop {
-                if out.is_empty() {
-                    state.output(out, TURN, clock::now());
-                }
-                if out.is_empty() {
-                    state.baton.release();
-                    self.read_again(&mut state);
-                    return self.settle(state);
-                }
-                drop(state);
-                let sent = self.send(out);
-                state = self.state.lock();
-                match sent {
-                    Ok(sent) if sent == out.len() => out.clear(),
-                    Ok(sent) => {
-                        state.tail.extend_from_slice(&out[sent..]);
-                        return self.stuck(state);
-                    }
-                    // What the peer sent before it went may still be in the socket: the
-                    // reader finds the end. The baton stays held, nobody writes any more.
-                    Err(_) => return self.hand_back(state),
-                }
+    fn write<'a>(&'a self, mut state: MutexGuard<'a, State>) {
+        // Taken out, not borrowed: telling the channel may come back to a link on this thread.
+        let mut out = WRITE.take();
+        out.clear();
+        out.append(&mut state.tail);
+        loop {
+            if out.is_empty() {
+                state.output(&mut out, TURN, clock::now());
             }
-        });
+            if out.is_empty() {
+                state.baton.release();
+                self.read_again(&mut state);
+                WRITE.set(out);
+                return self.settle(state);
+            }
+            drop(state);
+            let sent = self.send(&out);
+            state = self.state.lock();
+            match sent {
+                Ok(sent) if sent == out.len() => out.clear(),
+                Ok(sent) => {
+                    state.tail.extend_from_slice(&out[sent..]);
+                    WRITE.set(out);
+                    return self.stuck(state);
+                }
+                // What the peer sent before it went may still be in the socket: the
+                // reader finds the end. The baton stays held, nobody writes any more.
+                Err(_) => return self.hand_back(state),
+            }
+        }
     }
 
     /// Our answers are out: a server's link whose reading rested goes on. (A client's leader
