@@ -5,11 +5,12 @@ use std::collections::BinaryHeap;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use rustix::event::epoll::{self, EventData, EventFlags};
-use rustix::event::{EventfdFlags, Timespec, eventfd};
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 
 use super::{Job, clock};
 
@@ -64,6 +65,8 @@ const BATCH: usize = 64;
 pub(crate) struct Poller {
     epoll: OwnedFd,
     kick: OwnedFd,
+    /// How long a thread looks before it sleeps, in nanoseconds.
+    busy_poll: AtomicU64,
     /// Guards the registrations and what was posted. A leaf; held for look-ups only.
     registry: Mutex<Registry>,
     /// Guards the timer heap. A leaf.
@@ -239,6 +242,7 @@ impl Poller {
 
     /// Waits for events, a kick or the next timer, and tells everybody concerned.
     pub(crate) fn turn(&self, jobs: &mut Vec<Job>) -> io::Result<()> {
+        self.look_longer();
         let mut events = Vec::with_capacity(BATCH);
         let (sleeper, timeout) = self.fall_asleep();
         let buffer = rustix::buffer::spare_capacity(&mut events);
@@ -268,6 +272,30 @@ impl Poller {
             self.fire_due(jobs);
         }
         Ok(())
+    }
+
+    /// A thread that waits looks for so long before it sleeps (the longest that anybody asked for):
+    /// waking a sleeping CPU costs more than looking.
+    pub(crate) fn set_busy_poll(&self, busy_poll: Duration) {
+        let nanos = u64::try_from(busy_poll.as_nanos()).unwrap_or(u64::MAX);
+        self.busy_poll.fetch_max(nanos, Ordering::Relaxed);
+    }
+
+    /// The epoll descriptor is itself readable while events are due.
+    fn look_longer(&self) {
+        let nanos = self.busy_poll.load(Ordering::Relaxed);
+        if nanos == 0 {
+            return;
+        }
+        let until = clock::now() + Duration::from_nanos(nanos);
+        let now_or_never = Timespec { tv_sec: 0, tv_nsec: 0 };
+        loop {
+            let mut fds = [PollFd::new(&self.epoll, PollFlags::IN)];
+            if !matches!(poll(&mut fds, Some(&now_or_never)), Ok(0)) || clock::now() >= until {
+                return;
+            }
+            std::thread::yield_now();
+        }
     }
 
     fn lookup(&self, token: Token) -> Option<Arc<dyn Ready>> {

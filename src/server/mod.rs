@@ -234,7 +234,9 @@ impl Server {
     /// # Errors
     /// On a second call, and after [`stop`](Self::stop); when no thread can be had.
     pub fn start(&self) -> Result<(), ServeError> {
-        self.core.set_poller(self.pool.poller().map_err(ServeError::Io)?);
+        let poller = self.pool.poller().map_err(ServeError::Io)?;
+        poller.set_busy_poll(self.core.options().busy_poll);
+        self.core.set_poller(poller);
         let ports = self.core.life().start()?;
         self.registry.seal();
         for port in ports {

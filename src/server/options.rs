@@ -43,6 +43,11 @@ pub struct ServerOptions {
     pub keepalive_time: Duration,
     /// A connection that gives no sign of life within this time is closed. Default 20 s.
     pub keepalive_timeout: Duration,
+    /// How long the worker that waits for requests looks for them before it sleeps. Default 0.
+    /// Waking a sleeping CPU costs some 35 µs in a virtual machine; up to 50 µs of looking
+    /// saves that where calls follow each other closely, at the price of one CPU while they
+    /// do. An idle server looks once after each event and then sleeps.
+    pub busy_poll: Duration,
 }
 
 impl Default for ServerOptions {
@@ -56,6 +61,7 @@ impl Default for ServerOptions {
             window_budget: 16 << 20,
             keepalive_time: Duration::from_secs(7_200),
             keepalive_timeout: Duration::from_secs(20),
+            busy_poll: Duration::ZERO,
         }
     }
 }
@@ -109,6 +115,13 @@ impl ServerOptions {
     pub fn keepalive(mut self, time: Duration, timeout: Duration) -> Self {
         self.keepalive_time = time;
         self.keepalive_timeout = timeout;
+        self
+    }
+
+    /// Sets [`busy_poll`](Self::busy_poll).
+    #[must_use]
+    pub fn busy_poll(mut self, longest: Duration) -> Self {
+        self.busy_poll = longest;
         self
     }
 
