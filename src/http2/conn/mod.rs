@@ -6,11 +6,14 @@
 //! (validated and dropped). No lock of its own: the link's guards it.
 //!
 //! The files: `input` cuts bytes into frames, `frames` and `headers` judge them, `output` makes
-//! frames, `timers` holds the deadlines, `validate` the rules on header lists (§8).
+//! frames, `credit` gives windows back, `ends` clears up, `timers` holds the deadlines, `validate`
+//! the rules on header lists (§8).
 //!
 //! Who uses it keeps two rules. After any call, flush while [`Connection::wants_output`]. A slot
 //! lives until [`Connection::forget`], which has to be called exactly once for every key.
 
+mod credit;
+mod ends;
 mod frames;
 mod headers;
 mod input;
@@ -26,8 +29,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::flow::{ConnWindow, Grant, RecvWindow, SendWindow};
-use super::frame::{self, GoAway, MAX_31, Ping, RstStream, Settings, WindowUpdate};
+use super::flow::{ConnWindow, RecvWindow, SendWindow};
+use super::frame::{self, MAX_31, Ping, Settings, WindowUpdate};
 use super::goaway::{Phase, Shutdown};
 use super::guard::Bucket;
 use super::hpack::{Decoder, Fields};
@@ -270,71 +273,6 @@ impl Connection {
         }
     }
 
-    /// The application consumed `n` octets of payload.
-    #[inline]
-    pub(crate) fn release(&mut self, key: Key, n: usize) {
-        let max = i64::from(self.options.max_window.min(MAX_31));
-        let Some((slot, budget)) = self.streams.with_budget(key) else { return };
-        let (held, receives) = (budget.held(), slot.receives());
-        // After the end only the loan is paid back.
-        let credit = slot.recv_window.release(n, if receives { max } else { 0 }, budget);
-        let now_held = budget.held();
-        if now_held > held {
-            self.round_trip.on_growth();
-        }
-        if let Some(increment) = credit.filter(|_| receives && !self.shutdown.is_dead()) {
-            WindowUpdate { stream: key.id, increment }.encode(&mut self.out.control);
-        }
-        if now_held < held {
-            self.regrant();
-        }
-    }
-
-    /// A message longer than [`super::flow::GRANT_FROM`] has begun and `len` of its octets are still
-    /// to come: lets the peer send all of it, whether anybody reads or not.
-    pub(crate) fn expect(&mut self, key: Key, len: usize) {
-        let turn = self.streams.waiting.is_empty();
-        let Some((slot, budget)) = self.streams.with_budget(key) else { return };
-        if !slot.receives() {
-            return;
-        }
-        match slot.recv_window.grant(len, turn, budget) {
-            Grant::Credit(0) => {}
-            Grant::Credit(increment) => {
-                WindowUpdate { stream: key.id, increment }.encode(&mut self.out.control);
-            }
-            Grant::Wait if !slot.wants_grant => {
-                slot.wants_grant = true;
-                slot.wanted_from = slot.recv_window.received();
-                self.streams.waiting.push_back((key, len));
-            }
-            Grant::Wait => {}
-        }
-    }
-
-    /// Budget came back: serves those who wait for it, first come first served.
-    fn regrant(&mut self) {
-        while let Some(&(key, len)) = self.streams.waiting.front() {
-            if let Some((slot, budget)) = self.streams.with_budget(key)
-                && slot.receives()
-            {
-                let since = slot.recv_window.received().wrapping_sub(slot.wanted_from);
-                let rest = len.saturating_sub(usize::try_from(since).unwrap_or(usize::MAX));
-                match slot.recv_window.grant(rest, true, budget) {
-                    Grant::Wait => return,
-                    Grant::Credit(increment) => {
-                        slot.wants_grant = false;
-                        if increment > 0 {
-                            let update = WindowUpdate { stream: key.id, increment };
-                            update.encode(&mut self.out.control);
-                        }
-                    }
-                }
-            }
-            self.streams.waiting.pop_front();
-        }
-    }
-
     /// The owner lets go: the key is dead. What is still open is reset; but a response whose end
     /// is queued goes out, and its slot stays taken until then.
     pub(crate) fn forget(&mut self, key: Key) {
@@ -428,126 +366,5 @@ impl Connection {
         self.out.rest();
         self.input.rest();
         self.fields = Fields::new();
-    }
-
-    // From here on: what the files of this directory share.
-
-    fn send_probe(&mut self, probe: Probe) {
-        Ping { ack: false, opaque: probe.payload() }.encode(&mut self.out.control);
-    }
-
-    fn send_reset(&mut self, stream: u32, reason: Reason) {
-        RstStream { stream, reason }.encode(&mut self.out.control);
-        self.out.replies += 1;
-    }
-
-    fn send_goaway(&mut self, last: u32, reason: Reason, debug: &str) {
-        GoAway { last, reason, debug: debug.as_bytes() }.encode(&mut self.out.control);
-    }
-
-    /// Our half has ended on the wire.
-    #[inline]
-    fn sent_end(&mut self, key: Key) {
-        let Some(slot) = self.streams.get(key) else { return };
-        slot.sending = Sending::Done;
-        if slot.receiving == Receiving::Done {
-            self.resets.earn();
-            self.close(key, Closed::Ended);
-        } else if slot.orphan {
-            self.early_end(key);
-        }
-    }
-
-    /// "A server MAY request that the client abort transmission of a request without error by sending
-    /// a RST_STREAM with an error code of NO_ERROR after sending a complete response" §8.1 (W55).
-    fn early_end(&mut self, key: Key) {
-        self.send_reset(key.id, Reason::NO_ERROR);
-        self.close(key, Closed::ByUs);
-    }
-
-    /// The peer's half has ended.
-    #[inline]
-    fn received_end(&mut self, key: Key) {
-        let Some((slot, budget)) = self.streams.with_budget(key) else { return };
-        slot.receiving = Receiving::Done;
-        let held = budget.held();
-        slot.recv_window.end(budget);
-        let freed = budget.held() < held;
-        if slot.sending == Sending::Done {
-            self.resets.earn();
-            self.close(key, Closed::Ended);
-        } else if freed {
-            self.regrant();
-        }
-    }
-
-    /// The stream is over on the wire.
-    fn close(&mut self, key: Key, closed: Closed) {
-        let Some((slot, budget)) = self.streams.with_budget(key) else { return };
-        if slot.closed.is_some() {
-            return;
-        }
-        let ended = slot.receiving == Receiving::Done;
-        slot.closed = Some(if ended { Closed::Ended } else { closed });
-        let (held, orphan, was_ready) = (budget.held(), slot.orphan, slot.ready);
-        slot.drop_queue();
-        slot.recv_window.end(budget);
-        let waited = std::mem::take(&mut slot.wants_grant);
-        let freed = waited || budget.held() < held;
-        if was_ready {
-            self.out.strike(key);
-        }
-        if waited {
-            self.streams.waiting.retain(|&(other, _)| other != key);
-        }
-        self.notices.room |=
-            self.role == Role::Client && self.streams.active == self.peer.max_streams;
-        self.streams.active = self.streams.active.saturating_sub(1);
-        if orphan {
-            self.free(key);
-        } else if freed {
-            self.regrant();
-        }
-    }
-
-    fn free(&mut self, key: Key) {
-        let held = self.streams.budget.held();
-        self.streams.remove(key);
-        if self.streams.budget.held() < held {
-            self.regrant();
-        }
-    }
-
-    /// The connection is over. What was queued as control frames (GOAWAY) still goes out.
-    fn die(&mut self, reason: Reason, cause: &str, sink: &mut dyn Sink) {
-        self.shutdown.phase = Phase::Dead;
-        self.out.stop();
-        for key in self.streams.open_keys() {
-            self.close(key, Closed::ByUs);
-        }
-        self.streams.waiting.clear();
-        if !std::mem::replace(&mut self.notices.lost, true) {
-            sink.lost(reason, cause);
-        }
-    }
-
-    /// A graceful end is reached: nothing runs and nothing may start.
-    fn drained(&self) -> bool {
-        let ending = self.shutdown.phase == Phase::Draining
-            || self.role == Role::Client && !self.shutdown.is_running()
-            || self.role == Role::Client && self.next_id > self.options.max_stream_id;
-        ending && self.streams.active == 0 && !self.shutdown.is_dead()
-    }
-
-    /// Tells what was met in calls without a sink.
-    #[inline]
-    fn deliver(&mut self, sink: &mut dyn Sink) {
-        if self.notices.ids_used_up {
-            self.notices.ids_used_up = false;
-            sink.goaway(Reason::NO_ERROR, b"stream ids are used up");
-        }
-        if std::mem::take(&mut self.notices.room) && self.room() == Room::Yes {
-            sink.room();
-        }
     }
 }

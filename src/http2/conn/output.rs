@@ -29,7 +29,7 @@ pub(super) struct Output {
     pub(super) control: Vec<u8>,
     /// Streams with queued DATA and, at last look, an open window. Keys whose stream has gone
     /// are skipped when their turn comes.
-    ready: VecDeque<Key>,
+    pub(super) ready: VecDeque<Key>,
     pub(super) window: SendWindow,
     /// Answers in `control` that the peer made us give.
     pub(super) replies: u32,

@@ -4,6 +4,7 @@
 use std::collections::{HashMap, VecDeque};
 
 use super::*;
+use crate::http2::stream::State;
 
 /// xorshift64: the same operations for the same seed.
 struct Random(u64);
@@ -101,6 +102,8 @@ impl Sink for Views {
 struct Half {
     conn: Connection,
     views: Views,
+    /// The state of each stream at last look.
+    states: HashMap<u32, State>,
     /// What it wrote, and when it arrives.
     wire: VecDeque<(Instant, Vec<u8>)>,
 }
@@ -126,6 +129,7 @@ impl World {
             Half {
                 conn: Connection::new(role, &options, now),
                 views: Views::default(),
+                states: HashMap::new(),
                 wire: VecDeque::new(),
             }
         };
@@ -163,7 +167,7 @@ impl World {
             }
         }
         for half in &mut self.halves {
-            check(&mut half.conn);
+            check(half);
         }
     }
 
@@ -260,13 +264,17 @@ fn finish(conn: &mut Connection, server: bool, key: Key, sent: usize) {
 }
 
 /// What holds at every instant.
-fn check(conn: &mut Connection) {
+fn check(half: &mut Half) {
+    let conn = &mut half.conn;
     assert!(conn.window.balanced());
     let mut held = 0;
     for (_, slot) in conn.streams.each() {
         assert!(!slot.receives() || slot.recv_window.balanced());
         assert_eq!(slot.queued, slot.queue.iter().map(Bytes::len).sum::<usize>());
         held += 1;
+        let (id, state) = (slot.id, slot.state());
+        let before = half.states.insert(id, state).unwrap_or(State::Open);
+        assert!(may_become(before, state), "{before:?} to {state:?}");
         if slot.closed.is_some() {
             assert_eq!(slot.queued, 0);
         }
@@ -281,6 +289,11 @@ impl Connection {
         let open = self.streams.each().filter(|(_, slot)| slot.closed.is_none());
         open.map(|(_, slot)| format!("{slot:?}")).collect()
     }
+}
+
+/// RFC 9113 §5.1, figure 2, for the states that exist here; several steps may lie between two looks.
+fn may_become(before: State, after: State) -> bool {
+    before == State::Open || before == after || after == State::Closed
 }
 
 fn run(seed: u64) {

@@ -1,0 +1,132 @@
+//! How streams and the connection end, whoever ends them.
+//!
+//! Owns the bookkeeping at every end: halves, slots, budgets, waiting lists, and the news that
+//! were met in calls without a sink.
+
+use super::super::frame::{GoAway, Ping, RstStream};
+use super::super::goaway::Phase;
+use super::super::ping::Probe;
+use super::super::stream::{Closed, Receiving, Sending};
+use super::super::types::{Key, Reason, Role};
+use super::{Connection, Room, Sink};
+
+impl Connection {
+    pub(super) fn send_probe(&mut self, probe: Probe) {
+        Ping { ack: false, opaque: probe.payload() }.encode(&mut self.out.control);
+    }
+
+    pub(super) fn send_reset(&mut self, stream: u32, reason: Reason) {
+        RstStream { stream, reason }.encode(&mut self.out.control);
+        self.out.replies += 1;
+    }
+
+    pub(super) fn send_goaway(&mut self, last: u32, reason: Reason, debug: &str) {
+        GoAway { last, reason, debug: debug.as_bytes() }.encode(&mut self.out.control);
+    }
+
+    /// Our half has ended on the wire.
+    #[inline]
+    pub(super) fn sent_end(&mut self, key: Key) {
+        let Some(slot) = self.streams.get(key) else { return };
+        slot.sending = Sending::Done;
+        if slot.receiving == Receiving::Done {
+            self.resets.earn();
+            self.close(key, Closed::Ended);
+        } else if slot.orphan {
+            self.early_end(key);
+        }
+    }
+
+    /// "A server MAY request that the client abort transmission of a request without error by sending
+    /// a RST_STREAM with an error code of NO_ERROR after sending a complete response" §8.1 (W55).
+    pub(super) fn early_end(&mut self, key: Key) {
+        self.send_reset(key.id, Reason::NO_ERROR);
+        self.close(key, Closed::ByUs);
+    }
+
+    /// The peer's half has ended.
+    #[inline]
+    pub(super) fn received_end(&mut self, key: Key) {
+        let Some((slot, budget)) = self.streams.with_budget(key) else { return };
+        slot.receiving = Receiving::Done;
+        let held = budget.held();
+        slot.recv_window.end(budget);
+        let freed = budget.held() < held;
+        if slot.sending == Sending::Done {
+            self.resets.earn();
+            self.close(key, Closed::Ended);
+        } else if freed {
+            self.regrant();
+        }
+    }
+
+    /// The stream is over on the wire.
+    pub(super) fn close(&mut self, key: Key, closed: Closed) {
+        let Some((slot, budget)) = self.streams.with_budget(key) else { return };
+        if slot.closed.is_some() {
+            return;
+        }
+        let ended = slot.receiving == Receiving::Done;
+        slot.closed = Some(if ended { Closed::Ended } else { closed });
+        let (held, orphan, was_ready) = (budget.held(), slot.orphan, slot.ready);
+        slot.drop_queue();
+        slot.recv_window.end(budget);
+        let waited = std::mem::take(&mut slot.wants_grant);
+        let freed = waited || budget.held() < held;
+        if was_ready {
+            self.out.strike(key);
+        }
+        if waited {
+            self.streams.waiting.retain(|&(other, _)| other != key);
+        }
+        self.notices.room |=
+            self.role == Role::Client && self.streams.active == self.peer.max_streams;
+        self.streams.active = self.streams.active.saturating_sub(1);
+        if orphan {
+            self.free(key);
+        } else if freed {
+            self.regrant();
+        }
+    }
+
+    pub(super) fn free(&mut self, key: Key) {
+        let held = self.streams.budget.held();
+        self.streams.remove(key);
+        if self.streams.budget.held() < held {
+            self.regrant();
+        }
+    }
+
+    /// The connection is over. What was queued as control frames (GOAWAY) still goes out.
+    pub(super) fn die(&mut self, reason: Reason, cause: &str, sink: &mut dyn Sink) {
+        self.shutdown.phase = Phase::Dead;
+        self.out.stop();
+        for key in self.streams.open_keys() {
+            self.close(key, Closed::ByUs);
+        }
+        self.streams.waiting.clear();
+        if !std::mem::replace(&mut self.notices.lost, true) {
+            sink.lost(reason, cause);
+        }
+    }
+
+    /// A graceful end is reached: nothing runs and nothing may start.
+    pub(super) fn drained(&self) -> bool {
+        let ending = self.shutdown.phase == Phase::Draining
+            || self.role == Role::Client && !self.shutdown.is_running()
+            || self.role == Role::Client && self.next_id > self.options.max_stream_id;
+        ending && self.streams.active == 0 && !self.shutdown.is_dead()
+    }
+
+    /// Tells what was met in calls without a sink.
+    #[inline]
+    pub(super) fn deliver(&mut self, sink: &mut dyn Sink) {
+        if self.notices.ids_used_up {
+            self.notices.ids_used_up = false;
+            sink.goaway(Reason::NO_ERROR, b"stream ids are used up");
+        }
+        if std::mem::take(&mut self.notices.room) && self.room() == Room::Yes {
+            sink.room();
+        }
+    }
+}
