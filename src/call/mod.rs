@@ -10,5 +10,5 @@ mod inbox;
 mod outbox;
 pub(crate) mod server;
 
-pub(crate) use inbox::{Finish, Inbox, Next, TimedOut};
+pub(crate) use inbox::{Finish, Inbox, Next};
 pub(crate) use outbox::{Outbox, SendError};

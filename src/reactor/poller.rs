@@ -139,7 +139,13 @@ impl Poller {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         let kick = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
         epoll::add(&epoll, &kick, EventData::new_u64(KICK), EventFlags::IN | EventFlags::ET)?;
-        Ok(Arc::new(Self { epoll, kick, registry: Mutex::default(), timers: Mutex::default() }))
+        Ok(Arc::new(Self {
+            epoll,
+            kick,
+            busy_poll: AtomicU64::new(0),
+            registry: Mutex::default(),
+            timers: Mutex::default(),
+        }))
     }
 
     pub(crate) fn add(
