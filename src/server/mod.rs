@@ -191,18 +191,25 @@ impl Server {
 
     /// Adds handlers that find methods by themselves, before or after the start. Handlers
     /// added earlier are asked earlier; registered methods come before all of them.
+    ///
+    /// # Errors
+    /// When a handler that tells its paths tells one that no call can have.
     pub fn add_generic_rpc_handlers<H: GenericRpcHandler>(
         &self,
         handlers: impl IntoIterator<Item = H>,
-    ) {
-        for handler in handlers {
-            match handler.method_handlers() {
+    ) -> Result<(), ConfigError> {
+        let handlers: Vec<_> = handlers.into_iter().map(|h| (h.method_handlers(), h)).collect();
+        let tables = handlers.iter().filter_map(|(table, _)| table.as_ref());
+        tables.flat_map(|table| table.keys()).try_for_each(|path| registry::check_path(path))?;
+        for (table, handler) in handlers {
+            match table {
                 Some(table) => self.registry.push_table(
                     table.into_iter().map(|(path, known)| Method::new(path, known, &self.core)),
                 ),
                 None => self.registry.push_handler(Box::new(handler)),
             }
         }
+        Ok(())
     }
 
     /// Listens on `address`, such as `[::]:50051`, `127.0.0.1:0` or `localhost:50051`: the

@@ -151,6 +151,9 @@ impl ServerOptions {
         if self.window_budget < 64 << 10 {
             return wrong("window_budget is below 64 KiB, the smallest window");
         }
+        if self.busy_poll > Duration::from_millis(1) {
+            return wrong("busy_poll is above 1 ms: it would only burn CPU time");
+        }
         Ok(())
     }
 }
@@ -167,6 +170,7 @@ mod tests {
             (ServerOptions::default().maximum_concurrent_rpcs(0), "maximum_concurrent_rpcs"),
             (ServerOptions::default().max_metadata_size(10), "max_metadata_size"),
             (ServerOptions::default().window_budget(10), "window_budget"),
+            (ServerOptions::default().busy_poll(Duration::from_secs(1)), "busy_poll"),
         ] {
             let error = options.validate().unwrap_err();
             assert_eq!(error.kind(), ConfigErrorKind::Option);

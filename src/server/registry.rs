@@ -58,11 +58,7 @@ impl Registry {
         }
         let mut names = HashSet::new();
         for path in methods.iter().map(|method| method.path()) {
-            if !is_method_path(path) {
-                let text =
-                    format!("{path:?} is no method path of the form /package.Service/Method");
-                return Err(ConfigError::new(ConfigErrorKind::Method, text));
-            }
+            check_path(path)?;
             if pending.contains_key(path) || !names.insert(path) {
                 let text = format!("{path:?} is registered already");
                 return Err(ConfigError::new(ConfigErrorKind::Method, text));
@@ -139,6 +135,15 @@ impl Registry {
         });
         self.registered.get().into_iter().chain(generic).flat_map(HashMap::values)
     }
+}
+
+/// Whether calls can have this path.
+pub(super) fn check_path(path: &str) -> Result<(), ConfigError> {
+    if is_method_path(path) {
+        return Ok(());
+    }
+    let text = format!("{path:?} is no method path of the form /package.Service/Method");
+    Err(ConfigError::new(ConfigErrorKind::Method, text))
 }
 
 /// Eight bytes a step instead of SipHash. Peers choose what is looked up but not what is in

@@ -37,7 +37,7 @@ fn w13_no_other_spelling_of_a_path_reaches_a_handler() {
         }
     }
     let server = grpc_threads::server(ThreadPool::new(1));
-    server.add_generic_rpc_handlers([All]);
+    server.add_generic_rpc_handlers([All]).unwrap();
     let mut pair = Pair::start(server);
     for path in ["//test.Test/Echo", "/test.Test/Echo/", "/Echo", "/test.Test/", "/", "/a/b/c"] {
         let stream = pair.peer.request(path, b"");
@@ -65,9 +65,9 @@ fn registered_methods_win_then_generic_handlers_in_the_order_of_adding() {
     let table = |name: &'static str, text| {
         method_handlers_generic_handler("test.Test", [(name, says(text))])
     };
-    server.add_generic_rpc_handlers([table("A", "table A"), table("AB", "table AB")]);
-    server.add_generic_rpc_handlers([Prefix("A"), Prefix("AX")]);
-    server.add_generic_rpc_handlers([table("AC", "too late"), table("C", "table C")]);
+    server.add_generic_rpc_handlers([table("A", "table A"), table("AB", "table AB")]).unwrap();
+    server.add_generic_rpc_handlers([Prefix("A"), Prefix("AX")]).unwrap();
+    server.add_generic_rpc_handlers([table("AC", "too late"), table("C", "table C")]).unwrap();
     server.add_registered_method_handlers("test.Test", [("AB", says("registered"))]).unwrap();
     let mut pair = Pair::start(server);
     for (name, text) in
@@ -78,7 +78,7 @@ fn registered_methods_win_then_generic_handlers_in_the_order_of_adding() {
     assert_eq!(pair.call("None", b"").status(), UNIMPLEMENTED);
     assert_eq!(pair.call("Panic", b"").status(), UNKNOWN);
     // Generic handlers may be added after the start, registered ones may not.
-    pair.server.add_generic_rpc_handlers([Prefix("N")]);
+    pair.server.add_generic_rpc_handlers([Prefix("N")]).unwrap();
     assert_eq!(pair.call("None", b"").messages(), [b"N".to_vec()]);
     let late = pair.server.add_service(service().method("Late", echo())).unwrap_err();
     assert_eq!(late.kind(), ConfigErrorKind::State);
@@ -95,6 +95,8 @@ fn names_are_checked_and_services_are_added_whole_or_not_at_all() {
         let error = server.add_service(service().method(bad, echo())).unwrap_err();
         assert_eq!(error.kind(), ConfigErrorKind::Method, "{bad}");
     }
+    let table = method_handlers_generic_handler("test.Test", [("A/B", echo())]);
+    assert!(server.add_generic_rpc_handlers([table]).is_err());
     let same = service().method("C", echo()).method("C", echo());
     assert!(server.add_service(same).is_err());
     assert!(
@@ -159,6 +161,15 @@ fn w10_w12_what_is_no_grpc_gets_a_plain_answer_after_its_end() {
     }
     let _ = (DATA, HEADERS);
     assert_eq!(pair.call("Echo", b"").status(), OK);
+}
+
+#[test]
+fn a_server_that_looks_before_it_sleeps_answers_the_same() {
+    let options = ServerOptions::default().busy_poll(std::time::Duration::from_micros(50));
+    let mut pair = Pair::with(2, options, service().method("Echo", echo()));
+    for n in 0..100_u8 {
+        assert_eq!(pair.call("Echo", &[n]).messages(), [vec![n]]);
+    }
 }
 
 /// Each job on a thread of its own, or none at all.
