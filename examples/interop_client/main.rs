@@ -1,0 +1,132 @@
+//! The client of the official interop tests: runs one case, exits 0 if it passed.
+//!
+//! `cargo run --release --example interop_client -- --server_port=10000 --test_case=ping_pong`
+
+#![allow(
+    clippy::disallowed_methods,
+    reason = "a user's program; the soak cases measure how long a call takes"
+)]
+
+mod cases;
+#[path = "../common/flags.rs"]
+mod flags;
+#[path = "../common/testing.rs"]
+mod testing;
+
+use std::error::Error;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use flags::{Flags, fail};
+use grpc_threads::Channel;
+
+/// What a case comes to: nothing, or what was not as it must be.
+pub(crate) type Outcome = Result<(), Box<dyn Error + Send + Sync>>;
+
+type Case = (&'static str, fn(&Channel) -> Outcome);
+
+/// Those about TLS, compression and load reports are left out; the soak cases follow.
+const CASES: &[Case] = &[
+    ("empty_unary", cases::empty_unary),
+    ("large_unary", cases::large_unary),
+    ("client_streaming", cases::client_streaming),
+    ("server_streaming", cases::server_streaming),
+    ("ping_pong", cases::ping_pong),
+    ("empty_stream", cases::empty_stream),
+    ("timeout_on_sleeping_server", cases::timeout_on_sleeping_server),
+    ("cancel_after_begin", cases::cancel_after_begin),
+    ("cancel_after_first_response", cases::cancel_after_first_response),
+    ("status_code_and_message", cases::status_code_and_message),
+    ("special_status_message", cases::special_status_message),
+    ("unimplemented_method", cases::unimplemented_method),
+    ("unimplemented_service", cases::unimplemented_service),
+    ("custom_metadata", cases::custom_metadata),
+    ("concurrent_large_unary", cases::concurrent_large_unary),
+];
+const RPC_SOAK: &str = "rpc_soak";
+const CHANNEL_SOAK: &str = "channel_soak";
+
+fn main() -> ExitCode {
+    let flags = Flags::parse(
+        "Runs one case of the official interop tests.",
+        &[
+            ("server_host", "where the server is (127.0.0.1)"),
+            ("server_port", "and on which port"),
+            ("test_case", "which case to run"),
+            ("list_cases", "print the cases there are"),
+            ("use_tls", "true is refused: there is no TLS yet"),
+            ("soak_iterations", "calls in a soak case (10)"),
+            ("soak_max_failures", "how many of them may fail or be slow (0)"),
+            ("soak_per_iteration_max_acceptable_latency_ms", "what is slow (1000)"),
+            ("soak_overall_timeout_seconds", "time for all of them (10)"),
+        ],
+    );
+    if flags.is_set("list_cases") {
+        CASES.iter().for_each(|(name, _)| println!("{name}"));
+        println!("{RPC_SOAK}\n{CHANNEL_SOAK}");
+        return ExitCode::SUCCESS;
+    }
+    if flags.is_set("use_tls") {
+        fail("--use_tls: there is no TLS yet");
+    }
+    let case = flags.get("test_case").unwrap_or_else(|| fail("--test_case is missing"));
+    match run(case, &flags) {
+        Ok(()) => {
+            println!("{case}: passed");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("{error}\n{case}: FAILED");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(case: &str, flags: &Flags) -> Outcome {
+    let known = CASES.iter().find(|(name, _)| *name == case);
+    match (case, known) {
+        (_, Some((_, run))) => run(&connect(flags)?),
+        (RPC_SOAK, _) => {
+            let channel = connect(flags)?;
+            soak(flags, || cases::large_unary(&channel))
+        }
+        (CHANNEL_SOAK, _) => soak(flags, || {
+            let channel = connect(flags)?;
+            cases::large_unary(&channel)?;
+            channel.close();
+            Ok(())
+        }),
+        _ => fail(format_args!("there is no case {case}; see --list_cases")),
+    }
+}
+
+fn connect(flags: &Flags) -> Result<Channel, Box<dyn Error + Send + Sync>> {
+    let host = flags.get("server_host").unwrap_or("127.0.0.1");
+    let port = flags.get("server_port").unwrap_or_else(|| fail("--server_port is missing"));
+    Ok(grpc_threads::insecure_channel(&format!("{host}:{port}"))?)
+}
+
+/// Many times the same, of which only so many may fail or be slow.
+fn soak(flags: &Flags, mut once: impl FnMut() -> Outcome) -> Outcome {
+    let iterations = flags.value("soak_iterations", 10u32);
+    let slow = flags.value("soak_per_iteration_max_acceptable_latency_ms", 1000);
+    let slow = Duration::from_millis(slow);
+    let time = Duration::from_secs(flags.value("soak_overall_timeout_seconds", 10));
+    let begun = Instant::now();
+    let mut failures = Vec::new();
+    for i in 0..iterations {
+        if begun.elapsed() > time {
+            return Err(format!("only {i} of {iterations} iterations in {time:?}").into());
+        }
+        let start = Instant::now();
+        if let Err(error) = once() {
+            failures.push(format!("iteration {i}: {error}"));
+        } else if start.elapsed() > slow {
+            failures.push(format!("iteration {i} took {:?}", start.elapsed()));
+        }
+    }
+    if failures.len() > flags.value("soak_max_failures", 0) {
+        return Err(failures.join("\n").into());
+    }
+    Ok(())
+}
