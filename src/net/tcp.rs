@@ -54,13 +54,16 @@ impl Pipe for TcpPipe {
         flags.set(PollFlags::IN | PollFlags::RDHUP, interest.read);
         flags.set(PollFlags::OUT, interest.write);
         let mut fds = [PollFd::new(&self.socket, flags), PollFd::new(kick, PollFlags::IN)];
-        let timeout = deadline
-            .map(|at| at.saturating_duration_since(clock::now()))
-            .and_then(|left| Timespec::try_from(left).ok());
-        match poll(&mut fds, timeout.as_ref()) {
-            Ok(_) => {}
-            Err(rustix::io::Errno::INTR) => return Ok(Waited::default()),
-            Err(error) => return Err(error.into()),
+        loop {
+            let timeout = deadline
+                .map(|at| at.saturating_duration_since(clock::now()))
+                .and_then(|left| Timespec::try_from(left).ok());
+            match poll(&mut fds, timeout.as_ref()) {
+                Ok(_) => break,
+                // L13: a signal is not the deadline.
+                Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
         }
         let (socket, kicked) = (fds[0].revents(), !fds[1].revents().is_empty());
         if kicked {

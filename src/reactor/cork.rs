@@ -2,14 +2,23 @@
 //!
 //! While a worker has more short jobs queued, what its handlers send is appended
 //! to the link and the link is noted here; the worker flushes all of them when
-//! the queue is empty, after [`ANSWERS`] of them, or after [`LATE`].
+//! the queue is empty, after [`ANSWERS`] of them, after [`LATE`], and before any
+//! job that is not known to be short.
 //! **Rule: nobody blocks (queue, epoll, park) with a noted link.**
+//!
+//! A handler that blocks in its own code keeps us from the rule. Then the pool's net, a timer
+//! that is set with the first note, flushes the worker's shelf from another thread.
+//!
+//! Locks: one per worker, ranked below a link's (links are noted under their lock), so
+//! links are flushed and dropped after it is released.
 
-use std::cell::RefCell;
+use std::cell::{Cell, OnceCell};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::clock;
+use parking_lot::Mutex;
+
+use super::{clock, engine};
 
 const ANSWERS: usize = 64;
 const LATE: Duration = Duration::from_micros(50);
@@ -19,65 +28,115 @@ pub(crate) trait Flush: Send + Sync {
     fn flush(&self);
 }
 
+/// The links that one thread has still to flush.
 #[derive(Default)]
-struct Cork {
-    on: bool,
+pub(super) struct Shelf {
+    corked: Mutex<Corked>,
+}
+
+#[derive(Default)]
+struct Corked {
     answers: usize,
     since: Option<Instant>,
-    noted: Vec<Arc<dyn Flush>>,
+    links: Vec<Arc<dyn Flush>>,
 }
 
 thread_local! {
-    static CORK: RefCell<Cork> = RefCell::new(Cork::default());
+    static ON: Cell<bool> = const { Cell::new(false) };
+    static SHELF: OnceCell<Arc<Shelf>> = const { OnceCell::new() };
 }
 
 /// Notes `link` if this thread corks; false: the caller flushes.
 pub(crate) fn defer<T: Flush + 'static>(link: impl FnOnce() -> Option<Arc<T>>) -> bool {
-    CORK.with_borrow_mut(|cork| {
-        if !cork.on {
-            return false;
+    if !ON.get() {
+        return false;
+    }
+    let Some(link) = link() else { return false };
+    let first = SHELF.with(|shelf| shelf.get().map(|shelf| shelf.note(link)));
+    if first == Some(true) {
+        engine::set_net();
+    }
+    first.is_some()
+}
+
+/// Flushes everything noted by this thread. Call before anything that blocks.
+pub(crate) fn flush_all() {
+    SHELF.with(|shelf| {
+        if let Some(shelf) = shelf.get() {
+            shelf.flush(|_| true);
         }
-        let Some(link) = link() else { return false };
-        cork.answers += 1;
-        let address = Arc::as_ptr(&link).cast::<()>();
-        if cork.noted.iter().all(|noted| Arc::as_ptr(noted).cast::<()>() != address) {
-            cork.noted.push(link);
-        }
-        cork.since.get_or_insert_with(clock::now);
-        true
-    })
+    });
+}
+
+/// Gives this thread a shelf.
+pub(super) fn install(shelf: &Arc<Shelf>) {
+    SHELF.with(|place| {
+        let _ = place.set(shelf.clone());
+    });
 }
 
 /// Turns corking on or off for what this thread does next. Off does not flush.
 pub(super) fn set(on: bool) {
-    CORK.with_borrow_mut(|cork| cork.on = on);
+    ON.set(on);
 }
 
-/// Flushes if enough has gathered.
+/// Flushes if enough has gathered on this thread.
 pub(super) fn flush_if_due() {
-    let due = CORK.with_borrow(|cork| {
-        cork.answers >= ANSWERS || cork.since.is_some_and(|at| clock::now() >= at + LATE)
-    });
-    if due {
-        flush_all();
-    }
-}
-
-/// Flushes everything noted. Call before anything that blocks.
-pub(crate) fn flush_all() {
-    let noted = CORK.with_borrow_mut(|cork| {
-        cork.answers = 0;
-        cork.since = None;
-        std::mem::take(&mut cork.noted)
-    });
-    for link in &noted {
-        link.flush();
-    }
-    CORK.with_borrow_mut(|cork| {
-        if cork.noted.is_empty() {
-            // The buffer is kept, the links are not.
-            cork.noted = noted;
-            cork.noted.clear();
+    SHELF.with(|shelf| {
+        if let Some(shelf) = shelf.get() {
+            shelf.flush(|corked| {
+                let late = |since: Instant| clock::now() >= since + LATE;
+                corked.answers >= ANSWERS || corked.since.is_some_and(late)
+            });
         }
     });
 }
+
+impl Shelf {
+    /// Whether it is the first.
+    fn note<T: Flush + 'static>(&self, link: Arc<T>) -> bool {
+        let mut corked = self.corked.lock();
+        corked.answers += 1;
+        let first = corked.since.is_none();
+        if first {
+            corked.since = Some(clock::now());
+        }
+        let address = Arc::as_ptr(&link).cast::<()>();
+        if corked.links.iter().all(|noted| Arc::as_ptr(noted).cast::<()>() != address) {
+            corked.links.push(link);
+        } else {
+            // Not the last holder: the noted one lives. Still, no drop under our lock.
+            drop(corked);
+        }
+        first
+    }
+
+    /// From another thread: flushes what was noted before `then`. Whether something younger is left.
+    pub(super) fn flush_older(&self, then: Instant) -> bool {
+        self.flush(|corked| corked.since.is_some_and(|since| since <= then));
+        self.corked.lock().since.is_some()
+    }
+
+    fn flush(&self, when: impl FnOnce(&Corked) -> bool) {
+        let mut corked = self.corked.lock();
+        if corked.links.is_empty() || !when(&corked) {
+            return;
+        }
+        corked.answers = 0;
+        corked.since = None;
+        let mut links = std::mem::take(&mut corked.links);
+        drop(corked);
+        for link in &links {
+            link.flush();
+        }
+        links.clear();
+        // The buffer is kept, the links are not.
+        let mut corked = self.corked.lock();
+        if corked.links.is_empty() {
+            corked.links = links;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

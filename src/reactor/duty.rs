@@ -3,137 +3,203 @@
 //! `N` workers share one epoll. At most [`POLLERS`] of them poll, the others park. A
 //! worker that comes back from the epoll with work first makes sure that somebody
 //! else polls: a fellow that is there already, a parked one, or the reserve
-//! thread, which never runs jobs. Guarded by the pool's lock.
+//! thread, which never runs jobs. Guarded by the pool's lock, which is released
+//! before anybody is woken.
 //!
-//! Invariants, checked by the model in `duty/tests.rs`:
-//! - somebody polls, or is awake and has been told to: an event never finds nobody;
-//! - a job that is queued has a worker that is awake and will look at the queue;
-//! - nobody is woken twice for one thing.
+//! Invariants, checked by the model in `duty/tests.rs` over every interleaving:
+//! - somebody is in the epoll or awake and on the way there, even if no job ever ends:
+//!   an event never finds nobody;
+//! - while a job is queued, a worker is awake and will look at the queue, or every worker
+//!   runs one, or [`Wakes::capped`] has been told and the pool's net is set.
 
 /// Workers that may poll at once. With one, sockets would wait while it runs a
 /// job it found; more than two only wake each other.
 pub(super) const POLLERS: usize = 2;
 
 /// What a parked worker was woken for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Order {
     /// Nothing yet: it sleeps on.
     None,
     /// To poll. It is counted as polling from here on.
     Poll,
-    /// To run queued jobs.
+    /// To look at the queue.
     Run,
 }
 
-/// Whom to wake after a transition. The lock is released first.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// What a worker that found the queue empty does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Idle {
+    Poll,
+    Park,
+}
+
+/// Whom to wake after a transition.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Wakes {
+    /// One to run, one to poll.
     pub(super) workers: [Option<usize>; 2],
     pub(super) reserve: bool,
     /// A worker that sleeps in the epoll is to come out.
     pub(super) kick: bool,
+    /// Nobody was woken for short jobs, since as many workers run as there are CPUs. If one of
+    /// them turns out to be long, the pool's net has to call [`Duty::top_up`].
+    pub(super) capped: bool,
+}
+
+/// What is queued when somebody might be woken for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Queued {
+    Nothing,
+    /// The next job is known to end within microseconds.
+    Short,
+    Long,
 }
 
 /// The duty of one pool.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Duty {
+    cpus: usize,
     /// Workers in the epoll or on their way there.
     polling: usize,
     /// Parked workers, the latest last: its cache is the warmest.
     parked: Vec<usize>,
     orders: Vec<Order>,
-    /// The reserve polls or has been told to.
+    /// The reserve is in the epoll or has been told to go there.
     reserve: bool,
-    /// Workers told to run that have not looked at the queue yet.
+    /// Workers told to look at the queue that have not done so yet.
     runners: usize,
+    /// A kick is on its way to the epoll, or has just brought somebody out.
+    kicked: bool,
+    /// Workers with a job.
+    busy: usize,
+    /// Those of them that have said that they block.
+    blocked: usize,
 }
 
 impl Duty {
-    pub(super) fn new(workers: usize) -> Self {
+    pub(super) fn new(workers: usize, cpus: usize) -> Self {
         Self {
+            cpus,
             polling: 0,
             parked: Vec::with_capacity(workers),
             orders: vec![Order::None; workers],
             reserve: false,
             runners: 0,
+            kicked: false,
+            busy: 0,
+            blocked: 0,
         }
     }
 
-    /// A worker found the queue empty: true: it polls; false: it parks until it has an order.
-    pub(super) fn idle(&mut self, me: usize) -> bool {
-        let poll = self.polling < POLLERS;
-        if poll {
+    /// A worker's job has ended. `blocked`: it had said that it blocks.
+    pub(super) fn finished(&mut self, blocked: bool) {
+        self.busy -= 1;
+        self.blocked -= usize::from(blocked);
+    }
+
+    /// A worker has taken a job; `left` are for others, who are woken one at a time. Somebody polls
+    /// already, unless the workers found jobs before the first of them got to the epoll.
+    pub(super) fn taken(&mut self, left: Queued) -> Wakes {
+        self.busy += 1;
+        let mut wakes = self.queued(left);
+        self.ensure_poller(&mut wakes);
+        wakes
+    }
+
+    /// A worker found the queue empty.
+    pub(super) fn idle(&mut self, me: usize) -> Idle {
+        if self.polling < POLLERS {
             self.polling += 1;
-        } else {
-            self.parked.push(me);
+            return Idle::Poll;
         }
-        poll
+        self.parked.push(me);
+        Idle::Park
     }
 
-    /// A parked worker looks for its order.
+    /// A parked worker has woken up and looks what for.
     pub(super) fn order(&mut self, me: usize) -> Order {
-        let order =
-            self.orders.get_mut(me).map_or(Order::None, |o| std::mem::replace(o, Order::None));
+        let place = self.orders.get_mut(me);
+        let order = place.map_or(Order::None, |place| std::mem::replace(place, Order::None));
         if order == Order::Run {
             self.runners -= 1;
         }
         order
     }
 
-    /// A polling worker has come back with nothing to do: it goes on polling.
-    /// With `work` (a job of its own or queued ones) it leaves; `queued` jobs are for others.
-    pub(super) fn leave_to_work(&mut self, queued: usize) -> Wakes {
+    /// Somebody has come out of the epoll: if a kick did it, it has been heard.
+    pub(super) fn back(&mut self) {
+        self.kicked = false;
+    }
+
+    /// A worker leaves the epoll with a job; `left` are for others.
+    pub(super) fn leave(&mut self, left: Queued) -> Wakes {
         self.polling -= 1;
-        let mut wakes = Wakes::default();
-        if queued > 0 {
-            wakes = self.wake_runner();
+        self.taken(left)
+    }
+
+    /// Jobs are queued: one who sleeps is woken, unless one is on the way.
+    pub(super) fn queued(&mut self, queued: Queued) -> Wakes {
+        if queued == Queued::Nothing || self.runners > 0 || self.kicked {
+            return Wakes::default();
         }
+        if self.capped(queued) {
+            return Wakes { capped: true, ..Wakes::default() };
+        }
+        self.wake_one()
+    }
+
+    /// Whether short jobs wait for running ones although somebody sleeps.
+    pub(super) fn capped(&self, queued: Queued) -> bool {
+        queued == Queued::Short
+            && self.busy - self.blocked >= self.cpus
+            && (self.polling > 0 || !self.parked.is_empty())
+            && self.runners == 0
+            && !self.kicked
+    }
+
+    /// Short jobs have waited for long: one who sleeps is woken whatever runs.
+    pub(super) fn top_up(&mut self) -> Wakes {
+        if self.runners > 0 || self.kicked { Wakes::default() } else { self.wake_one() }
+    }
+
+    /// A worker is about to block in its job; `left` are for others.
+    pub(super) fn block(&mut self, first: bool, left: Queued) -> Wakes {
+        self.blocked += usize::from(first);
+        self.queued(left)
+    }
+
+    /// The reserve has dispatched what it found; `queued` are for workers. Whether it
+    /// goes on polling is asked with [`Duty::reserve_polls`].
+    pub(super) fn reserve_back(&mut self, queued: Queued) -> Wakes {
+        self.kicked = false;
+        self.reserve = false;
+        // A kick swallowed here is given again: by now we are not in the epoll any more, and if
+        // somebody else polls we do not go there.
+        let mut wakes = self.queued(queued);
         self.ensure_poller(&mut wakes);
         wakes
     }
 
-    /// Jobs were queued by a thread that goes on polling, or by one from outside.
-    pub(super) fn queued(&mut self) -> Wakes {
-        self.wake_runner()
-    }
-
-    /// A worker is about to run or to block while jobs are queued: another may take them.
-    pub(super) fn share(&mut self) -> Wakes {
-        if self.runners > 0 || self.parked.is_empty() {
-            Wakes::default()
-        } else {
-            self.wake_runner()
-        }
-    }
-
-    /// The reserve has dispatched: true: it goes on polling, for want of a worker that does.
-    pub(super) fn reserve_stays(&mut self) -> bool {
-        self.reserve = self.polling == 0;
+    /// Whether the reserve has been told to poll.
+    pub(super) fn reserve_polls(&self) -> bool {
         self.reserve
     }
 
-    /// The reserve wakes up: whether it was told to poll.
-    pub(super) fn reserve_ordered(&self) -> bool {
-        self.reserve
+    /// Workers that run jobs.
+    pub(super) fn busy(&self) -> usize {
+        self.busy
     }
 
-    /// Whether workers sleep in the epoll.
-    pub(super) fn polling(&self) -> usize {
-        self.polling
-    }
-
-    fn wake_runner(&mut self) -> Wakes {
+    fn wake_one(&mut self) -> Wakes {
         let mut wakes = Wakes::default();
-        if self.runners > 0 {
-            return wakes;
-        }
-        match self.parked.pop() {
-            Some(worker) => {
-                self.set(worker, Order::Run);
-                self.runners += 1;
-                wakes.workers[0] = Some(worker);
-            }
-            None => wakes.kick = self.polling > 0,
+        if let Some(worker) = self.parked.pop() {
+            self.set(worker, Order::Run);
+            self.runners += 1;
+            wakes.workers[0] = Some(worker);
+        } else if self.polling > 0 {
+            self.kicked = true;
+            wakes.kick = true;
         }
         wakes
     }
@@ -142,16 +208,13 @@ impl Duty {
         if self.polling > 0 || self.reserve {
             return;
         }
-        match self.parked.pop() {
-            Some(worker) => {
-                self.set(worker, Order::Poll);
-                self.polling += 1;
-                wakes.workers[1] = Some(worker);
-            }
-            None => {
-                self.reserve = true;
-                wakes.reserve = true;
-            }
+        if let Some(worker) = self.parked.pop() {
+            self.set(worker, Order::Poll);
+            self.polling += 1;
+            wakes.workers[1] = Some(worker);
+        } else {
+            self.reserve = true;
+            wakes.reserve = true;
         }
     }
 

@@ -10,6 +10,7 @@
 pub(crate) mod clock;
 pub(crate) mod cork;
 mod duty;
+mod engine;
 mod global;
 pub(crate) mod helper;
 mod job;

@@ -1,20 +1,32 @@
 //! One epoll, a registry of what is polled, and a heap of timers.
+//!
+//! Any number of threads may wait; the kernel gives each event to one of them, the one
+//! that came last first. Timers reach the epoll through a `timerfd`: a waiting thread
+//! needs no timeout of its own, a new earliest timer needs no kick, one thread wakes
+//! for it, and it is not rounded to `epoll_wait`'s millisecond.
+//!
+//! Ignores what the descriptors are; never reads or writes them.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::Arc;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use rustix::event::epoll::{self, EventData, EventFlags};
-use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
+use rustix::event::epoll::{self, Event, EventData, EventFlags};
+use rustix::event::{EventfdFlags, Timespec, eventfd};
+use rustix::time::{
+    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, timerfd_create, timerfd_settime,
+};
 
 use super::{Job, clock};
 
 /// Told that a descriptor is ready. Runs on a polling thread, with no lock held: never blocks.
+///
+/// With [`Mode::Edge`] two threads may be told at once of two edges of one descriptor.
 pub(crate) trait Ready: Send + Sync {
     /// Work for handlers goes to `jobs`.
     fn ready(&self, readiness: Readiness, jobs: &mut Vec<Job>);
@@ -26,7 +38,7 @@ pub(crate) trait OnTimer: Send + Sync {
     fn fire(&self, tag: u64, now: Instant, jobs: &mut Vec<Job>);
 }
 
-/// What a descriptor is ready for.
+/// What a descriptor is ready for. Errors and hang-ups are ready for everything.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Readiness {
     pub(crate) read: bool,
@@ -46,7 +58,7 @@ pub(crate) struct Interest {
 pub(crate) enum Mode {
     /// Once, for both directions; each edge is reported once.
     Edge,
-    /// Nothing is reported until it is armed, and then one event.
+    /// Nothing but a hang-up is reported until it is armed, and then one event.
     OneShot,
 }
 
@@ -59,17 +71,20 @@ pub(crate) struct Token {
 }
 
 const KICK: u64 = u64::MAX;
-const BATCH: usize = 64;
+const TIMER: u64 = u64::MAX - 1;
+/// Events that one thread takes at a time; what is left is for others who poll.
+const BATCH: usize = 32;
 
-/// Any number of threads may wait on one poller; each event reaches one of them.
+/// The epoll and what belongs to it.
 pub(crate) struct Poller {
     epoll: OwnedFd,
     kick: OwnedFd,
+    alarm: OwnedFd,
     /// How long a thread looks before it sleeps, in nanoseconds.
     busy_poll: AtomicU64,
     /// Guards the registrations and what was posted. A leaf; held for look-ups only.
     registry: Mutex<Registry>,
-    /// Guards the timer heap. A leaf.
+    /// Guards the timer heap, and what the alarm is set to. A leaf, held over setting the alarm, which never blocks.
     timers: Mutex<Timers>,
 }
 
@@ -78,6 +93,7 @@ struct Registry {
     slots: Vec<Slot>,
     free: Vec<u32>,
     posted: Vec<(Token, Readiness)>,
+    closed: bool,
 }
 
 #[derive(Default)]
@@ -86,31 +102,287 @@ struct Slot {
     ready: Option<Arc<dyn Ready>>,
 }
 
+impl Poller {
+    /// # Errors
+    /// When the process or the system has no more descriptors.
+    pub(crate) fn new() -> io::Result<Arc<Self>> {
+        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+        let kick = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+        let alarm = timerfd_create(
+            TimerfdClockId::Monotonic,
+            TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK,
+        )?;
+        // Edge-triggered, so neither is ever read: each write, each expiry is an edge.
+        let flags = EventFlags::IN | EventFlags::ET;
+        epoll::add(&epoll, &kick, EventData::new_u64(KICK), flags)?;
+        epoll::add(&epoll, &alarm, EventData::new_u64(TIMER), flags)?;
+        let busy_poll = AtomicU64::new(0);
+        let (registry, timers) = (Mutex::default(), Mutex::default());
+        Ok(Arc::new(Self { epoll, kick, alarm, busy_poll, registry, timers }))
+    }
+
+    /// Registers a descriptor. It stays the caller's, who removes it before closing it.
+    pub(crate) fn add(
+        &self,
+        fd: BorrowedFd<'_>,
+        mode: Mode,
+        ready: Arc<dyn Ready>,
+    ) -> io::Result<Token> {
+        let token = self.reserve(ready);
+        let flags = match mode {
+            Mode::Edge => EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET,
+            Mode::OneShot => EventFlags::ONESHOT,
+        };
+        if let Err(error) = epoll::add(&self.epoll, fd, EventData::new_u64(token.data()), flags) {
+            self.release(token);
+            return Err(error.into());
+        }
+        Ok(token)
+    }
+
+    /// A registration without a descriptor, for [`Poller::post`].
+    pub(crate) fn reserve(&self, ready: Arc<dyn Ready>) -> Token {
+        let mut registry = self.registry.lock();
+        if registry.closed {
+            drop(registry);
+            return Token { index: u32::MAX, generation: 0 };
+        }
+        let index = registry.free.pop().unwrap_or_else(|| {
+            registry.slots.push(Slot::default());
+            (registry.slots.len() - 1) as u32
+        });
+        let slot = &mut registry.slots[index as usize];
+        slot.generation = slot.generation.wrapping_add(1);
+        slot.ready = Some(ready);
+        Token { index, generation: slot.generation }
+    }
+
+    /// Sets a one-shot interest.
+    pub(crate) fn arm(
+        &self,
+        token: Token,
+        fd: BorrowedFd<'_>,
+        interest: Interest,
+    ) -> io::Result<()> {
+        let mut flags = EventFlags::ONESHOT;
+        flags.set(EventFlags::IN | EventFlags::RDHUP, interest.read);
+        flags.set(EventFlags::OUT, interest.write);
+        Ok(epoll::modify(&self.epoll, fd, EventData::new_u64(token.data()), flags)?)
+    }
+
+    /// Undoes [`Poller::add`]. An event on its way is dropped. Again is nothing.
+    pub(crate) fn remove(&self, token: Token, fd: BorrowedFd<'_>) {
+        let _ = epoll::delete(&self.epoll, fd);
+        self.release(token);
+    }
+
+    /// Undoes [`Poller::reserve`].
+    pub(crate) fn release(&self, token: Token) {
+        let mut registry = self.registry.lock();
+        let Some(slot) = registry.slots.get_mut(token.index as usize) else { return };
+        if slot.generation != token.generation {
+            return;
+        }
+        let ready = slot.ready.take();
+        if ready.is_some() {
+            registry.free.push(token.index);
+        }
+        drop(registry);
+        // Its drop is somebody's code: after the lock.
+        drop(ready);
+    }
+
+    /// Makes a registration ready from outside.
+    pub(crate) fn post(&self, token: Token, readiness: Readiness) {
+        self.registry.lock().posted.push((token, readiness));
+        self.kick();
+    }
+
+    /// Sets a timer. It is kept weakly and cannot be taken back: whoever set it looks
+    /// whether it still matters, and when the target is gone so is the timer.
+    pub(crate) fn timer(&self, at: Instant, target: Arc<dyn OnTimer>, tag: u64) {
+        let mut timers = self.timers.lock();
+        timers.push(at, Arc::downgrade(&target), tag);
+        timers.set_alarm(&self.alarm);
+        drop(timers);
+    }
+
+    /// Makes one waiting thread return, or the next that waits.
+    pub(crate) fn kick(&self) {
+        // Fails only when the counter is full, after 2^64 kicks.
+        let _ = rustix::io::write(&self.kick, &1u64.to_ne_bytes());
+    }
+
+    /// Forgets all registrations and timers: nobody will wait here any more.
+    pub(crate) fn close(&self) {
+        let mut registry = self.registry.lock();
+        registry.closed = true;
+        let slots = std::mem::take(&mut registry.slots);
+        registry.free.clear();
+        drop(registry);
+        drop(slots);
+        self.timers.lock().heap.clear();
+    }
+
+    /// Waits for events, a kick or the next timer, and tells everybody concerned.
+    pub(crate) fn turn(&self, jobs: &mut Vec<Job>) -> io::Result<()> {
+        let mut events = [Event { flags: EventFlags::empty(), data: EventData::new_u64(0) }; BATCH];
+        let mut count = self.look_longer(&mut events)?;
+        if count == 0 {
+            count = self.wait(&mut events, None)?;
+        }
+        for event in events.iter().take(count) {
+            match event.data.u64() {
+                KICK => self.dispatch_posted(jobs),
+                TIMER => self.fire_due(jobs),
+                data => self.dispatch(Token::from_data(data), readiness(event.flags), jobs),
+            }
+        }
+        Ok(())
+    }
+
+    /// A thread that waits looks for so long before it sleeps (the longest that anybody asked for):
+    /// waking a sleeping CPU costs more than looking.
+    pub(crate) fn set_busy_poll(&self, busy_poll: Duration) {
+        let nanos = u64::try_from(busy_poll.as_nanos()).unwrap_or(u64::MAX);
+        self.busy_poll.fetch_max(nanos, Ordering::Relaxed);
+    }
+
+    fn look_longer(&self, events: &mut [Event]) -> io::Result<usize> {
+        let nanos = self.busy_poll.load(Ordering::Relaxed);
+        if nanos == 0 {
+            return Ok(0);
+        }
+        let until = clock::now() + Duration::from_nanos(nanos);
+        loop {
+            let count = self.wait(events, Some(Timespec { tv_sec: 0, tv_nsec: 0 }))?;
+            if count > 0 || clock::now() >= until {
+                return Ok(count);
+            }
+            std::thread::yield_now();
+        }
+    }
+
+    fn wait(&self, events: &mut [Event], timeout: Option<Timespec>) -> io::Result<usize> {
+        match epoll::wait(&self.epoll, events, timeout.as_ref()) {
+            Ok(count) => Ok(count),
+            Err(rustix::io::Errno::INTR) => Ok(0),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn dispatch(&self, token: Token, readiness: Readiness, jobs: &mut Vec<Job>) {
+        let registry = self.registry.lock();
+        let slot = registry.slots.get(token.index as usize);
+        let ready = slot.filter(|slot| slot.generation == token.generation);
+        let ready = ready.and_then(|slot| slot.ready.clone());
+        drop(registry);
+        if let Some(ready) = ready {
+            ready.ready(readiness, jobs);
+        }
+    }
+
+    fn dispatch_posted(&self, jobs: &mut Vec<Job>) {
+        let posted = std::mem::take(&mut self.registry.lock().posted);
+        for (token, readiness) in posted {
+            self.dispatch(token, readiness, jobs);
+        }
+    }
+
+    fn fire_due(&self, jobs: &mut Vec<Job>) {
+        let now = clock::now();
+        let mut timers = self.timers.lock();
+        timers.alarm = None;
+        // What is set while these fire lies after `now`: the loop ends.
+        while let Some(timer) = timers.pop_due(now) {
+            drop(timers);
+            if let Some(target) = timer.target.upgrade() {
+                target.fire(timer.tag, now, jobs);
+            }
+            timers = self.timers.lock();
+        }
+        timers.set_alarm(&self.alarm);
+    }
+}
+
+impl std::fmt::Debug for Poller {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Poller")
+    }
+}
+
+fn readiness(flags: EventFlags) -> Readiness {
+    let broken = flags.intersects(EventFlags::HUP | EventFlags::ERR);
+    Readiness {
+        read: broken || flags.intersects(EventFlags::IN | EventFlags::RDHUP),
+        write: broken || flags.contains(EventFlags::OUT),
+        hangup: broken || flags.contains(EventFlags::RDHUP),
+    }
+}
+
+impl Token {
+    fn data(self) -> u64 {
+        u64::from(self.generation) << 32 | u64::from(self.index)
+    }
+
+    fn from_data(data: u64) -> Self {
+        Self { index: data as u32, generation: (data >> 32) as u32 }
+    }
+}
+
+/// Timers whose targets may be gone are looked for when the heap has doubled, not before.
+const SWEEP: usize = 256;
+
 #[derive(Default)]
 struct Timers {
     heap: BinaryHeap<Reverse<Timer>>,
-    next: u64,
-    /// Until when each waiting thread sleeps. A thread that sleeps longer than the earliest
-    /// timer is of no use to it.
-    sleepers: Vec<(u64, Option<Instant>)>,
+    set: u64,
+    sweep_at: usize,
+    /// What the alarm is set to: never later than the earliest timer.
+    alarm: Option<Instant>,
 }
 
 struct Timer {
     at: Instant,
+    /// Timers of one instant fire in the order in which they were set.
     order: u64,
-    target: Arc<dyn OnTimer>,
+    target: Weak<dyn OnTimer>,
     tag: u64,
 }
 
 impl Timers {
-    fn earliest(&self) -> Option<Instant> {
-        self.heap.peek().map(|Reverse(timer)| timer.at)
+    fn push(&mut self, at: Instant, target: Weak<dyn OnTimer>, tag: u64) {
+        if self.heap.len() >= self.sweep_at.max(SWEEP) {
+            self.heap.retain(|Reverse(timer)| timer.target.strong_count() > 0);
+            self.sweep_at = self.heap.len() * 2;
+        }
+        let order = self.set;
+        self.set += 1;
+        self.heap.push(Reverse(Timer { at, order, target, tag }));
     }
 
-    /// Whether some waiting thread wakes in time for the earliest timer (or there is none).
-    fn served(&self) -> bool {
-        let Some(earliest) = self.earliest() else { return true };
-        self.sleepers.iter().any(|(_, until)| until.is_some_and(|until| until <= earliest))
+    fn pop_due(&mut self, now: Instant) -> Option<Timer> {
+        let due = self.heap.peek().is_some_and(|Reverse(timer)| timer.at <= now);
+        if due { self.heap.pop().map(|Reverse(timer)| timer) } else { None }
+    }
+
+    /// Sets the alarm if the earliest timer is earlier. Under the lock, or an older
+    /// setting could come after a newer one.
+    fn set_alarm(&mut self, alarm: &OwnedFd) {
+        let Some(Reverse(earliest)) = self.heap.peek() else { return };
+        if self.alarm.is_some_and(|set| set <= earliest.at) {
+            return;
+        }
+        self.alarm = Some(earliest.at);
+        // Zero would disarm it.
+        let left = earliest.at.saturating_duration_since(clock::now()).max(Duration::from_nanos(1));
+        let never = Timespec { tv_sec: i64::MAX, tv_nsec: 0 };
+        let it_value = Timespec::try_from(left).unwrap_or(never);
+        let it_interval = Timespec { tv_sec: 0, tv_nsec: 0 };
+        let setting = Itimerspec { it_interval, it_value };
+        if let Err(error) = timerfd_settime(alarm, TimerfdTimerFlags::empty(), &setting) {
+            log::error!("a timer could not be set: {error}");
+        }
     }
 }
 
@@ -134,237 +406,5 @@ impl Ord for Timer {
     }
 }
 
-impl Poller {
-    pub(crate) fn new() -> io::Result<Arc<Self>> {
-        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-        let kick = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
-        epoll::add(&epoll, &kick, EventData::new_u64(KICK), EventFlags::IN | EventFlags::ET)?;
-        Ok(Arc::new(Self {
-            epoll,
-            kick,
-            busy_poll: AtomicU64::new(0),
-            registry: Mutex::default(),
-            timers: Mutex::default(),
-        }))
-    }
-
-    pub(crate) fn add(
-        &self,
-        fd: BorrowedFd<'_>,
-        mode: Mode,
-        ready: Arc<dyn Ready>,
-    ) -> io::Result<Token> {
-        let token = self.reserve(ready);
-        let flags = match mode {
-            Mode::Edge => EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET,
-            Mode::OneShot => EventFlags::ONESHOT,
-        };
-        if let Err(error) = epoll::add(&self.epoll, fd, EventData::new_u64(token.data()), flags) {
-            self.release(token);
-            return Err(error.into());
-        }
-        Ok(token)
-    }
-
-    /// A registration without a descriptor, for [`Poller::post`].
-    pub(crate) fn reserve(&self, ready: Arc<dyn Ready>) -> Token {
-        let mut registry = self.registry.lock();
-        let index = registry.free.pop().unwrap_or_else(|| {
-            registry.slots.push(Slot::default());
-            (registry.slots.len() - 1) as u32
-        });
-        let slot = &mut registry.slots[index as usize];
-        slot.generation = slot.generation.wrapping_add(1);
-        slot.ready = Some(ready);
-        Token { index, generation: slot.generation }
-    }
-
-    /// Sets a one-shot interest.
-    pub(crate) fn arm(
-        &self,
-        token: Token,
-        fd: BorrowedFd<'_>,
-        interest: Interest,
-    ) -> io::Result<()> {
-        let mut flags = EventFlags::ONESHOT | EventFlags::RDHUP;
-        flags.set(EventFlags::IN, interest.read);
-        flags.set(EventFlags::OUT, interest.write);
-        Ok(epoll::modify(&self.epoll, fd, EventData::new_u64(token.data()), flags)?)
-    }
-
-    pub(crate) fn remove(&self, token: Token, fd: BorrowedFd<'_>) {
-        let _ = epoll::delete(&self.epoll, fd);
-        self.release(token);
-    }
-
-    /// Forgets a registration.
-    pub(crate) fn release(&self, token: Token) {
-        let mut registry = self.registry.lock();
-        let Some(slot) = registry.slots.get_mut(token.index as usize) else { return };
-        if slot.generation == token.generation {
-            let ready = slot.ready.take();
-            registry.free.push(token.index);
-            drop(registry);
-            drop(ready);
-        }
-    }
-
-    /// Makes a registration ready from outside.
-    pub(crate) fn post(&self, token: Token, readiness: Readiness) {
-        self.registry.lock().posted.push((token, readiness));
-        self.kick();
-    }
-
-    /// Sets a timer. It cannot be taken back: its target looks whether it still matters.
-    pub(crate) fn timer(&self, at: Instant, target: Arc<dyn OnTimer>, tag: u64) {
-        let mut timers = self.timers.lock();
-        let order = timers.next;
-        timers.next += 1;
-        timers.heap.push(Reverse(Timer { at, order, target, tag }));
-        let served = timers.served();
-        drop(timers);
-        if !served {
-            self.kick();
-        }
-    }
-
-    /// A thread that has just returned from [`Poller::turn`] will not be back soon: another
-    /// is woken if none of those that wait would wake for the earliest timer.
-    pub(crate) fn leave(&self) {
-        if !self.timers.lock().served() {
-            self.kick();
-        }
-    }
-
-    /// Makes one waiting thread return, or the next that waits.
-    pub(crate) fn kick(&self) {
-        let _ = rustix::io::write(&self.kick, &1u64.to_ne_bytes());
-    }
-
-    /// The epoll descriptor, readable when something is ready.
-    pub(crate) fn fd(&self) -> BorrowedFd<'_> {
-        self.epoll.as_fd()
-    }
-
-    /// Waits for events, a kick or the next timer, and tells everybody concerned.
-    pub(crate) fn turn(&self, jobs: &mut Vec<Job>) -> io::Result<()> {
-        self.look_longer();
-        let mut events = Vec::with_capacity(BATCH);
-        let (sleeper, timeout) = self.fall_asleep();
-        let buffer = rustix::buffer::spare_capacity(&mut events);
-        let waited = epoll::wait(&self.epoll, buffer, timeout.as_ref());
-        let timers_due = self.wake_up(sleeper);
-        match waited {
-            Ok(_) | Err(rustix::io::Errno::INTR) => {}
-            Err(error) => return Err(error.into()),
-        }
-        for event in &events {
-            let data = event.data.u64();
-            if data == KICK {
-                self.dispatch_posted(jobs);
-                continue;
-            }
-            let flags = event.flags;
-            let readiness = Readiness {
-                read: flags.contains(EventFlags::IN),
-                write: flags.contains(EventFlags::OUT),
-                hangup: flags.intersects(EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR),
-            };
-            if let Some(ready) = self.lookup(Token::from_data(data)) {
-                ready.ready(readiness, jobs);
-            }
-        }
-        if timers_due {
-            self.fire_due(jobs);
-        }
-        Ok(())
-    }
-
-    /// A thread that waits looks for so long before it sleeps (the longest that anybody asked for):
-    /// waking a sleeping CPU costs more than looking.
-    pub(crate) fn set_busy_poll(&self, busy_poll: Duration) {
-        let nanos = u64::try_from(busy_poll.as_nanos()).unwrap_or(u64::MAX);
-        self.busy_poll.fetch_max(nanos, Ordering::Relaxed);
-    }
-
-    /// The epoll descriptor is itself readable while events are due.
-    fn look_longer(&self) {
-        let nanos = self.busy_poll.load(Ordering::Relaxed);
-        if nanos == 0 {
-            return;
-        }
-        let until = clock::now() + Duration::from_nanos(nanos);
-        let now_or_never = Timespec { tv_sec: 0, tv_nsec: 0 };
-        loop {
-            let mut fds = [PollFd::new(&self.epoll, PollFlags::IN)];
-            if !matches!(poll(&mut fds, Some(&now_or_never)), Ok(0)) || clock::now() >= until {
-                return;
-            }
-            std::thread::yield_now();
-        }
-    }
-
-    fn lookup(&self, token: Token) -> Option<Arc<dyn Ready>> {
-        let registry = self.registry.lock();
-        let slot = registry.slots.get(token.index as usize)?;
-        if slot.generation == token.generation { slot.ready.clone() } else { None }
-    }
-
-    fn dispatch_posted(&self, jobs: &mut Vec<Job>) {
-        let posted = std::mem::take(&mut self.registry.lock().posted);
-        for (token, readiness) in posted {
-            if let Some(ready) = self.lookup(token) {
-                ready.ready(readiness, jobs);
-            }
-        }
-    }
-
-    fn fall_asleep(&self) -> (u64, Option<Timespec>) {
-        let mut timers = self.timers.lock();
-        let sleeper = timers.next;
-        timers.next += 1;
-        let until = timers.earliest();
-        timers.sleepers.push((sleeper, until));
-        drop(timers);
-        let wait = until.map(|at| {
-            at.saturating_duration_since(clock::now()).min(Duration::from_secs(24 * 3600))
-        });
-        (sleeper, wait.and_then(|wait| Timespec::try_from(wait).ok()))
-    }
-
-    /// Whether there are timers to look at.
-    fn wake_up(&self, sleeper: u64) -> bool {
-        let mut timers = self.timers.lock();
-        timers.sleepers.retain(|(who, _)| *who != sleeper);
-        !timers.heap.is_empty()
-    }
-
-    fn fire_due(&self, jobs: &mut Vec<Job>) {
-        let now = clock::now();
-        loop {
-            let mut timers = self.timers.lock();
-            if timers.earliest().is_none_or(|at| at > now) {
-                return;
-            }
-            let Some(Reverse(timer)) = timers.heap.pop() else { return };
-            drop(timers);
-            timer.target.fire(timer.tag, now, jobs);
-        }
-    }
-}
-
-impl std::fmt::Debug for Poller {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Poller")
-    }
-}
-
-impl Token {
-    fn data(self) -> u64 {
-        u64::from(self.generation) << 32 | u64::from(self.index)
-    }
-
-    fn from_data(data: u64) -> Self {
-        Self { index: data as u32, generation: (data >> 32) as u32 }
-    }
-}
+#[cfg(test)]
+mod tests;

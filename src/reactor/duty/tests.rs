@@ -1,277 +1,389 @@
-//! The duty under random schedules: every event finds somebody, every job is run, and
-//! nothing ends in a sleep that nobody will end.
+//! The duty over every interleaving: all states of a small pool are visited, breadth first.
+//!
+//! The model is a pool of threads that do what `engine.rs` does, one critical section or one
+//! wake at a time, an epoll that gives its events to any thread in it, and jobs that may end or
+//! not. It shares no code with the engine but the duty itself.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 
-use shuttle::rand::Rng;
-use shuttle::sync::{Arc, Condvar, Mutex};
+use super::*;
 
-use super::{Duty, Order, Wakes};
-
-/// A pool of workers and its reserve, an epoll that hands each event to one of those who
-/// wait in it, and jobs that may block for as long as they like.
-struct Model {
-    workers: usize,
-    pool: Mutex<Pool>,
-    epoll: Mutex<Epoll>,
-    arrived: Condvar,
-    parkers: Vec<(Mutex<bool>, Condvar)>,
-    /// Lets blocked handlers go.
-    gate: (Mutex<bool>, Condvar),
+/// Where a thread stands; each arrow between two is atomic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum At {
+    /// About to look at the queue, with or without a job behind it.
+    Top { finished: bool },
+    /// In the epoll, or awake and on the way there.
+    Epoll,
+    /// Out of the epoll with this many jobs.
+    Back(u8),
+    /// Sleeps unless it has a permit.
+    Parked,
+    /// Runs a job; has it blocked?
+    Running { blocked: bool },
 }
 
-struct Pool {
-    queue: VecDeque<Job>,
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct World {
     duty: Duty,
-    stopping: bool,
+    queue: u8,
+    at: Vec<At>,
+    permits: Vec<bool>,
+    /// Wakes that a thread has still to do, its lock released. The last are the outside's.
+    owed: Vec<Vec<Wake>>,
+    /// Socket events in the epoll, each worth so many jobs.
+    events: Vec<u8>,
+    kick: bool,
+    net: bool,
+    /// What the outside will still do.
+    arriving: u8,
+    submitting: u8,
 }
 
-#[derive(Clone, Copy)]
-enum Job {
-    Short,
-    /// Blocks until the gate opens.
-    Blocking,
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Wake {
+    Unpark(usize),
+    Kick,
+    Net,
 }
 
-#[derive(Default)]
-struct Epoll {
-    events: VecDeque<Vec<Job>>,
-    kicks: usize,
-    /// Events that somebody has taken.
-    seen: usize,
-    ran: usize,
+/// Who makes the steps that lead out of a state.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum By {
+    Pool,
+    /// A job ends or blocks, an event arrives: it may or may not happen.
+    Outside,
 }
 
-impl Model {
-    fn new(workers: usize) -> Arc<Self> {
-        Arc::new(Self {
-            workers,
-            pool: Mutex::new(Pool {
-                queue: VecDeque::new(),
-                duty: Duty::new(workers),
-                stopping: false,
-            }),
-            epoll: Mutex::new(Epoll::default()),
-            arrived: Condvar::new(),
-            parkers: (0..=workers).map(|_| (Mutex::new(false), Condvar::new())).collect(),
-            gate: (Mutex::new(false), Condvar::new()),
-        })
-    }
+struct Setup {
+    workers: usize,
+    cpus: usize,
+    short: bool,
+    events: u8,
+    submits: u8,
+}
 
-    fn park(&self, who: usize) {
-        let (permit, given) = &self.parkers[who];
-        let mut permit = permit.lock().unwrap();
-        while !*permit {
-            permit = given.wait(permit).unwrap();
-        }
-        *permit = false;
-    }
-
-    fn unpark(&self, who: usize) {
-        *self.parkers[who].0.lock().unwrap() = true;
-        self.parkers[who].1.notify_one();
-    }
-
-    /// `epoll_wait`: a kick returns nothing.
-    fn turn(&self) -> Vec<Job> {
-        let mut epoll = self.epoll.lock().unwrap();
-        loop {
-            if let Some(jobs) = epoll.events.pop_front() {
-                epoll.seen += 1;
-                self.arrived.notify_all();
-                return jobs;
-            }
-            if epoll.kicks > 0 {
-                epoll.kicks -= 1;
-                return Vec::new();
-            }
-            epoll = self.arrived.wait(epoll).unwrap();
+impl World {
+    fn new(setup: &Setup) -> Self {
+        let threads = setup.workers + 1;
+        let mut at = vec![At::Top { finished: false }; threads];
+        at[setup.workers] = At::Parked;
+        Self {
+            duty: Duty::new(setup.workers, setup.cpus),
+            queue: 0,
+            at,
+            permits: vec![false; threads],
+            owed: vec![Vec::new(); threads + 1],
+            events: Vec::new(),
+            kick: false,
+            net: false,
+            arriving: setup.events,
+            submitting: setup.submits,
         }
     }
 
-    fn kick(&self) {
-        self.epoll.lock().unwrap().kicks += 1;
-        self.arrived.notify_all();
-    }
-
-    fn wake(&self, wakes: Wakes) {
-        for worker in wakes.workers.into_iter().flatten() {
-            self.unpark(worker);
-        }
-        if wakes.reserve {
-            self.unpark(self.workers);
-        }
-        if wakes.kick {
-            self.kick();
+    fn queued(&self, setup: &Setup) -> Queued {
+        match (self.queue, setup.short) {
+            (0, _) => Queued::Nothing,
+            (_, true) => Queued::Short,
+            (_, false) => Queued::Long,
         }
     }
 
-    fn run(&self, job: Job) {
-        if matches!(job, Job::Blocking) {
-            let wakes = {
-                let mut pool = self.pool.lock().unwrap();
-                if pool.queue.is_empty() { Wakes::default() } else { pool.duty.share() }
-            };
-            self.wake(wakes);
-            let mut open = self.gate.0.lock().unwrap();
-            while !*open {
-                open = self.gate.1.wait(open).unwrap();
+    fn owe(&mut self, who: usize, wakes: Wakes) {
+        let reserve = wakes.reserve.then_some(self.at.len() - 1);
+        let unpark = [wakes.workers[0], wakes.workers[1], reserve];
+        self.owed[who].extend(unpark.into_iter().flatten().map(Wake::Unpark));
+        self.owed[who].extend(wakes.kick.then_some(Wake::Kick));
+        self.owed[who].extend(wakes.capped.then_some(Wake::Net));
+    }
+
+    /// All states one step from here.
+    fn steps(&self, setup: &Setup) -> Vec<(By, World)> {
+        let mut steps = Vec::new();
+        for who in 0..self.owed.len() {
+            if let Some(wake) = self.owed[who].first() {
+                let mut next = self.clone();
+                next.owed[who].remove(0);
+                match *wake {
+                    Wake::Unpark(whom) => next.permits[whom] = true,
+                    Wake::Kick => next.kick = true,
+                    Wake::Net => next.net = true,
+                }
+                steps.push((By::Pool, next));
             }
         }
-        self.epoll.lock().unwrap().ran += 1;
-        self.arrived.notify_all();
-    }
-
-    fn work(&self, me: usize) {
-        loop {
-            let mut pool = self.pool.lock().unwrap();
-            if pool.stopping {
-                return self.kick();
-            }
-            if let Some(job) = pool.queue.pop_front() {
-                drop(pool);
-                self.run(job);
-            } else if pool.duty.idle(me) {
-                drop(pool);
-                self.poll();
-            } else {
-                drop(pool);
-                self.wait_for_an_order(me);
+        for who in 0..self.at.len() {
+            if self.owed[who].is_empty() {
+                self.step(who, setup, &mut steps);
             }
         }
+        self.outside(setup, &mut steps);
+        steps
     }
 
-    fn wait_for_an_order(&self, me: usize) {
-        loop {
-            self.park(me);
-            let mut pool = self.pool.lock().unwrap();
-            if pool.stopping {
-                return;
+    fn step(&self, who: usize, setup: &Setup, steps: &mut Vec<(By, World)>) {
+        let reserve = who == setup.workers;
+        match self.at[who] {
+            At::Top { finished } => {
+                let mut next = self.clone();
+                if finished {
+                    next.duty.finished(false);
+                }
+                next.look(who, setup);
+                steps.push((By::Pool, next));
             }
-            match pool.duty.order(me) {
-                Order::None => {}
-                Order::Run => return,
-                Order::Poll => {
-                    drop(pool);
-                    return self.poll();
+            At::Epoll => self.come_out(who, steps),
+            At::Back(jobs) if reserve => {
+                let mut next = self.clone();
+                next.queue += jobs;
+                let queued = next.queued(setup);
+                let wakes = next.duty.reserve_back(queued);
+                next.owe(who, Wakes { reserve: false, ..wakes });
+                next.at[who] = if next.duty.reserve_polls() { At::Epoll } else { At::Parked };
+                steps.push((By::Pool, next));
+            }
+            At::Back(jobs) => {
+                let mut next = self.clone();
+                next.duty.back();
+                next.queue += jobs;
+                if next.queue == 0 {
+                    next.at[who] = At::Epoll;
+                } else {
+                    next.queue -= 1;
+                    let left = next.queued(setup);
+                    let wakes = next.duty.leave(left);
+                    next.owe(who, wakes);
+                    next.at[who] = At::Running { blocked: false };
+                }
+                steps.push((By::Pool, next));
+            }
+            At::Parked if self.permits[who] => {
+                let mut next = self.clone();
+                next.permits[who] = false;
+                if reserve {
+                    if next.duty.reserve_polls() {
+                        next.at[who] = At::Epoll;
+                    }
+                } else {
+                    match next.duty.order(who) {
+                        Order::None => {}
+                        Order::Run => next.look(who, setup),
+                        Order::Poll => next.at[who] = At::Epoll,
+                    }
+                }
+                steps.push((By::Pool, next));
+            }
+            At::Parked => {}
+            At::Running { blocked } => {
+                let mut done = self.clone();
+                done.duty.finished(blocked);
+                done.at[who] = At::Top { finished: false };
+                steps.push((By::Outside, done));
+                if !blocked {
+                    let mut next = self.clone();
+                    let left = next.queued(setup);
+                    let wakes = next.duty.block(true, left);
+                    next.owe(who, wakes);
+                    next.at[who] = At::Running { blocked: true };
+                    steps.push((By::Outside, next));
                 }
             }
         }
     }
 
-    fn poll(&self) {
-        loop {
-            let found = self.turn();
-            let mut pool = self.pool.lock().unwrap();
-            if found.is_empty() && pool.queue.is_empty() && !pool.stopping {
-                continue;
-            }
-            let mut found = found.into_iter();
-            let first = if pool.queue.is_empty() { found.next() } else { None };
-            pool.queue.extend(found);
-            let queued = pool.queue.len();
-            let wakes = pool.duty.leave_to_work(queued);
-            drop(pool);
-            self.wake(wakes);
-            if let Some(job) = first {
-                self.run(job);
-            }
-            return;
+    fn look(&mut self, who: usize, setup: &Setup) {
+        if self.queue > 0 {
+            self.queue -= 1;
+            let left = self.queued(setup);
+            let wakes = self.duty.taken(left);
+            self.owe(who, wakes);
+            self.at[who] = At::Running { blocked: false };
+        } else {
+            self.at[who] = match self.duty.idle(who) {
+                Idle::Poll => At::Epoll,
+                Idle::Park => At::Parked,
+            };
         }
     }
 
-    fn stand_by(&self) {
-        loop {
-            let pool = self.pool.lock().unwrap();
-            if pool.stopping {
-                return self.kick();
+    /// The kernel may give each thing that is ready, or all, to any thread in the epoll.
+    fn come_out(&self, who: usize, steps: &mut Vec<(By, World)>) {
+        if self.kick {
+            let mut next = self.clone();
+            next.kick = false;
+            next.at[who] = At::Back(0);
+            steps.push((By::Pool, next));
+        }
+        for index in 0..self.events.len() {
+            let mut next = self.clone();
+            let jobs = next.events.remove(index);
+            next.at[who] = At::Back(jobs);
+            steps.push((By::Pool, next.clone()));
+            if next.kick {
+                next.kick = false;
+                steps.push((By::Pool, next));
             }
-            let ordered = pool.duty.reserve_ordered();
-            drop(pool);
-            if !ordered {
-                self.park(self.workers);
-                continue;
+        }
+        if self.net {
+            let mut next = self.clone();
+            next.net = false;
+            if next.queue > 0 {
+                let wakes = next.duty.top_up();
+                next.owe(who, wakes);
             }
-            let found = self.turn();
-            let mut pool = self.pool.lock().unwrap();
-            pool.queue.extend(found);
-            let waiting = !pool.queue.is_empty();
-            pool.duty.reserve_stays();
-            let wakes = if waiting { pool.duty.queued() } else { Wakes::default() };
-            drop(pool);
-            self.wake(wakes);
+            next.at[who] = At::Back(0);
+            steps.push((By::Pool, next));
         }
     }
 
-    fn stop(&self) {
-        self.pool.lock().unwrap().stopping = true;
-        for who in 0..=self.workers {
-            self.unpark(who);
+    fn outside(&self, setup: &Setup, steps: &mut Vec<(By, World)>) {
+        if self.arriving > 0 {
+            for jobs in 0..=2 {
+                let mut next = self.clone();
+                next.arriving -= 1;
+                next.events.push(jobs);
+                next.events.sort_unstable();
+                steps.push((By::Outside, next));
+            }
         }
-        self.kick();
+        let outsider = self.owed.len() - 1;
+        if self.submitting > 0 && self.owed[outsider].is_empty() {
+            let mut next = self.clone();
+            next.submitting -= 1;
+            next.queue += 1;
+            let queued = next.queued(setup);
+            let wakes = next.duty.queued(queued);
+            next.owe(outsider, wakes);
+            steps.push((By::Outside, next));
+        }
     }
 
-    /// Blocks until `done` holds: shuttle reports a deadlock when it never does.
-    fn until(&self, done: impl Fn(&Epoll) -> bool) {
-        let mut epoll = self.epoll.lock().unwrap();
-        while !done(&epoll) {
-            epoll = self.arrived.wait(epoll).unwrap();
-        }
+    /// What has to hold in every state.
+    fn check(&self, setup: &Setup) {
+        let running = |at: &&At| matches!(at, At::Running { .. });
+        let polling =
+            (0..setup.workers).filter(|who| matches!(self.at[*who], At::Epoll | At::Back(_)));
+        assert!(polling.count() <= POLLERS, "too many poll: {self:?}");
+        assert_eq!(self.at.iter().filter(running).count(), self.duty.busy(), "{self:?}");
+        assert!(!matches!(self.at[setup.workers], At::Running { .. }), "the reserve runs a job");
+    }
+
+    /// What has to hold when nothing moves until the outside does.
+    fn check_still(&self, setup: &Setup) {
+        let epoll = self.at.iter().filter(|at| **at == At::Epoll).count();
+        assert!(epoll > 0, "nobody polls: {self:?}");
+        assert!(self.events.is_empty(), "an event waits: {self:?}");
+        let all_run = self.at[..setup.workers].iter().all(|at| matches!(at, At::Running { .. }));
+        assert!(self.queue == 0 || all_run, "a job waits beside a sleeper: {self:?}");
     }
 }
 
-fn everything_is_served(workers: usize, blocking: usize) {
-    let model = Model::new(workers);
-    let threads: Vec<_> = (0..=workers)
-        .map(|me| {
-            let model = model.clone();
-            shuttle::thread::spawn(move || {
-                if me == model.workers { model.stand_by() } else { model.work(me) }
-            })
-        })
-        .collect();
-    let mut events: Vec<Vec<Job>> = vec![vec![Job::Short], vec![], vec![Job::Short, Job::Short]];
-    events.extend((0..blocking).map(|_| vec![Job::Blocking]));
-    let first = shuttle::rand::thread_rng().gen_range(0..events.len());
-    events.rotate_left(first);
-    let jobs = events.iter().map(Vec::len).sum::<usize>();
-    let count = events.len();
-    for event in events {
-        model.epoll.lock().unwrap().events.push_back(event);
-        model.arrived.notify_all();
+/// Visits all states, checks each, and returns how many there are.
+fn explore(setup: &Setup) -> usize {
+    let mut numbers = HashMap::new();
+    let mut open = VecDeque::new();
+    // For each state those that the pool's own steps lead to.
+    let mut own: Vec<Vec<usize>> = Vec::new();
+    let start = World::new(setup);
+    numbers.insert(start.clone(), 0);
+    open.push_back(start);
+    while let Some(world) = open.pop_front() {
+        world.check(setup);
+        let mut mine = Vec::new();
+        for (by, next) in world.steps(setup) {
+            let unknown = numbers.len();
+            let number = *numbers.entry(next.clone()).or_insert(unknown);
+            if number == unknown {
+                open.push_back(next);
+            }
+            mine.extend((by == By::Pool).then_some(number));
+        }
+        if mine.is_empty() {
+            world.check_still(setup);
+        }
+        own.push(mine);
     }
-    // All events are seen though handlers block: that is what the reserve is for.
-    model.until(|epoll| epoll.seen == count);
-    *model.gate.0.lock().unwrap() = true;
-    model.gate.1.notify_all();
-    model.until(|epoll| epoll.ran == jobs);
-    model.stop();
-    for thread in threads {
-        thread.join().unwrap();
+    assert_comes_to_rest(&own);
+    own.len()
+}
+
+/// Without the outside every pool comes to rest: states are peeled off whose own steps all lead to
+/// states that do. What cannot be peeled off spins.
+fn assert_comes_to_rest(own: &[Vec<usize>]) {
+    let mut left: Vec<usize> = own.iter().map(Vec::len).collect();
+    let mut before: Vec<Vec<usize>> = vec![Vec::new(); own.len()];
+    for (state, nexts) in own.iter().enumerate() {
+        for next in nexts {
+            before[*next].push(state);
+        }
+    }
+    let mut resting: Vec<usize> = (0..own.len()).filter(|state| left[*state] == 0).collect();
+    let mut peeled = 0;
+    while let Some(state) = resting.pop() {
+        peeled += 1;
+        for earlier in &before[state] {
+            left[*earlier] -= 1;
+            if left[*earlier] == 0 {
+                resting.push(*earlier);
+            }
+        }
+    }
+    assert_eq!(peeled, own.len(), "the pool's threads can wake each other for ever");
+}
+
+#[test]
+fn one_worker_loses_nothing() {
+    for short in [false, true] {
+        let states = explore(&Setup { workers: 1, cpus: 1, short, events: 3, submits: 2 });
+        assert!(states > 100, "{states}");
     }
 }
 
 #[test]
-fn every_event_is_seen_and_every_job_runs() {
-    shuttle::check_random(|| everything_is_served(3, 0), 1_500);
+fn two_workers_lose_nothing() {
+    for (short, cpus) in [(false, 2), (true, 1), (true, 2)] {
+        explore(&Setup { workers: 2, cpus, short, events: 2, submits: 1 });
+    }
 }
 
 #[test]
-fn events_are_seen_while_every_worker_blocks() {
-    shuttle::check_random(|| everything_is_served(2, 2), 1_500);
-    shuttle::check_random(|| everything_is_served(1, 2), 1_000);
+fn three_workers_lose_nothing() {
+    for (short, cpus) in [(false, 2), (true, 1)] {
+        explore(&Setup { workers: 3, cpus, short, events: 1, submits: 1 });
+    }
 }
 
 #[test]
-fn a_poller_that_leaves_finds_a_successor_in_order_of_cost() {
-    let mut duty = Duty::new(3);
-    assert!(duty.idle(0) && duty.idle(1) && !duty.idle(2));
-    assert_eq!(duty.leave_to_work(0), Wakes::default(), "a fellow polls already");
-    let wakes = duty.leave_to_work(0);
-    assert_eq!(wakes.workers[1], Some(2), "a parked worker takes over");
-    assert_eq!(duty.order(2), Order::Poll);
-    let wakes = duty.leave_to_work(0);
-    assert!(wakes.reserve, "nobody else is left");
-    assert!(duty.idle(0));
-    assert!(!duty.reserve_stays(), "a worker polls again");
+fn at_most_one_is_woken_for_a_batch() {
+    let mut duty = Duty::new(4, 8);
+    for me in 0..4 {
+        duty.idle(me);
+    }
+    let wakes = duty.leave(Queued::Long);
+    assert_eq!(wakes, Wakes { workers: [Some(3), None], ..Wakes::default() });
+    assert_eq!(duty.queued(Queued::Long), Wakes::default(), "one is on the way");
+}
+
+#[test]
+fn short_jobs_wake_no_more_workers_than_there_are_cpus() {
+    let mut duty = Duty::new(4, 1);
+    for me in 0..4 {
+        duty.idle(me);
+    }
+    assert!(duty.leave(Queued::Short).capped);
+    assert_eq!(duty.block(true, Queued::Short).workers[0], Some(3), "one that blocks is not counted");
+}
+
+#[test]
+fn a_poller_that_leaves_alone_calls_the_reserve_and_only_then() {
+    let mut duty = Duty::new(2, 2);
+    duty.idle(0);
+    duty.idle(1);
+    assert_eq!(duty.leave(Queued::Nothing), Wakes::default(), "the other polls");
+    assert!(duty.leave(Queued::Nothing).reserve);
+    assert!(duty.reserve_polls());
+    duty.finished(false);
+    duty.idle(0);
+    assert_eq!(duty.leave(Queued::Nothing), Wakes::default(), "the reserve is still there");
 }

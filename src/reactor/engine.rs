@@ -1,0 +1,447 @@
+//! The threads of a [`ThreadPool`](super::ThreadPool): workers, the reserve, the net.
+//!
+//! A worker with nothing to do waits in the pool's epoll (two of them at most) or parks.
+//! What it reads it dispatches; the first job runs inline, the rest is queued. One
+//! reserve thread polls while every worker is busy, so that pings, cancels, deadlines
+//! and new connections are always served; it never runs a job. Who does what is
+//! decided in [`duty`](super::duty); here it is done.
+//!
+//! The *net* is a one-shot timer of the poller, set when answers are corked or short jobs
+//! wait for running ones: it flushes the corks of workers that are stuck in a job, and
+//! wakes one more worker. Nothing ticks in an idle pool.
+//!
+//! Locks: `state`, a leaf, never held over a wake, a job's drop or a callback.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex, MutexGuard};
+
+use super::cork::{self, Shelf};
+use super::duty::{Duty, Idle, Order, Queued, Wakes};
+use super::{Job, OnTimer, Poller, Rejected, Waiter, clock, threads};
+
+/// When the net looks after corks and waiting jobs.
+const NET: Duration = Duration::from_micros(300);
+/// A cork as old as this belongs to a worker that is stuck: others flush between jobs.
+const STUCK: Duration = Duration::from_micros(100);
+
+thread_local! {
+    /// The engine whose worker this thread is.
+    static HOME: RefCell<Weak<Engine>> = const { RefCell::new(Weak::new()) };
+    /// The job that runs on this thread has said that it blocks.
+    static BLOCKED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// What the threads of one pool share.
+pub(super) struct Engine {
+    poller: Arc<Poller>,
+    limit: usize,
+    parkers: Vec<Waiter>,
+    shelves: Vec<Arc<Shelf>>,
+    /// Guards the queue and the duty. A leaf.
+    state: Mutex<State>,
+    ended: Condvar,
+    net: AtomicBool,
+    this: Weak<Engine>,
+}
+
+struct State {
+    queue: VecDeque<Job>,
+    duty: Duty,
+    stopping: bool,
+    alive: usize,
+    /// Jobs ever queued, and ever taken from the queue.
+    pushed: u64,
+    taken: u64,
+    /// `pushed` when the net was last set: those jobs should be gone when it looks.
+    netted: u64,
+}
+
+/// What a worker does next.
+enum Next {
+    /// The job, and whether a short one waits behind it.
+    Run(Job, bool),
+    Poll,
+    Park,
+    Stop,
+}
+
+impl State {
+    fn queued(&self) -> Queued {
+        match self.queue.front() {
+            None => Queued::Nothing,
+            Some(job) if job.is_short() => Queued::Short,
+            Some(_) => Queued::Long,
+        }
+    }
+
+    fn take(&mut self) -> Option<Job> {
+        let job = self.queue.pop_front();
+        self.taken += u64::from(job.is_some());
+        job
+    }
+
+    fn push(&mut self, job: Job) {
+        self.queue.push_back(job);
+        self.pushed += 1;
+    }
+}
+
+impl Engine {
+    /// Starts `workers` threads and the reserve.
+    pub(super) fn start(workers: usize, limit: usize) -> io::Result<Arc<Self>> {
+        let poller = Poller::new()?;
+        let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+        let state = State {
+            queue: VecDeque::new(),
+            duty: Duty::new(workers, cpus),
+            stopping: false,
+            alive: 0,
+            pushed: 0,
+            taken: 0,
+            netted: 0,
+        };
+        let engine = Arc::new_cyclic(|this| Self {
+            poller,
+            limit,
+            parkers: (0..=workers).map(|_| Waiter::default()).collect(),
+            shelves: (0..workers).map(|_| Arc::default()).collect(),
+            state: Mutex::new(state),
+            ended: Condvar::new(),
+            net: AtomicBool::new(false),
+            this: this.clone(),
+        });
+        for me in 0..=workers {
+            if let Err(error) = engine.spawn(me, me == workers) {
+                engine.stop();
+                return Err(error);
+            }
+        }
+        Ok(engine)
+    }
+
+    fn spawn(self: &Arc<Self>, me: usize, reserve: bool) -> io::Result<()> {
+        self.state.lock().alive += 1;
+        let alive = Alive(self.clone());
+        let name = if reserve { "grpc-reserve".into() } else { format!("grpc-worker-{me}") };
+        threads::spawn(&name, move || {
+            let engine = &alive.0;
+            if reserve {
+                engine.stand_by(me);
+            } else {
+                HOME.set(Arc::downgrade(engine));
+                cork::install(&engine.shelves[me]);
+                engine.work(me);
+            }
+        })
+        .map(drop)
+    }
+
+    pub(super) fn poller(&self) -> &Arc<Poller> {
+        &self.poller
+    }
+
+    pub(super) fn queued(&self) -> usize {
+        self.state.lock().queue.len()
+    }
+
+    pub(super) fn running(&self) -> usize {
+        self.state.lock().duty.busy()
+    }
+
+    /// Ends the threads, each after the job it runs. Jobs that wait are dropped, which answers them.
+    pub(super) fn stop(&self) {
+        let mut state = self.state.lock();
+        state.stopping = true;
+        let left = std::mem::take(&mut state.queue);
+        drop(state);
+        drop(left);
+        for parker in &self.parkers {
+            parker.unpark();
+        }
+        self.poller.kick();
+    }
+
+    /// Whether all threads have ended before the deadline.
+    pub(super) fn wait_ended(&self, deadline: Option<Instant>) -> bool {
+        let mut state = self.state.lock();
+        while state.alive > 0 {
+            match deadline {
+                None => self.ended.wait(&mut state),
+                Some(at) => {
+                    if self.ended.wait_until(&mut state, at).timed_out() {
+                        return state.alive == 0;
+                    }
+                }
+            }
+        }
+        true
+    }
+
+    /// Queues a job from outside. What does not fit is dropped, which answers it.
+    pub(super) fn submit(&self, job: Job) -> Result<(), Rejected> {
+        let mut state = self.state.lock();
+        if state.stopping || state.queue.len() >= self.limit {
+            drop(state);
+            drop(job);
+            return Err(Rejected);
+        }
+        state.push(job);
+        let queued = state.queued();
+        let wakes = state.duty.queued(queued);
+        self.wake(state, wakes);
+        Ok(())
+    }
+
+    fn work(&self, me: usize) {
+        let mut jobs = Vec::new();
+        let mut next = self.next(me, self.state.lock());
+        loop {
+            next = match next {
+                Next::Run(job, more) => {
+                    self.run(job, more);
+                    let mut state = self.state.lock();
+                    state.duty.finished(BLOCKED.replace(false));
+                    self.next(me, state)
+                }
+                Next::Poll => {
+                    cork::flush_all();
+                    self.poll(&mut jobs)
+                }
+                Next::Park => {
+                    cork::flush_all();
+                    self.park(me)
+                }
+                Next::Stop => {
+                    cork::flush_all();
+                    // The next in the epoll has to hear of it, too.
+                    return self.poller.kick();
+                }
+            };
+        }
+    }
+
+    fn next(&self, me: usize, mut state: MutexGuard<'_, State>) -> Next {
+        if state.stopping {
+            return Next::Stop;
+        }
+        if let Some(job) = state.take() {
+            let left = state.queued();
+            let wakes = state.duty.taken(left);
+            self.wake(state, wakes);
+            return Next::Run(job, left == Queued::Short);
+        }
+        match state.duty.idle(me) {
+            Idle::Poll => Next::Poll,
+            Idle::Park => Next::Park,
+        }
+    }
+
+    fn park(&self, me: usize) -> Next {
+        loop {
+            self.parkers[me].park(None);
+            let mut state = self.state.lock();
+            if state.stopping {
+                return Next::Stop;
+            }
+            match state.duty.order(me) {
+                Order::None => {}
+                Order::Run => return self.next(me, state),
+                Order::Poll => return Next::Poll,
+            }
+        }
+    }
+
+    /// Stays in the epoll until there is something to run. The thread is counted as polling.
+    fn poll(&self, jobs: &mut Vec<Job>) -> Next {
+        loop {
+            self.turn(jobs);
+            let mut state = self.state.lock();
+            state.duty.back();
+            if state.stopping {
+                drop(state);
+                // Dropped unrun they answer.
+                jobs.clear();
+                return Next::Stop;
+            }
+            let mut found = jobs.drain(..);
+            // The first runs inline, unless others have waited longer.
+            let inline = if state.queue.is_empty() { found.next() } else { None };
+            let refused = self.queue(&mut state, found);
+            let Some(job) = inline.or_else(|| state.take()) else { continue };
+            let left = state.queued();
+            let wakes = state.duty.leave(left);
+            self.wake(state, wakes);
+            drop(refused);
+            return Next::Run(job, left == Queued::Short);
+        }
+    }
+
+    /// Runs a job. With a short one behind it, its answer may wait for that one's.
+    fn run(&self, job: Job, more: bool) {
+        let short = job.is_short();
+        if short {
+            cork::flush_if_due();
+        } else {
+            cork::flush_all();
+        }
+        cork::set(short && more);
+        // The handler's own panics are caught inside: this is the last line of defence.
+        if catch_unwind(AssertUnwindSafe(|| job.run())).is_err() {
+            log::error!("a job panicked outside its handler");
+        }
+        cork::set(false);
+    }
+
+    /// The reserve: polls while no worker does.
+    fn stand_by(&self, me: usize) {
+        let mut jobs = Vec::new();
+        loop {
+            let state = self.state.lock();
+            if state.stopping {
+                return self.poller.kick();
+            }
+            let ordered = state.duty.reserve_polls();
+            drop(state);
+            if !ordered {
+                self.parkers[me].park(None);
+                continue;
+            }
+            self.turn(&mut jobs);
+            let mut state = self.state.lock();
+            let refused = self.queue(&mut state, jobs.drain(..));
+            let queued = state.queued();
+            let wakes = state.duty.reserve_back(queued);
+            self.wake(state, Wakes { reserve: false, ..wakes });
+            drop(refused);
+        }
+    }
+
+    fn turn(&self, jobs: &mut Vec<Job>) {
+        let turned = catch_unwind(AssertUnwindSafe(|| self.poller.turn(jobs)));
+        match turned {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => log::error!("a server's poller failed: {error}"),
+            Err(_) => log::error!("an event's receiver panicked"),
+        }
+    }
+
+    /// Queues jobs; what does not fit is handed back, to be dropped after the lock.
+    fn queue(&self, state: &mut State, jobs: impl Iterator<Item = Job>) -> Vec<Job> {
+        let mut refused = Vec::new();
+        for job in jobs {
+            if state.queue.len() < self.limit && !state.stopping {
+                state.push(job);
+            } else {
+                refused.push(job);
+            }
+        }
+        refused
+    }
+
+    fn wake(&self, state: MutexGuard<'_, State>, wakes: Wakes) {
+        drop(state);
+        if wakes == Wakes::default() {
+            return;
+        }
+        let reserve = wakes.reserve.then(|| self.parkers.len() - 1);
+        for who in [wakes.workers[0], wakes.workers[1], reserve].into_iter().flatten() {
+            if let Some(parker) = self.parkers.get(who) {
+                parker.unpark();
+            }
+        }
+        if wakes.kick {
+            self.poller.kick();
+        }
+        if wakes.capped {
+            self.spread_net();
+        }
+    }
+
+    fn spread_net(&self) {
+        if self.net.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let Some(this) = self.this.upgrade() else { return };
+        let mut state = self.state.lock();
+        state.netted = state.pushed;
+        drop(state);
+        self.poller.timer(clock::now() + NET, this, 0);
+    }
+
+    /// About to block in a job.
+    fn block(&self) {
+        let mut state = self.state.lock();
+        let left = state.queued();
+        let wakes = state.duty.block(!BLOCKED.replace(true), left);
+        self.wake(state, wakes);
+    }
+}
+
+/// To be called before a thread blocks on anything but the pool itself: sends what was
+/// corked, and lets a fellow take the jobs that this worker would have run next. That
+/// somebody polls is sure already: a worker sees to that before it runs a job.
+pub(crate) fn before_block() {
+    cork::flush_all();
+    with_home(Engine::block);
+}
+
+/// Answers are corked on this thread: the net is set. A link's lock may be held.
+pub(super) fn set_net() {
+    with_home(Engine::spread_net);
+}
+
+fn with_home(act: impl FnOnce(&Engine)) {
+    HOME.with_borrow(|home| {
+        if let Some(engine) = home.upgrade() {
+            act(&engine);
+        }
+    });
+}
+
+impl OnTimer for Engine {
+    /// The net.
+    fn fire(&self, _tag: u64, now: Instant, _jobs: &mut Vec<Job>) {
+        self.net.store(false, Ordering::Release);
+        let mut again = false;
+        let stuck = now.checked_sub(STUCK).unwrap_or(now);
+        for shelf in &self.shelves {
+            again |= shelf.flush_older(stuck);
+        }
+        let mut state = self.state.lock();
+        let stuck = state.taken < state.netted && state.queued() != Queued::Nothing;
+        let wakes = if stuck { state.duty.top_up() } else { Wakes::default() };
+        let queued = state.queued();
+        again |= state.duty.capped(queued);
+        self.wake(state, wakes);
+        if again {
+            self.spread_net();
+        }
+    }
+}
+
+/// One thread's life, counted. The last turns the lights off.
+struct Alive(Arc<Engine>);
+
+impl Drop for Alive {
+    fn drop(&mut self) {
+        let mut state = self.0.state.lock();
+        state.alive -= 1;
+        let last = state.alive == 0;
+        drop(state);
+        if last {
+            // Registrations hold links, which hold the poller.
+            self.0.poller.close();
+        }
+        self.0.ended.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests;

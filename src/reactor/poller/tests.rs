@@ -1,0 +1,198 @@
+//! The poller over real descriptors, and its timers.
+
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread;
+
+use super::*;
+
+/// Passes on what it is told.
+struct Tell<T>(Mutex<Sender<T>>);
+
+fn tell<T: Send + 'static>() -> (Arc<Tell<T>>, Receiver<T>) {
+    let (sender, receiver) = channel();
+    (Arc::new(Tell(Mutex::new(sender))), receiver)
+}
+
+impl Ready for Tell<Readiness> {
+    fn ready(&self, readiness: Readiness, _: &mut Vec<Job>) {
+        self.0.lock().send(readiness).unwrap();
+    }
+}
+
+impl OnTimer for Tell<u64> {
+    fn fire(&self, tag: u64, now: Instant, _: &mut Vec<Job>) {
+        assert!(now <= clock::now());
+        self.0.lock().send(tag).unwrap();
+    }
+}
+
+const READ: Interest = Interest { read: true, write: false };
+
+fn turn(poller: &Poller) {
+    poller.turn(&mut Vec::new()).unwrap();
+}
+
+#[test]
+fn each_edge_is_told_once() {
+    let poller = Poller::new().unwrap();
+    let (near, far) = UnixStream::pair().unwrap();
+    let (ready, told) = tell();
+    poller.add(near.as_fd(), Mode::Edge, ready).unwrap();
+    turn(&poller);
+    let writable = Readiness { write: true, ..Readiness::default() };
+    assert_eq!(told.try_recv().unwrap(), writable);
+    rustix::io::write(&far, b"x").unwrap();
+    turn(&poller);
+    assert!(told.try_recv().unwrap().read);
+    // Nothing was read and nothing came: no further edge.
+    poller.kick();
+    turn(&poller);
+    assert!(told.try_recv().is_err());
+    drop(far);
+    turn(&poller);
+    assert!(told.try_recv().unwrap().hangup);
+}
+
+#[test]
+fn one_shot_tells_one_event_for_each_arming() {
+    let poller = Poller::new().unwrap();
+    let (near, far) = UnixStream::pair().unwrap();
+    let (ready, told) = tell();
+    let token = poller.add(near.as_fd(), Mode::OneShot, ready).unwrap();
+    rustix::io::write(&far, b"x").unwrap();
+    poller.kick();
+    turn(&poller);
+    assert!(told.try_recv().is_err(), "it is not armed");
+    for _ in 0..2 {
+        // What was there before the arming counts.
+        poller.arm(token, near.as_fd(), READ).unwrap();
+        turn(&poller);
+        assert!(told.try_recv().unwrap().read);
+    }
+    rustix::io::write(&far, b"y").unwrap();
+    poller.kick();
+    turn(&poller);
+    assert!(told.try_recv().is_err());
+}
+
+#[test]
+fn an_event_on_its_way_does_not_reach_the_next_owner_of_the_index() {
+    let poller = Poller::new().unwrap();
+    let (first, _) = tell();
+    let old = poller.reserve(first);
+    poller.post(old, Readiness { read: true, ..Readiness::default() });
+    poller.release(old);
+    poller.release(old);
+    let (second, told) = tell();
+    let new = poller.reserve(second);
+    assert_eq!(old.index, new.index);
+    let (third, _) = tell::<Readiness>();
+    assert_ne!(poller.reserve(third).index, new.index, "released twice, free once");
+    turn(&poller);
+    assert!(told.try_recv().is_err());
+    poller.post(new, Readiness { write: true, ..Readiness::default() });
+    turn(&poller);
+    assert!(told.try_recv().unwrap().write);
+}
+
+#[test]
+fn timers_fire_in_order_and_wake_a_thread_that_sleeps() {
+    let poller = Poller::new().unwrap();
+    let (target, told) = tell::<u64>();
+    let turning = poller.clone();
+    let (stop, stopped) = channel::<()>();
+    let thread = thread::spawn(move || {
+        while stopped.try_recv().is_err() {
+            turn(&turning);
+        }
+    });
+    let now = clock::now();
+    let later = now + Duration::from_millis(20);
+    poller.timer(later, target.clone(), 3);
+    poller.timer(now + Duration::from_millis(10), target.clone(), 2);
+    poller.timer(now, target.clone(), 1);
+    poller.timer(later, target.clone(), 4);
+    for tag in 1..=4 {
+        assert_eq!(told.recv().unwrap(), tag);
+    }
+    assert!(clock::now() >= later);
+    stop.send(()).unwrap();
+    poller.kick();
+    thread.join().unwrap();
+}
+
+#[test]
+fn one_of_several_sleeping_threads_wakes_for_a_timer() {
+    let poller = Poller::new().unwrap();
+    let (target, told) = tell::<u64>();
+    let (woken, wakes) = channel();
+    let threads: Vec<_> = (0..3)
+        .map(|_| {
+            let (poller, woken) = (poller.clone(), woken.clone());
+            thread::spawn(move || {
+                turn(&poller);
+                woken.send(()).unwrap();
+            })
+        })
+        .collect();
+    poller.timer(clock::now() + Duration::from_micros(300), target.clone(), 1);
+    told.recv().unwrap();
+    wakes.recv().unwrap();
+    for _ in 0..2 {
+        assert!(wakes.try_recv().is_err(), "the others sleep on");
+        poller.kick();
+        wakes.recv().unwrap();
+    }
+    threads.into_iter().for_each(|thread| thread.join().unwrap());
+}
+
+#[test]
+fn timers_of_targets_that_are_gone_are_swept() {
+    let poller = Poller::new().unwrap();
+    let far = clock::now() + Duration::from_secs(3600);
+    let (stays, _told) = tell::<u64>();
+    for tag in 0..10 {
+        poller.timer(far, stays.clone(), tag);
+    }
+    for tag in 0..10_000 {
+        let (gone, _) = tell::<u64>();
+        poller.timer(far, gone, tag);
+    }
+    let timers = poller.timers.lock();
+    assert!(timers.heap.len() <= SWEEP + 10, "{}", timers.heap.len());
+    let alive = timers.heap.iter().filter(|Reverse(timer)| timer.target.strong_count() > 0);
+    assert_eq!(alive.count(), 10);
+}
+
+#[test]
+fn a_timer_at_the_end_of_time_is_taken() {
+    let poller = Poller::new().unwrap();
+    let (target, told) = tell::<u64>();
+    let mut at = clock::now();
+    while let Some(later) = at.checked_add(Duration::from_secs(1 << 40)) {
+        at = later;
+        if at.saturating_duration_since(clock::now()) > Duration::from_secs(1 << 50) {
+            break;
+        }
+    }
+    poller.timer(at, target.clone(), 9);
+    poller.timer(clock::now(), target.clone(), 1);
+    turn(&poller);
+    assert_eq!(told.try_recv().unwrap(), 1);
+}
+
+#[test]
+fn a_closed_poller_holds_nobody() {
+    let poller = Poller::new().unwrap();
+    let (ready, _told) = tell::<Readiness>();
+    let token = poller.reserve(ready.clone());
+    poller.close();
+    assert_eq!(Arc::strong_count(&ready), 1);
+    poller.release(token);
+    let late = poller.reserve(ready.clone());
+    assert_eq!(Arc::strong_count(&ready), 1);
+    poller.post(late, Readiness::default());
+    turn(&poller);
+}
