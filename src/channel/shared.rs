@@ -56,6 +56,8 @@ struct Inner {
     queue: VecDeque<Arc<Core>>,
     pumping: bool,
     pump_again: bool,
+    /// The link took no more in this round.
+    refused: bool,
     /// The timer that is set.
     armed: Option<Instant>,
     watchers: Vec<Arc<Watcher>>,
@@ -87,6 +89,7 @@ impl Shared {
             queue: VecDeque::new(),
             pumping: false,
             pump_again: false,
+            refused: false,
             armed: None,
             watchers: Vec::new(),
         };
@@ -143,22 +146,8 @@ impl Shared {
 
     /// Takes a call that has no stream.
     pub(super) fn queue(&self, call: Arc<Core>) {
-        let mut refused = Some(call);
         self.change(|inner, todo| {
-            let patient = refused.as_ref().is_some_and(|call| call.waits_for_ready());
-            let turned_away = match inner.machine.state() {
-                Connectivity::Shutdown => Some(closed_status()),
-                Connectivity::TransientFailure if !patient => Some(inner.unavailable()),
-                _ => None,
-            };
-            if let Some(status) = turned_away {
-                todo.fail.extend(refused.take());
-                todo.status = status;
-                return;
-            }
-            inner.queue.extend(refused.take());
-            self.queued.store(inner.queue.len(), Ordering::Relaxed);
-            todo.connect = inner.machine.want(false, clock::now(), random());
+            inner.admit(call, VecDeque::push_back, todo);
             todo.pump = true;
         });
     }
@@ -287,35 +276,34 @@ impl Shared {
     /// Gives queued calls to the link, first come first served, as long as it takes them.
     fn pump(&self) {
         let mut inner = self.inner.lock();
-        if inner.pumping {
+        if std::mem::replace(&mut inner.pumping, true) {
             inner.pump_again = true;
             return;
         }
-        inner.pumping = true;
-        loop {
-            inner.pump_again = false;
-            let Some(link) = self.ready.read().clone() else { break };
-            let Some(call) = inner.queue.pop_front() else { break };
-            drop(inner);
-            let refused = call.bind(&link).is_err();
-            let mut served = Some(call);
-            inner = self.inner.lock();
-            if refused {
-                inner.queue.extend(served.take());
-                inner.queue.rotate_right(1);
+        drop(inner);
+        while let Some((link, call)) = self.next_queued() {
+            if call.bind(&link).is_ok() {
+                continue;
             }
-            self.queued.store(inner.queue.len(), Ordering::Relaxed);
-            if refused && !inner.pump_again {
-                break;
-            }
-            if served.is_some() {
-                // The last handle of the call may close the channel.
-                drop(inner);
-                drop((served, link));
-                inner = self.inner.lock();
-            }
+            // Full, or going away. Meanwhile the channel may have been told of that, when the
+            // queue looked empty: the call is judged anew.
+            self.change(|inner, todo| {
+                inner.admit(call, VecDeque::push_front, todo);
+                inner.refused = true;
+            });
         }
-        inner.pumping = false;
+    }
+
+    /// The first of the queue and the link for it. `None`: this was it, for now.
+    fn next_queued(&self) -> Option<(Arc<Link>, Arc<Core>)> {
+        let mut inner = self.inner.lock();
+        let again = std::mem::take(&mut inner.pump_again);
+        let refused = std::mem::take(&mut inner.refused);
+        let link = self.ready.read().clone().filter(|_| again || !refused);
+        let found = link.and_then(|link| Some((link, inner.queue.pop_front()?)));
+        self.queued.store(inner.queue.len(), Ordering::Relaxed);
+        inner.pumping = found.is_some();
+        found
     }
 
     fn connect(&self, attempt: Attempt) {
@@ -406,6 +394,27 @@ impl Shared {
 }
 
 impl Inner {
+    /// A call queues, or is turned away.
+    fn admit(
+        &mut self,
+        call: Arc<Core>,
+        push: fn(&mut VecDeque<Arc<Core>>, Arc<Core>),
+        todo: &mut Todo,
+    ) {
+        match self.machine.state() {
+            Connectivity::Shutdown => todo.status = closed_status(),
+            Connectivity::TransientFailure if !call.waits_for_ready() => {
+                todo.status = self.unavailable();
+            }
+            _ => {
+                push(&mut self.queue, call);
+                todo.connect = self.machine.want(false, clock::now(), random());
+                return;
+            }
+        }
+        todo.fail.push(call);
+    }
+
     fn link_of(&self, attempt: Attempt) -> Option<Arc<Link>> {
         self.links.iter().find(|(own, _)| *own == attempt).map(|(_, link)| link.clone())
     }

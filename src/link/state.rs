@@ -230,12 +230,14 @@ impl State {
         self.listeners > 0
     }
 
-    /// The stream's owner lets go.
-    pub(super) fn forget(&mut self, key: Key) -> bool {
-        let Some(cell) = self.cells.remove(key) else { return false };
+    /// The stream's owner lets go. The cell is for dropping once the lock is released: its
+    /// listener may be the last to hold a call, and the call the last to hold this link's channel.
+    #[must_use = "dropped under the lock it could come back for the lock"]
+    pub(super) fn forget(&mut self, key: Key) -> Option<Box<Cell>> {
+        let cell = self.cells.remove(key)?;
         self.listeners -= usize::from(cell.notify.is_some());
         self.conn.forget(key);
-        true
+        Some(cell)
     }
 
     /// The connection is gone: every stream that has not ended ends here. Idempotent.

@@ -125,11 +125,12 @@ impl Stream {
 impl Drop for Stream {
     fn drop(&mut self) {
         let mut state = self.link.state.lock();
-        if state.forget(self.key) {
+        if let Some(cell) = state.forget(self.key) {
             if state.cells.live() == 0 {
                 self.link.watch_for_quiet(&mut state);
             }
             self.link.flush_or_cork(state);
+            drop(cell);
         }
     }
 }

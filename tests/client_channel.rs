@@ -1,0 +1,222 @@
+//! Channels: connectivity, who is told of it, and closing.
+
+mod support;
+
+use bytes::Bytes;
+use grpc_threads::{
+    Channel, Code, Connectivity, ResultError, channel_ready_future, insecure_channel,
+};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+use support::frames::{self, Listener};
+use support::{LONG, within};
+
+/// A channel that tries again soon.
+fn hasty(target: &str) -> Channel {
+    let (first, longest) = (Duration::from_millis(5), Duration::from_millis(20));
+    Channel::builder(target).reconnect_backoff(first, longest).connect_lazily().unwrap()
+}
+
+#[test]
+fn a_channel_connects_when_asked_and_is_idle_when_the_connection_is_lost() {
+    let listener = Listener::new();
+    let channel = insecure_channel(&listener.target()).unwrap();
+    within(LONG, move || {
+        assert_eq!(channel.state(false), Connectivity::Idle);
+        assert!(!channel.wait_for_state_change(Connectivity::Idle, Some(Duration::from_millis(5))));
+        assert_eq!(channel.state(true), Connectivity::Idle, "the state before that");
+        let peer = listener.accept();
+        channel.wait_ready(None).unwrap();
+        assert_eq!(channel.state(false), Connectivity::Ready);
+        drop(peer);
+        assert!(channel.wait_for_state_change(Connectivity::Ready, None));
+        assert_eq!(channel.state(false), Connectivity::Idle);
+    });
+}
+
+#[test]
+fn subscribers_are_told_the_state_now_then_each_change_then_shutdown() {
+    let listener = Listener::new();
+    let channel = insecure_channel(&listener.target()).unwrap();
+    within(LONG, move || {
+        let (tell, told) = mpsc::channel();
+        let me = thread::current().id();
+        let subscription = channel.subscribe(
+            move |state| {
+                assert_ne!(thread::current().id(), me);
+                tell.send(state).unwrap();
+            },
+            false,
+        );
+        assert_eq!(told.recv().unwrap(), Connectivity::Idle);
+        channel.state(true);
+        let peer = listener.accept();
+        let next = loop {
+            match told.recv().unwrap() {
+                Connectivity::Connecting => {}
+                state => break state,
+            }
+        };
+        assert_eq!(next, Connectivity::Ready);
+        drop(peer);
+        assert_eq!(told.recv().unwrap(), Connectivity::Idle);
+        channel.close();
+        assert_eq!(told.recv().unwrap(), Connectivity::Shutdown);
+        drop(subscription);
+        assert!(told.recv().is_err(), "its end lets go of the callback");
+    });
+}
+
+#[test]
+fn a_subscription_may_end_itself_and_does_not_hold_the_channel() {
+    let listener = Listener::new();
+    let channel = insecure_channel(&listener.target()).unwrap();
+    within(LONG, move || {
+        let (tell, told) = mpsc::channel();
+        let ended = channel.subscribe(move |state| tell.send(state).unwrap(), false);
+        assert_eq!(told.recv().unwrap(), Connectivity::Idle);
+        ended.unsubscribe();
+        let (tell, told) = mpsc::channel();
+        let _subscription = channel.subscribe(move |state| tell.send(state).unwrap(), true);
+        let mut peer = listener.accept();
+        while told.recv().unwrap() != Connectivity::Ready {}
+        // The last handle goes: the channel closes.
+        drop(channel);
+        assert_eq!(told.recv().unwrap(), Connectivity::Shutdown);
+        peer.drain();
+    });
+}
+
+#[test]
+fn a_ready_future_waits_for_a_server_that_comes_later() {
+    within(LONG, || {
+        let place = Listener::new();
+        let target = place.target();
+        let address = place.address();
+        drop(place);
+        let channel = hasty(&target);
+        let ready = channel_ready_future(&channel);
+        assert!(matches!(
+            ready.result(Some(Duration::from_millis(30))),
+            Err(ResultError::TimedOut)
+        ));
+        let (tell, told) = mpsc::channel();
+        ready.add_done_callback(move || tell.send(()).unwrap());
+        let listener = std::net::TcpListener::bind(address).unwrap();
+        let server = thread::spawn(move || {
+            use std::io::{Read, Write};
+            let (mut socket, _) = listener.accept().unwrap();
+            socket.write_all(&frames::frame(frames::SETTINGS, 0, 0, &[])).unwrap();
+            let mut rest = Vec::new();
+            let _ = socket.read_to_end(&mut rest);
+        });
+        ready.result(None).unwrap();
+        told.recv().unwrap();
+        assert!(ready.done() && !ready.cancelled());
+        channel.close();
+        server.join().unwrap();
+    });
+}
+
+#[test]
+fn cancelling_a_ready_future_only_detaches_it() {
+    let listener = Listener::new();
+    let channel = insecure_channel(&listener.target()).unwrap();
+    within(LONG, move || {
+        let mut ready = channel_ready_future(&channel);
+        assert!(ready.cancel());
+        assert!(!ready.cancel());
+        assert!(matches!(ready.result(None), Err(ResultError::Cancelled)));
+        let closed = channel_ready_future(&channel);
+        channel.close();
+        assert!(
+            matches!(closed.result(None), Err(ResultError::Rpc(s)) if s.code() == Code::Cancelled)
+        );
+        assert!(matches!(channel.wait_ready(None), Err(ResultError::Rpc(_))));
+    });
+}
+
+#[test]
+fn calls_that_wait_for_ready_survive_failed_attempts() {
+    within(LONG, || {
+        let place = Listener::new();
+        let (target, address) = (place.target(), place.address());
+        drop(place);
+        let channel = hasty(&target);
+        let unary = channel.raw_unary_unary("/t.S/M").unwrap().wait_for_ready(true);
+        let mut patient = unary.future(&Bytes::new());
+        let wait = patient.result(Some(Duration::from_millis(30)));
+        assert!(matches!(wait, Err(ResultError::TimedOut)));
+        let hurried = unary.wait_for_ready(false).call(&Bytes::new()).unwrap_err();
+        assert_eq!(hurried.code(), Code::Unavailable);
+        let listener = std::net::TcpListener::bind(address).unwrap();
+        patient.cancel();
+        drop(listener);
+    });
+}
+
+#[test]
+fn close_within_lets_calls_end() {
+    let listener = Listener::new();
+    let channel = insecure_channel(&listener.target()).unwrap();
+    let server = thread::spawn(move || {
+        let mut peer = listener.accept();
+        let request = peer.wait_request();
+        peer.wait_kind(frames::GOAWAY);
+        peer.respond(request.stream, b"last");
+        peer.drain();
+    });
+    within(LONG, move || {
+        let unary = channel.raw_unary_unary("/t.S/M").unwrap();
+        let mut running = unary.future(&Bytes::new());
+        running.wait_for_connection(None).unwrap();
+        let closing = {
+            let channel = channel.clone();
+            thread::spawn(move || channel.close_within(LONG))
+        };
+        assert_eq!(running.result(None).unwrap(), "last");
+        closing.join().unwrap();
+        assert_eq!(channel.state(false), Connectivity::Shutdown);
+        assert_eq!(unary.call(&Bytes::new()).unwrap_err().code(), Code::Cancelled);
+    });
+    server.join().unwrap();
+}
+
+#[test]
+fn close_within_ends_what_takes_too_long() {
+    let listener = Listener::new();
+    let channel = insecure_channel(&listener.target()).unwrap();
+    let server = thread::spawn(move || {
+        let mut peer = listener.accept();
+        peer.drain();
+    });
+    within(LONG, move || {
+        let unary = channel.raw_unary_unary("/t.S/M").unwrap();
+        let mut running = unary.future(&Bytes::new());
+        running.wait_for_connection(None).unwrap();
+        channel.close_within(Duration::from_millis(20));
+        let error = running.result(None).unwrap_err();
+        assert!(matches!(error, ResultError::Rpc(s) if s.message() == "Channel closed!"));
+    });
+    server.join().unwrap();
+}
+
+#[test]
+fn a_running_call_keeps_the_channel_open_when_its_handles_go() {
+    let listener = Listener::new();
+    let channel = insecure_channel(&listener.target()).unwrap();
+    let server = thread::spawn(move || {
+        let mut peer = listener.accept();
+        let request = peer.wait_request();
+        peer.respond(request.stream, b"still");
+        peer.drain();
+    });
+    within(LONG, move || {
+        let mut future = channel.raw_unary_unary("/t.S/M").unwrap().future(&Bytes::new());
+        drop(channel);
+        assert_eq!(future.result(None).unwrap(), "still");
+    });
+    // The last handle has gone: the connection was closed, or this would not end.
+    server.join().unwrap();
+}
