@@ -26,6 +26,12 @@ const READ_BUFFER: usize = 256 * 1024;
 const TAKE_BACK: Duration = Duration::from_millis(8);
 /// How long a server's link is quiet before it gives memory back.
 const REST: Duration = Duration::from_secs(1);
+/// So many calls in flight make a writer wait for others to append.
+const CROWD: usize = 4;
+/// A yield that takes longer met somebody else's work, not our callers'.
+const YIELD_BOUND: Duration = Duration::from_millis(1);
+/// How long writers then do not yield.
+const YIELD_REST: Duration = Duration::from_millis(50);
 /// How long we read and drop what the peer sends after our last octet (W67).
 const LINGER: Duration = Duration::from_secs(1);
 
@@ -171,6 +177,9 @@ impl Link {
         let mut out = WRITE.take();
         out.clear();
         out.append(&mut state.tail);
+        if self.side.is_client() && state.cells.live() >= CROWD {
+            state = self.let_others_append(state);
+        }
         loop {
             if out.is_empty() {
                 state.output(&mut out, TURN, clock::now());
@@ -196,6 +205,21 @@ impl Link {
                 Err(_) => return self.hand_back(state),
             }
         }
+    }
+
+    /// Lets callers that are ready to run append their requests, so that one system call takes
+    /// them all. Beside a busy process the yield may cost a whole time slice: then it rests.
+    fn let_others_append<'a>(&'a self, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+        let before = clock::now();
+        if state.hurried_until.is_some_and(|until| before < until) {
+            return state;
+        }
+        drop(state);
+        std::thread::yield_now();
+        let mut state = self.state.lock();
+        let slow = clock::now().saturating_duration_since(before) > YIELD_BOUND;
+        state.hurried_until = slow.then(|| before + YIELD_REST);
+        state
     }
 
     /// Our answers are out: a server's link whose reading rested goes on. (A client's leader

@@ -43,6 +43,8 @@ pub(super) struct State {
     pub(super) reads_at_timer: u64,
     /// The earliest timer that is set for the connection's own deadlines.
     pub(super) timer: Option<Instant>,
+    /// Until when writers do not yield to others, after a yield that took too long.
+    pub(super) hurried_until: Option<Instant>,
     /// Streams that have a listener.
     listeners: usize,
     pub(super) phase: Phase,
@@ -156,6 +158,7 @@ impl State {
             reads: 0,
             reads_at_timer: 0,
             timer: None,
+            hurried_until: None,
             listeners: 0,
             phase: Phase::Open,
             effects: Effects::default(),
