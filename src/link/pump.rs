@@ -68,6 +68,8 @@ impl Link {
         let mut state = self.state.lock();
         if state.baton.resume() {
             self.write(state);
+        } else {
+            state.drained = state.baton == Baton::Held;
         }
     }
 
@@ -107,7 +109,9 @@ impl Link {
             state.input(&buffer[..read], now, &self.side);
         }
         let incoming = mem::take(&mut state.effects.incoming);
-        let go_on = read == buffer.len() && state.conn.wants_input();
+        // A short read has emptied the socket, and the next octet is the next edge. The peer's
+        // end may have come with the octets' edge: there will be no other.
+        let go_on = (read == buffer.len() || state.hung_up) && state.conn.wants_input();
         state.paused = !state.conn.wants_input();
         self.flush_or_cork(state);
         if let Some(jobs) = jobs {
@@ -195,6 +199,8 @@ impl Link {
             state = self.state.lock();
             match sent {
                 Ok(sent) if sent == out.len() => out.clear(),
+                // The edge may have come between the refusal and our lock: it will not again.
+                Ok(sent) if mem::take(&mut state.drained) => drop(out.drain(..sent)),
                 Ok(sent) => {
                     state.tail.extend_from_slice(&out[sent..]);
                     WRITE.set(out);
@@ -339,6 +345,7 @@ impl Link {
             return;
         }
         let mut state = self.state.lock();
+        state.hung_up |= readiness.hangup;
         if state.reading != Reading::Idle {
             state.reading = Reading::Again;
             return;

@@ -33,6 +33,10 @@ pub(super) struct State {
     pub(super) reading: Reading,
     /// Reading rests until our answers have gone out (A9).
     pub(super) paused: bool,
+    /// The peer's end has been reported: reading goes on to it, after a short read, too.
+    pub(super) hung_up: bool,
+    /// The socket was reported writable while somebody held the baton.
+    pub(super) drained: bool,
     /// The poller's one-shot interest is set (client).
     pub(super) armed: bool,
     /// A timer is set that looks whether the link has become quiet.
@@ -153,6 +157,8 @@ impl State {
             tail: Vec::new(),
             reading: Reading::Idle,
             paused: false,
+            hung_up: false,
+            drained: false,
             armed: false,
             lazy: false,
             reads: 0,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -11,8 +11,8 @@ use parking_lot::Mutex;
 use super::*;
 use crate::http2::types::Reason;
 use crate::metadata::Metadata;
-use crate::net::MemoryPipe;
-use crate::reactor::{Job, ThreadPool, Work, client_poller};
+use crate::net::{MemoryPipe, Waited};
+use crate::reactor::{Job, Readiness, ThreadPool, Work, client_poller};
 use crate::status::Status;
 use crate::wire::framing::Messages;
 use crate::wire::headers::{self, RequestHead, RequestTemplate};
@@ -243,4 +243,102 @@ fn a_closed_link_loses_its_streams_and_says_so_once() {
     assert_eq!(stream.ending().unwrap().to_status(false).code(), crate::Code::Unavailable);
     assert!(rig.client.open(&block("/echo/Unary"), None, true, 1).is_err());
     assert_eq!(rig.channel.lost.load(Ordering::SeqCst), 1);
+}
+
+#[test]
+fn the_end_that_comes_with_the_octets_edge_is_read() {
+    use crate::net::TcpPipe;
+    use std::io::Write;
+    use std::net::{TcpListener, TcpStream};
+
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let (far, _) = listener.accept().unwrap();
+    // Preface, empty SETTINGS, and nothing any more: all there before the poller looks.
+    peer.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").unwrap();
+    peer.shutdown(std::net::Shutdown::Write).unwrap();
+    while far.peek(&mut [0; 64]).unwrap() < 33 {}
+    let pool = ThreadPool::new(1);
+    let acceptor = Arc::new(Echo { ended: Mutex::new(Vec::new()) });
+    let options = Options::new(Role::Server);
+    let pipe = Arc::new(TcpPipe::new(far).unwrap());
+    let poller = pool.poller().unwrap();
+    let _server = Link::server(pipe, &options, acceptor.clone(), &poller).unwrap();
+    while acceptor.ended.lock().is_empty() {
+        thread::yield_now();
+    }
+}
+
+/// A socket that is full once, and writable again before its writer can say that it is stuck.
+#[derive(Default)]
+struct FullOnce {
+    ready: Mutex<Option<Arc<dyn Ready>>>,
+    refuses: AtomicBool,
+    written: AtomicUsize,
+}
+
+impl std::fmt::Debug for FullOnce {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("FullOnce")
+    }
+}
+
+impl Pipe for FullOnce {
+    fn try_read(&self, _: &mut [u8]) -> io::Result<usize> {
+        Err(io::ErrorKind::WouldBlock.into())
+    }
+
+    fn try_write(&self, from: &[u8]) -> io::Result<usize> {
+        if self.refuses.swap(false, Ordering::SeqCst) {
+            let ready = self.ready.lock().clone();
+            if let Some(ready) = ready {
+                ready.ready(Readiness { write: true, ..Readiness::default() }, &mut Vec::new());
+            }
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        self.written.fetch_add(from.len(), Ordering::SeqCst);
+        Ok(from.len())
+    }
+
+    fn wait(&self, _: Interest, _: Option<Instant>) -> io::Result<Waited> {
+        Ok(Waited::default())
+    }
+
+    fn kick(&self) {}
+
+    fn attach(&self, _: &Arc<Poller>, _: Mode, ready: Arc<dyn Ready>) -> io::Result<()> {
+        *self.ready.lock() = Some(ready);
+        Ok(())
+    }
+
+    fn arm(&self, _: Interest) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn detach(&self) {
+        let _ = self.ready.lock().take();
+    }
+
+    fn shutdown_write(&self) {}
+
+    fn close(&self) {}
+
+    fn peer(&self) -> String {
+        "nobody".to_owned()
+    }
+}
+
+#[test]
+fn an_edge_between_a_full_socket_and_the_stuck_baton_is_not_lost() {
+    let pool = ThreadPool::new(1);
+    let acceptor = Arc::new(Echo { ended: Mutex::new(Vec::new()) });
+    let pipe = Arc::new(FullOnce::default());
+    let poller = pool.poller().unwrap();
+    let options = Options::new(Role::Server);
+    let server = Link::server(pipe.clone(), &options, acceptor, &poller).unwrap();
+    let before = pipe.written.load(Ordering::SeqCst);
+    pipe.refuses.store(true, Ordering::SeqCst);
+    server.drain();
+    assert!(pipe.written.load(Ordering::SeqCst) > before, "the GOAWAY waits for a second edge");
+    pipe.detach();
 }

@@ -372,7 +372,11 @@ fn short_jobs_wake_no_more_workers_than_there_are_cpus() {
         duty.idle(me);
     }
     assert!(duty.leave(Queued::Short).capped);
-    assert_eq!(duty.block(true, Queued::Short).workers[0], Some(3), "one that blocks is not counted");
+    assert_eq!(
+        duty.block(true, Queued::Short).workers[0],
+        Some(3),
+        "one that blocks is not counted"
+    );
 }
 
 #[test]
