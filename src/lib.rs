@@ -1,28 +1,43 @@
 //! gRPC on plain threads.
 #![allow(dead_code)] // while the house is being built
 
+#[cfg(feature = "runtime")]
 pub mod codec;
+#[cfg(feature = "runtime")]
 pub mod credentials;
+#[cfg(feature = "runtime")]
 mod deadline;
+#[cfg(feature = "runtime")]
 mod error;
+#[cfg(feature = "runtime")]
 pub mod metadata;
+#[cfg(feature = "runtime")]
 mod status;
 
+#[cfg(feature = "runtime")]
 pub use channel::{
     Channel, ChannelBuilder, Connectivity, ReadyFuture, Subscription, channel_ready_future,
     insecure_channel,
 };
+#[cfg(feature = "runtime")]
 pub use client::{
     Call, CallFuture, CallOptions, Duplex, Exchange, MethodPath, RequestSender, Responses,
     StreamStream, StreamUnary, UnaryStream, UnaryUnary,
 };
+#[cfg(feature = "runtime")]
 pub use codec::{Codec, Prost, Raw};
+#[cfg(feature = "runtime")]
 pub use error::{ConfigError, ConfigErrorKind, ResultError};
+#[cfg(feature = "runtime")]
 pub use metadata::Metadata;
+#[cfg(feature = "runtime")]
 pub use net::BindError;
+#[cfg(feature = "runtime")]
 pub use reactor::{Executor, Job, Rejected, ThreadPool, thread_count};
+#[cfg(feature = "runtime")]
 pub use status::{Code, Status};
 
+#[cfg(feature = "runtime")]
 pub use server::{
     Cardinality, GenericRpcHandler, HandlerCallDetails, MethodHandlersGenericHandler,
     RequestIterator, RpcMethodHandler, ServeError, Server, ServerBuilder, ServerOptions,
@@ -36,19 +51,28 @@ pub use server::{
     unary_unary_rpc_method_handler_with,
 };
 
+#[cfg(feature = "runtime")]
 mod http2;
 
+#[cfg(feature = "runtime")]
 mod wire;
 
+#[cfg(feature = "runtime")]
 mod net;
+#[cfg(feature = "runtime")]
 mod reactor;
 
+#[cfg(feature = "runtime")]
 mod link;
 
+#[cfg(feature = "runtime")]
 mod call;
 
+#[cfg(feature = "runtime")]
 mod channel;
+#[cfg(feature = "runtime")]
 mod client;
+#[cfg(feature = "runtime")]
 mod server;
 
 #[cfg(feature = "_internals")]
