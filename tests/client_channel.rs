@@ -1,4 +1,5 @@
 //! Channels: connectivity, who is told of it, and closing.
+#![allow(clippy::disallowed_methods, reason = "tests have threads and a clock of their own")]
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! Streams on the client's side: against a peer that does exactly what the test says.
+#![allow(clippy::disallowed_methods, reason = "tests have threads and a clock of their own")]
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! One request, one response: against a peer that does exactly what the test says.
+#![allow(clippy::disallowed_methods, reason = "tests have threads and a clock of their own")]
 
 mod support;
 

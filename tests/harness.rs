@@ -1,4 +1,5 @@
 //! The tests' own tools do what the other tests take for granted.
+#![allow(clippy::disallowed_methods, reason = "tests have threads and a clock of their own")]
 
 mod support;
 

@@ -64,7 +64,6 @@ impl Stream {
     /// Never blocks.
     pub(crate) fn take(&self, consumed: usize, into: &mut Messages) -> Took {
         let mut state = self.link.state.lock();
-        let state = &mut *state;
         if consumed > 0 {
             state.conn.release(self.key, consumed);
         }
@@ -72,7 +71,12 @@ impl Stream {
             return Took { over: true, ..Took::default() };
         };
         cell.inbox.take(into);
-        Took { head: cell.head.take(), over: cell.over(), broken: cell.broken.clone() }
+        let took = Took { head: cell.head.take(), over: cell.over(), broken: cell.broken.clone() };
+        // Credit that stayed here would leave a starved sender waiting for ever.
+        if state.conn.wants_output() {
+            self.link.flush_or_cork(state);
+        }
+        took
     }
 
     /// Moves out the response headers only, for those who watch while another receives.

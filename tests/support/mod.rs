@@ -15,7 +15,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// Longer than anything here takes, however busy the machine is; shorter than anybody's patience.
-pub const LONG: Duration = Duration::from_secs(30);
+pub const LONG: Duration = Duration::from_secs(20);
 
 /// Runs `body` on a thread of its own, and fails when it has not ended after `limit`: a test of something that used to
 /// hang must end even when it hangs again.

@@ -195,10 +195,12 @@ impl Pair {
                 Ok(n) if n > 0 => {
                     // After an orderly close from here, what still comes is read and dropped: closing with unread
                     // bytes would be a reset.
-                    if *self.over.lock().unwrap() || to.write_all(&buffer[..n]).is_err() {
+                    if *self.over.lock().unwrap() {
                         continue;
                     }
                     passed.fetch_add(n, Ordering::AcqRel);
+                    // An end that no longer listens is not ours to tell of: the other direction does.
+                    let _ = to.write_all(&buffer[..n]);
                 }
                 Ok(_) => {
                     // An end is passed on as an end; the other direction may go on.
