@@ -1,4 +1,11 @@
-//! Connecting without a thread that blocks in `connect`: addresses in turn, on the poller.
+//! Connecting without a thread that blocks in `connect`, on the poller.
+//!
+//! The addresses are tried in the order in which the resolver gave them. When one fails the
+//! next is tried at once; when one is silent the next is tried beside it after [`STAGGER`]
+//! ("happy eyeballs", RFC 8305 §5). The first that answers wins, the others are closed.
+//!
+//! Locks: one per race, a leaf, held over calls that do not block. The outcome is
+//! told after it is released.
 
 use std::io;
 use std::net::{SocketAddr, TcpStream};
@@ -7,38 +14,50 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
+use rustix::io::Errno;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::TcpPipe;
 use crate::reactor::{Interest, Job, Mode, OnTimer, Poller, Readiness, Ready, Token, clock};
 
-/// What is done with the socket, or with why there is none. Runs on the poller.
+/// What is done with the socket, or with why there is none. Runs on the poller, or on the
+/// thread that connects: never blocks.
 pub(crate) type Outcome = Box<dyn FnOnce(io::Result<TcpPipe>) + Send>;
 
-/// An attempt to connect. Dropping it changes nothing; [`Connecting::cancel`] ends it.
-#[derive(Clone)]
-pub(crate) struct Connecting(Arc<Attempt>);
+/// How long a silent address is waited for before the next is tried, too.
+const STAGGER: Duration = Duration::from_millis(250);
+/// The timer's tag for the end of it all. Others are the number of the address to try.
+const DEADLINE: u64 = u64::MAX;
 
-struct Attempt {
+/// Addresses being connected to. Dropping it changes nothing; [`Connecting::cancel`] ends it.
+#[derive(Clone)]
+pub(crate) struct Connecting(Arc<Race>);
+
+struct Race {
     poller: Arc<Poller>,
     addresses: Vec<SocketAddr>,
-    deadline: Instant,
-    /// Guards the attempt's progress. A leaf: never held over a system call that blocks.
+    /// Guards the progress. A leaf.
     state: Mutex<State>,
-    this: Weak<Attempt>,
+    this: Weak<Race>,
 }
 
 struct State {
+    /// The address to be tried next.
     next: usize,
-    current: Option<(Socket, Token, SocketAddr)>,
+    running: Vec<Runner>,
     failures: Vec<String>,
+    /// Taken by whoever tells it. None: it is over.
     outcome: Option<Outcome>,
-    /// Told apart from timers of addresses already given up.
-    round: u64,
 }
 
-/// Connects to the first of `addresses` that answers, each getting its share of `timeout`.
-/// The outcome is told once, from the poller's thread or from this one.
+/// One address.
+struct Runner {
+    number: usize,
+    socket: Socket,
+    token: Token,
+}
+
+/// Connects to the first of `addresses` that answers within `timeout`. The outcome is told once.
 pub(crate) fn connect(
     poller: &Arc<Poller>,
     addresses: Vec<SocketAddr>,
@@ -46,117 +65,147 @@ pub(crate) fn connect(
     outcome: Outcome,
 ) -> Connecting {
     let state =
-        State { next: 0, current: None, failures: Vec::new(), outcome: Some(outcome), round: 0 };
-    let attempt = Arc::new_cyclic(|this| Attempt {
+        State { next: 0, running: Vec::new(), failures: Vec::new(), outcome: Some(outcome) };
+    let race = Arc::new_cyclic(|this| Race {
         poller: poller.clone(),
         addresses,
-        deadline: clock::now() + timeout,
         state: Mutex::new(state),
         this: this.clone(),
     });
-    attempt.advance();
-    Connecting(attempt)
+    if let Some(deadline) = clock::now().checked_add(timeout) {
+        poller.timer(deadline, race.clone(), DEADLINE);
+    }
+    race.advance(0);
+    Connecting(race)
 }
 
 impl Connecting {
     /// Gives up. The outcome is not told.
     pub(crate) fn cancel(&self) {
         let mut state = self.0.state.lock();
-        state.outcome = None;
-        let current = state.current.take();
+        let outcome = state.outcome.take();
+        let running = std::mem::take(&mut state.running);
         drop(state);
-        self.0.let_go(current);
+        self.0.let_go(running);
+        drop(outcome);
     }
 }
 
-impl Attempt {
-    /// Tries the next address, or tells that there is none.
-    fn advance(self: &Arc<Self>) {
-        loop {
-            let mut state = self.state.lock();
-            if state.outcome.is_none() {
-                return;
-            }
-            let Some(address) = self.addresses.get(state.next).copied() else {
-                let error = failure(&state.failures);
-                let outcome = state.outcome.take();
-                drop(state);
-                if let Some(outcome) = outcome {
-                    outcome(Err(error));
-                }
-                return;
-            };
+impl Race {
+    /// Tries address `number` if its turn has not come yet, and those after it while they
+    /// fail at once.
+    fn advance(self: &Arc<Self>, number: usize) {
+        let mut state = self.state.lock();
+        if state.next != number {
+            return;
+        }
+        while state.outcome.is_some() {
+            let number = state.next;
+            let Some(address) = self.addresses.get(number) else { break };
             state.next += 1;
-            state.round += 1;
-            match self.begin(address, &mut state) {
-                Ok(()) => return,
+            match self.begin(number, *address) {
+                Ok(runner) => {
+                    state.running.push(runner);
+                    drop(state);
+                    if number + 1 < self.addresses.len() {
+                        let at = clock::now() + STAGGER;
+                        self.poller.timer(at, self.clone(), number as u64 + 1);
+                    }
+                    return;
+                }
                 Err(error) => state.failures.push(format!("{address}: {error}")),
             }
         }
+        if !state.running.is_empty() {
+            return;
+        }
+        let outcome = state.outcome.take();
+        let error = failure(&state.failures);
+        drop(state);
+        if let Some(outcome) = outcome {
+            outcome(Err(error));
+        }
     }
 
-    fn begin(self: &Arc<Self>, address: SocketAddr, state: &mut State) -> io::Result<()> {
+    fn begin(self: &Arc<Self>, number: usize, address: SocketAddr) -> io::Result<Runner> {
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
         socket.set_nonblocking(true)?;
         match socket.connect(&address.into()) {
             Ok(()) => {}
-            Err(error)
-                if error.raw_os_error() == Some(rustix::io::Errno::INPROGRESS.raw_os_error()) => {}
+            // Interrupted it goes on all the same.
+            Err(error) if is(&error, Errno::INPROGRESS) || is(&error, Errno::INTR) => {}
             Err(error) => return Err(error),
         }
-        let ready: Arc<dyn Ready> = self.clone();
+        let ready = Arc::new(Lane { race: self.clone(), number });
         let token = self.poller.add(socket.as_fd(), Mode::OneShot, ready)?;
-        self.poller.arm(token, socket.as_fd(), Interest { read: false, write: true })?;
-        state.current = Some((socket, token, address));
-        let now = clock::now();
-        let left = (self.addresses.len() - state.next + 1) as u32;
-        let share = self.deadline.saturating_duration_since(now) / left.max(1);
-        self.poller.timer(now + share, self.clone(), state.round);
-        Ok(())
-    }
-
-    fn let_go(&self, current: Option<(Socket, Token, SocketAddr)>) {
-        if let Some((socket, token, _)) = current {
+        let interest = Interest { read: false, write: true };
+        if let Err(error) = self.poller.arm(token, socket.as_fd(), interest) {
             self.poller.remove(token, socket.as_fd());
+            return Err(error);
         }
+        Ok(Runner { number, socket, token })
     }
 
-    fn give_up(self: &Arc<Self>, why: &str) {
+    /// An address has answered, or refused.
+    fn arrived(self: &Arc<Self>, number: usize) {
         let mut state = self.state.lock();
-        let current = state.current.take();
-        if let Some((_, _, address)) = &current {
-            let text = format!("{address}: {why}");
-            state.failures.push(text);
-        }
+        let Some(index) = state.running.iter().position(|runner| runner.number == number) else {
+            return;
+        };
+        let Runner { socket, token, .. } = state.running.swap_remove(index);
         drop(state);
-        self.let_go(current);
-        self.advance();
-    }
-
-    fn writable(self: &Arc<Self>) {
-        let mut state = self.state.lock();
-        let Some((socket, token, address)) = state.current.take() else { return };
+        self.poller.remove(token, socket.as_fd());
         let result = match socket.take_error() {
-            Ok(None) => Ok(()),
+            Ok(None) => TcpPipe::new(TcpStream::from(socket)),
             Ok(Some(error)) | Err(error) => Err(error),
         };
-        self.poller.remove(token, socket.as_fd());
-        let connected = result.and_then(|()| TcpPipe::new(TcpStream::from(socket)));
-        match connected {
+        let mut state = self.state.lock();
+        match result {
             Ok(pipe) => {
                 let outcome = state.outcome.take();
+                let running = std::mem::take(&mut state.running);
                 drop(state);
+                self.let_go(running);
                 if let Some(outcome) = outcome {
                     outcome(Ok(pipe));
                 }
             }
             Err(error) => {
-                state.failures.push(format!("{address}: {error}"));
+                let address = self.addresses.get(number).map(SocketAddr::to_string);
+                state.failures.push(format!("{}: {error}", address.unwrap_or_default()));
+                let next = state.next;
                 drop(state);
-                self.advance();
+                self.advance(next);
             }
         }
     }
+
+    fn expire(&self) {
+        let mut state = self.state.lock();
+        let running = std::mem::take(&mut state.running);
+        for runner in &running {
+            if let Some(address) = self.addresses.get(runner.number) {
+                state.failures.push(format!("{address}: no answer in time"));
+            }
+        }
+        let outcome = state.outcome.take();
+        let error = failure(&state.failures);
+        drop(state);
+        self.let_go(running);
+        if let Some(outcome) = outcome {
+            outcome(Err(error));
+        }
+    }
+
+    fn let_go(&self, running: Vec<Runner>) {
+        for runner in running {
+            self.poller.remove(runner.token, runner.socket.as_fd());
+        }
+    }
+}
+
+fn is(error: &io::Error, errno: Errno) -> bool {
+    error.raw_os_error() == Some(errno.raw_os_error())
 }
 
 /// All that went wrong, one address after the other.
@@ -169,21 +218,25 @@ fn failure(failures: &[String]) -> io::Error {
     io::Error::other(text)
 }
 
-/// The poller's view of an attempt.
-impl Ready for Attempt {
+/// The poller's view of one address. Keeps the race alive.
+struct Lane {
+    race: Arc<Race>,
+    number: usize,
+}
+
+impl Ready for Lane {
     fn ready(&self, _readiness: Readiness, _jobs: &mut Vec<Job>) {
-        if let Some(this) = self.this.upgrade() {
-            this.writable();
-        }
+        self.race.arrived(self.number);
     }
 }
 
-impl OnTimer for Attempt {
-    fn fire(&self, round: u64, _now: Instant, _jobs: &mut Vec<Job>) {
-        if self.state.lock().round == round {
-            if let Some(this) = self.this.upgrade() {
-                this.give_up("no answer in time");
-            }
+impl OnTimer for Race {
+    fn fire(&self, tag: u64, _now: Instant, _jobs: &mut Vec<Job>) {
+        if tag == DEADLINE {
+            return self.expire();
+        }
+        if let (Some(this), Ok(number)) = (self.this.upgrade(), usize::try_from(tag)) {
+            this.advance(number);
         }
     }
 }
@@ -214,6 +267,66 @@ mod tests {
         let live = TcpListener::bind("127.0.0.1:0").unwrap();
         let pipe = outcome_of(vec![dead(), live.local_addr().unwrap()]).unwrap();
         assert_eq!(crate::net::Pipe::peer(&pipe), format!("ipv4:{}", live.local_addr().unwrap()));
+    }
+
+    /// An address that neither answers nor refuses: a listener whose backlog is full.
+    fn silent() -> (SocketAddr, Vec<Socket>) {
+        let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
+        listener.bind(&any.into()).unwrap();
+        listener.listen(0).unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut holders = vec![listener];
+        loop {
+            let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+            let timeout = Duration::from_millis(30);
+            let connected = socket.connect_timeout(&address, timeout).is_ok();
+            holders.push(socket);
+            if !connected {
+                return (address.as_socket().unwrap(), holders);
+            }
+        }
+    }
+
+    #[test]
+    fn l10_a_silent_address_does_not_hold_up_the_next() {
+        let (silent, _holders) = silent();
+        let live = TcpListener::bind("127.0.0.1:0").unwrap();
+        let began = clock::now();
+        let pipe = outcome_of(vec![silent, live.local_addr().unwrap()]).unwrap();
+        assert_eq!(crate::net::Pipe::peer(&pipe), format!("ipv4:{}", live.local_addr().unwrap()));
+        assert!(clock::now() >= began + STAGGER);
+    }
+
+    #[test]
+    fn the_timeout_holds_for_a_silent_address() {
+        let (silent, _holders) = silent();
+        let (sender, receiver) = channel();
+        let tell = Box::new(move |outcome| sender.send(outcome).unwrap());
+        let poller = client_poller().unwrap();
+        let _race = connect(&poller, vec![silent], Duration::from_millis(20), tell);
+        let outcome: io::Result<TcpPipe> = receiver.recv().unwrap();
+        let text = outcome.unwrap_err().to_string();
+        assert_eq!(text, format!("{silent}: no answer in time"));
+    }
+
+    #[test]
+    fn a_cancelled_race_tells_nothing_and_is_let_go() {
+        let (silent, _holders) = silent();
+        let (sender, receiver) = channel::<io::Result<TcpPipe>>();
+        let tell = Box::new(move |outcome| sender.send(outcome).unwrap());
+        let poller = client_poller().unwrap();
+        let race = connect(&poller, vec![silent], Duration::from_secs(3600), tell);
+        let weak = Arc::downgrade(&race.0);
+        race.cancel();
+        drop(race);
+        assert!(receiver.recv().is_err());
+        assert_eq!(weak.strong_count(), 0);
+    }
+
+    #[test]
+    fn no_addresses_are_an_error() {
+        assert!(outcome_of(Vec::new()).is_err());
     }
 
     #[test]

@@ -172,7 +172,14 @@ impl OnTimer for Listener {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
+    use std::net::TcpStream;
+    use std::process::Command;
+    use std::sync::mpsc::{Receiver, channel};
+
     use super::*;
+    use crate::net::Pipe;
+    use crate::reactor::ThreadPool;
 
     #[test]
     fn a_port_in_use_names_the_address_and_the_reason() {
@@ -189,5 +196,80 @@ mod tests {
         for address in ["", "nowhere", "127.0.0.1:99999", "no-such-host.invalid:1"] {
             assert!(bind(address).is_err(), "{address}");
         }
+    }
+
+    /// A listener that keeps what it accepts and counts it.
+    fn accepting(poller: &Arc<Poller>) -> (SocketAddr, Arc<Listener>, Receiver<TcpPipe>) {
+        let listener = bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let (sender, receiver) = channel();
+        let sender = Mutex::new(sender);
+        let on_accept = Box::new(move |pipe| sender.lock().send(pipe).unwrap());
+        (address, Listener::open(listener, poller, on_accept).unwrap(), receiver)
+    }
+
+    #[test]
+    fn a_closed_listener_refuses() {
+        let pool = ThreadPool::new(1);
+        let (address, listener, accepted) = accepting(&pool.poller().unwrap());
+        let _client = TcpStream::connect(address).unwrap();
+        accepted.recv().unwrap();
+        listener.close();
+        listener.close();
+        assert_eq!(
+            TcpStream::connect(address).unwrap_err().kind(),
+            io::ErrorKind::ConnectionRefused
+        );
+    }
+
+    #[test]
+    fn the_unspecified_address_of_ipv6_takes_ipv4() {
+        let Ok(listener) = bind("[::]:0") else { return };
+        let port = listener.local_addr().unwrap().port();
+        TcpStream::connect(("127.0.0.1", port)).unwrap();
+    }
+
+    /// Set in the process that [`a23_without_descriptors_accepting_rests_and_resumes`] starts.
+    const INNER: &str = "GRPC_THREADS_TEST_FEW_DESCRIPTORS";
+
+    #[test]
+    fn a23_without_descriptors_accepting_rests_and_resumes() {
+        if std::env::var_os(INNER).is_some() {
+            return run_out_of_descriptors();
+        }
+        // The limit is the process's: another one, so that other tests keep theirs.
+        let name = "net::listen::tests::a23_without_descriptors_accepting_rests_and_resumes";
+        let output = Command::new("sh")
+            .args(["-c", "ulimit -n 64 && exec \"$0\" --exact \"$1\" --nocapture"])
+            .arg(std::env::current_exe().unwrap())
+            .arg(name)
+            .env(INNER, "1")
+            .output()
+            .unwrap();
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && text.contains("1 passed"), "{text}");
+    }
+
+    fn run_out_of_descriptors() {
+        let pool = ThreadPool::new(2);
+        let (address, _listener, accepted) = accepting(&pool.poller().unwrap());
+        let (_early, early) = (TcpStream::connect(address).unwrap(), accepted.recv().unwrap());
+        let mut hoard = Vec::new();
+        while let Ok(file) = File::open("/dev/null") {
+            hoard.push(file);
+        }
+        drop(hoard.pop());
+        // The last descriptor is the client's; the server's side has to wait.
+        let late = TcpStream::connect(address).unwrap();
+        let error = File::open("/dev/null").unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(Errno::MFILE.raw_os_error()));
+        assert!(accepted.try_recv().is_err());
+        // What exists goes on.
+        assert_eq!(early.try_write(b"x").unwrap(), 1);
+        // Creation of what a poller needs fails as an error (L14).
+        assert!(Poller::new().is_err());
+        drop(hoard);
+        let peer = accepted.recv().unwrap().peer();
+        assert_eq!(peer, format!("ipv4:{}", late.local_addr().unwrap()));
     }
 }

@@ -112,7 +112,7 @@ impl Pipe for MemoryPipe {
         if room == 0 && !from.is_empty() {
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        other.inbound.extend(from.iter().take(room));
+        other.inbound.extend(from.get(..room).unwrap_or_default());
         self.tell(&mut ends, 1 - self.side);
         Ok(room)
     }
@@ -232,5 +232,68 @@ mod tests {
         near.kick();
         let waited = near.wait(Interest { read: true, write: false }, None).unwrap();
         assert!(waited.kicked);
+    }
+
+    /// Counts what it is told of each kind.
+    #[derive(Default)]
+    struct Told(Mutex<Vec<Readiness>>);
+
+    impl Ready for Told {
+        fn ready(&self, readiness: Readiness, _: &mut Vec<crate::reactor::Job>) {
+            self.0.lock().push(readiness);
+        }
+    }
+
+    impl Told {
+        fn after_a_turn(&self, poller: &Poller) -> Vec<Readiness> {
+            // So that a turn with nothing to tell ends, too.
+            poller.kick();
+            poller.turn(&mut Vec::new()).unwrap();
+            std::mem::take(&mut self.0.lock())
+        }
+    }
+
+    #[test]
+    fn a_poller_is_told_of_each_edge_and_of_what_was_there_before() {
+        let poller = Poller::new().unwrap();
+        let (near, far) = MemoryPipe::pair();
+        near.try_write(b"early").unwrap();
+        let told = Arc::new(Told::default());
+        far.attach(&poller, Mode::Edge, told.clone()).unwrap();
+        assert!(told.after_a_turn(&poller).iter().any(|ready| ready.read && ready.write));
+        assert!(told.after_a_turn(&poller).is_empty());
+        near.try_write(b"late").unwrap();
+        assert!(told.after_a_turn(&poller).iter().any(|ready| ready.read));
+        near.close();
+        assert!(told.after_a_turn(&poller).iter().any(|ready| ready.read));
+        far.detach();
+        assert_eq!(Arc::strong_count(&told), 1);
+    }
+
+    #[test]
+    fn a_one_shot_is_told_what_it_armed_and_once() {
+        let poller = Poller::new().unwrap();
+        let (near, far) = MemoryPipe::pair();
+        let told = Arc::new(Told::default());
+        far.attach(&poller, Mode::OneShot, told.clone()).unwrap();
+        near.try_write(b"x").unwrap();
+        assert!(told.after_a_turn(&poller).is_empty());
+        let read = Interest { read: true, write: false };
+        far.arm(read).unwrap();
+        near.try_write(b"y").unwrap();
+        assert_eq!(told.after_a_turn(&poller).len(), 1);
+        near.try_write(b"z").unwrap();
+        assert!(told.after_a_turn(&poller).is_empty());
+    }
+
+    #[test]
+    fn a_write_ends_the_wait_of_another_thread() {
+        let (near, far) = MemoryPipe::pair();
+        let waiting = std::thread::spawn(move || {
+            let waited = far.wait(Interest { read: true, write: false }, None).unwrap();
+            assert!(waited.readable);
+        });
+        near.try_write(b"x").unwrap();
+        waiting.join().unwrap();
     }
 }

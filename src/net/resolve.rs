@@ -7,6 +7,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use parking_lot::Mutex;
 
@@ -20,9 +21,13 @@ const WAITING: usize = 1_000;
 /// literal: be quick.
 pub(crate) type Answer = Box<dyn FnOnce(io::Result<Vec<SocketAddr>>) + Send>;
 
+/// Asks the system. Replaced in tests.
+type LookUp = fn(&str, u16) -> io::Result<Vec<SocketAddr>>;
+
 struct Question {
     host: String,
     port: u16,
+    look_up: LookUp,
     answer: Answer,
 }
 
@@ -37,11 +42,19 @@ static DESK: Mutex<Desk> = Mutex::new(Desk { waiting: VecDeque::new(), threads: 
 
 /// Resolves `host`, a name or an IP literal (IPv6 with or without brackets).
 pub(crate) fn resolve(host: &str, port: u16, answer: Answer) {
+    resolve_with(host, port, ask_the_system, answer);
+}
+
+fn ask_the_system(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+    Ok((host, port).to_socket_addrs()?.collect())
+}
+
+fn resolve_with(host: &str, port: u16, look_up: LookUp, answer: Answer) {
     let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
     if let Ok(ip) = bare.parse::<IpAddr>() {
         return answer(Ok(vec![SocketAddr::new(ip, port)]));
     }
-    let question = Question { host: host.to_owned(), port, answer };
+    let question = Question { host: host.to_owned(), port, look_up, answer };
     let mut desk = DESK.lock();
     if desk.waiting.len() >= WAITING {
         drop(desk);
@@ -78,13 +91,17 @@ fn serve() {
             };
             question
         };
-        let found = (question.host.as_str(), question.port).to_socket_addrs();
-        (question.answer)(found.map(Iterator::collect));
+        let found = (question.look_up)(&question.host, question.port);
+        // A thread that died of its answer would be counted for ever.
+        if catch_unwind(AssertUnwindSafe(|| (question.answer)(found))).is_err() {
+            log::error!("what was to be done with the addresses of {} panicked", question.host);
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
     use std::sync::mpsc::channel;
     use std::thread;
 
@@ -117,5 +134,43 @@ mod tests {
         assert!(found.unwrap().iter().all(|address| address.ip().is_loopback()));
         assert_ne!(thread, thread::current().id());
         assert!(ask("no-such-host.invalid").0.is_err());
+    }
+
+    static GATE: Mutex<()> = Mutex::new(());
+    static HANGING: AtomicUsize = AtomicUsize::new(0);
+
+    fn hang(_: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+        HANGING.fetch_add(1, Ordering::SeqCst);
+        drop(GATE.lock());
+        HANGING.fetch_sub(1, Ordering::SeqCst);
+        Ok(vec![SocketAddr::from(([127, 0, 0, 1], port))])
+    }
+
+    #[test]
+    fn l10_hanging_lookups_hold_up_no_caller_and_take_no_more_threads() {
+        let gate = GATE.lock();
+        let (sender, receiver) = channel();
+        for port in 0..THREADS as u16 + 3 {
+            let sender = sender.clone();
+            // Panics do not cost a thread, either.
+            let answer = move |found: io::Result<Vec<SocketAddr>>| {
+                sender.send(found.unwrap()[0].port()).unwrap();
+                std::panic::resume_unwind(Box::new("on purpose"));
+            };
+            resolve_with("slow.example", port, hang, Box::new(answer));
+        }
+        // Other tests may have the threads for a moment.
+        while HANGING.load(Ordering::SeqCst) < THREADS {
+            thread::yield_now();
+        }
+        assert!(DESK.lock().threads <= THREADS);
+        let (found, thread) = ask("127.0.0.1");
+        assert!(found.is_ok());
+        assert_eq!(thread, thread::current().id());
+        drop(gate);
+        let mut ports: Vec<u16> = (0..THREADS + 3).map(|_| receiver.recv().unwrap()).collect();
+        ports.sort_unstable();
+        assert_eq!(ports, Vec::from_iter(0..THREADS as u16 + 3));
+        assert!(ask("localhost").0.is_ok());
     }
 }

@@ -181,6 +181,32 @@ mod tests {
     }
 
     #[test]
+    fn a_kick_ends_the_wait_of_another_thread() {
+        let (near, _far) = pair();
+        let near = Arc::new(near);
+        let waiting = near.clone();
+        let thread = std::thread::spawn(move || waiting.wait(READ, None).unwrap());
+        near.kick();
+        assert!(thread.join().unwrap().kicked);
+    }
+
+    #[test]
+    fn a_broken_connection_is_ready_for_everything_and_says_so() {
+        let (near, far) = pair();
+        far.try_write(b"unread").unwrap();
+        near.try_write(b"unread").unwrap();
+        far.wait(READ, None).unwrap();
+        // Closing with unread octets resets.
+        drop(far);
+        let both = Interest { read: true, write: true };
+        let waited = near.wait(both, None).unwrap();
+        assert!(waited.readable && waited.writable);
+        while near.try_write(b"x").is_ok() {}
+        near.close();
+        assert!(near.try_write(b"x").is_err());
+    }
+
+    #[test]
     fn peers_are_written_as_python_does() {
         assert_eq!(describe("127.0.0.1:80".parse().unwrap()), "ipv4:127.0.0.1:80");
         assert_eq!(describe("[::1]:80".parse().unwrap()), "ipv6:%5B::1%5D:80");
