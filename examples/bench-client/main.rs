@@ -107,7 +107,7 @@ fn load(options: &Options) -> Result<String, Box<dyn Error + Send + Sync>> {
     for _ in 0..options.conns.max(1) {
         let channel = options.connect()?;
         if options.mode != "connect" {
-            channel.wait_ready(Some(Duration::from_secs(10)))?;
+            load::prove(&channel, options)?;
         }
         channels.push(channel);
     }
