@@ -129,7 +129,7 @@ impl Effects {
 
 /// What a frame asks of the connection, done when it has finished with its input.
 enum After {
-    Expect(Key, usize),
+    Expect(Key),
     Overlong(Key, Status),
     Refuse(Key, Status),
     Plain(Key, Refusal),
@@ -284,7 +284,12 @@ impl State {
 
     fn follow_up(&mut self, item: After) {
         match item {
-            After::Expect(key, len) => self.conn.expect(key, len),
+            // More of the message may have come with the same read.
+            After::Expect(key) => {
+                if let Some(cell) = self.cells.get(key) {
+                    self.conn.expect(key, cell.inbox.missing());
+                }
+            }
             After::Overlong(key, status) => self.overlong(key, status),
             After::Refuse(key, status) => self.answer(key, &status),
             After::Plain(key, refusal) => {
@@ -484,8 +489,8 @@ impl Sink for Receiver<'_> {
                 }
                 Err(status) => return self.after.push(After::Overlong(key, status)),
                 Ok(fed) => {
-                    if let Some(len) = fed.expects {
-                        self.after.push(After::Expect(key, len));
+                    if fed.expects.is_some() {
+                        self.after.push(After::Expect(key));
                     }
                     if fed.whole > 0 && !end {
                         self.effects.tell(self.lead, cell);

@@ -157,6 +157,11 @@ impl Assembler {
         Err(Status::fixed(Code::Internal, "the stream ended inside a message"))
     }
 
+    /// How many octets the message that has begun still lacks; zero between two messages.
+    pub(crate) fn missing(&self) -> usize {
+        self.missing
+    }
+
     /// How many octets wait here, whole or not.
     pub(crate) fn buffered(&self) -> usize {
         self.open.len() + self.closed.iter().map(Bytes::len).sum::<usize>()
