@@ -21,7 +21,6 @@ const REST: Duration = Duration::from_millis(100);
 const BACKLOG: i32 = i32::MAX;
 
 /// An address could not be bound: which, and why.
-#[derive(Debug)]
 pub struct BindError {
     address: String,
     source: io::Error,
@@ -48,6 +47,13 @@ impl BindError {
 impl fmt::Display for BindError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "cannot listen on {}: {}", self.address, self.source)
+    }
+}
+
+/// As `Display`: it is what a `main` that returns the error prints.
+impl fmt::Debug for BindError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 
