@@ -52,6 +52,8 @@ pub(super) struct State {
     /// Streams that have a listener.
     listeners: usize,
     pub(super) phase: Phase,
+    /// What the peer's GOAWAY said: why the connection ends, if it then does (W57).
+    farewell: Option<Box<str>>,
     pub(super) effects: Effects,
 }
 
@@ -142,6 +144,7 @@ struct Receiver<'a> {
     cells: &'a mut Cells,
     lead: &'a mut Lead<Me>,
     effects: &'a mut Effects,
+    farewell: &'a mut Option<Box<str>>,
     after: &'a mut Vec<After>,
     acceptor: Option<&'a Arc<dyn Acceptor>>,
     now: Instant,
@@ -167,6 +170,7 @@ impl State {
             hurried_until: None,
             listeners: 0,
             phase: Phase::Open,
+            farewell: None,
             effects: Effects::default(),
         }
     }
@@ -251,14 +255,13 @@ impl State {
 
     /// The connection is gone: every stream that has not ended ends here. Idempotent.
     pub(super) fn lose(&mut self, why: &str) {
+        let why = with_farewell(why, self.farewell.as_deref());
         for cell in self.cells.iter_mut() {
-            if cell.end(Ending::Lost(why.into())) {
+            if cell.end(Ending::Lost(why.clone())) {
                 self.effects.tell(&mut self.lead, cell);
             }
         }
-        if self.effects.lost.is_none() {
-            self.effects.lost = Some(why.into());
-        }
+        self.effects.lost.get_or_insert(why);
     }
 
     fn with_receiver(
@@ -272,6 +275,7 @@ impl State {
             cells: &mut self.cells,
             lead: &mut self.lead,
             effects: &mut self.effects,
+            farewell: &mut self.farewell,
             after: &mut after,
             acceptor: side.acceptor(),
             now,
@@ -537,12 +541,17 @@ impl Sink for Receiver<'_> {
         self.effects.up = true;
     }
 
-    fn goaway(&mut self, _reason: Reason, _debug: &[u8]) {
+    fn goaway(&mut self, reason: Reason, debug: &[u8]) {
         self.effects.draining = true;
+        // An end without an error needs no explanation, unless one is given.
+        if reason != Reason::NO_ERROR || !debug.is_empty() {
+            let text = String::from_utf8_lossy(&debug[..debug.len().min(FAREWELL)]);
+            *self.farewell = Some(format!("{} {:?}", reason.name(), text).into());
+        }
     }
 
     fn lost(&mut self, reason: Reason, cause: &str) {
-        let why = format!("{cause} ({})", reason.name());
+        let why = with_farewell(&format!("{cause} ({})", reason.name()), self.farewell.as_deref());
         for cell in self.cells.iter_mut() {
             if cell.end(Ending::Lost(why.clone())) {
                 self.effects.tell(self.lead, cell);
@@ -550,4 +559,12 @@ impl Sink for Receiver<'_> {
         }
         self.effects.lost.get_or_insert(why);
     }
+}
+
+/// As much of a peer's GOAWAY text as is kept.
+const FAREWELL: usize = 256;
+
+/// The cause of a loss, with what the peer said before.
+fn with_farewell(why: &str, farewell: Option<&str>) -> String {
+    farewell.map_or_else(|| why.to_owned(), |said| format!("{why}; its GOAWAY said {said}"))
 }
