@@ -199,6 +199,7 @@ impl Drop for MemoryPipe {
 }
 
 #[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "threads of the tests' own")]
 mod tests {
     use super::*;
 

@@ -131,6 +131,7 @@ fn retry<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
 }
 
 #[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "threads of the tests' own")]
 mod tests {
     use std::net::TcpListener;
     use std::time::Duration;

@@ -1,4 +1,5 @@
 //! The pool's threads, with real sockets and jobs that meet each other.
+#![allow(clippy::disallowed_methods, reason = "threads of the tests' own")]
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};

@@ -1,4 +1,5 @@
 //! The poller over real descriptors, and its timers.
+#![allow(clippy::disallowed_methods, reason = "threads of the tests' own")]
 
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
