@@ -47,10 +47,12 @@ impl Served {
 
     pub fn start(server: Server, address: &str, more: impl IntoIterator<Item = Method>) -> Self {
         let methods = methods().into_iter().chain(more);
-        server.add_generic_rpc_handlers([grpc_threads::method_handlers_generic_handler(
-            "test.Test",
-            methods,
-        )]);
+        server
+            .add_generic_rpc_handlers([grpc_threads::method_handlers_generic_handler(
+                "test.Test",
+                methods,
+            )])
+            .expect("the handlers are good");
         let port = server.add_insecure_port(address).expect("there is a free port");
         server.start().expect("the server starts");
         Self { server: Arc::new(server), port }
