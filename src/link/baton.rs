@@ -14,6 +14,9 @@ pub(super) enum Baton {
     Free,
     /// A thread is in the system call, outside the lock.
     Held,
+    /// As `Held`, and the socket was reported writable meanwhile. An edge is reported once: a
+    /// holder that then meets a full socket has to try again before it may leave.
+    Nudged,
     /// The socket is full; a tail is waiting.
     Stuck,
 }
@@ -29,25 +32,32 @@ impl Baton {
         free
     }
 
-    /// The socket became writable: whoever learns it resumes. False: nobody was stuck.
+    /// The socket became writable: whoever learns it resumes. False: nobody was stuck, or the
+    /// holder has been told.
     pub(super) fn resume(&mut self) -> bool {
-        let stuck = *self == Self::Stuck;
-        if stuck {
-            *self = Self::Held;
+        match self {
+            Self::Stuck => *self = Self::Held,
+            Self::Held => {
+                *self = Self::Nudged;
+                return false;
+            }
+            Self::Free | Self::Nudged => return false,
         }
-        stuck
+        true
     }
 
     /// The holder has looked, under the lock, and nothing is left.
     pub(super) fn release(&mut self) {
-        debug_assert_eq!(*self, Self::Held);
+        debug_assert!(matches!(self, Self::Held | Self::Nudged));
         *self = Self::Free;
     }
 
-    /// The holder met a full socket and leaves its tail behind.
-    pub(super) fn stick(&mut self) {
-        debug_assert_eq!(*self, Self::Held);
-        *self = Self::Stuck;
+    /// The holder met a full socket: true: it leaves its tail behind; false: it tries again.
+    pub(super) fn stick(&mut self) -> bool {
+        debug_assert!(matches!(self, Self::Held | Self::Nudged));
+        let nudged = *self == Self::Nudged;
+        *self = if nudged { Self::Held } else { Self::Stuck };
+        !nudged
     }
 }
 

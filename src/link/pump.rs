@@ -68,8 +68,6 @@ impl Link {
         let mut state = self.state.lock();
         if state.baton.resume() {
             self.write(state);
-        } else {
-            state.drained = state.baton == Baton::Held;
         }
     }
 
@@ -199,12 +197,13 @@ impl Link {
             state = self.state.lock();
             match sent {
                 Ok(sent) if sent == out.len() => out.clear(),
-                // The edge may have come between the refusal and our lock: it will not again.
-                Ok(sent) if mem::take(&mut state.drained) => drop(out.drain(..sent)),
-                Ok(sent) => {
+                Ok(sent) if state.baton.stick() => {
                     state.tail.extend_from_slice(&out[sent..]);
                     WRITE.set(out);
                     return self.stuck(state);
+                }
+                Ok(sent) => {
+                    out.drain(..sent);
                 }
                 // What the peer sent before it went may still be in the socket: the
                 // reader finds the end. The baton stays held, nobody writes any more.
@@ -252,7 +251,6 @@ impl Link {
 
     /// The socket is full: exactly one party waits for it to drain.
     fn stuck(&self, mut state: MutexGuard<'_, State>) {
-        state.baton.stick();
         if self.side.is_client() {
             if state.lead.is_free() {
                 self.arm(&mut state);

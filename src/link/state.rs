@@ -35,8 +35,6 @@ pub(super) struct State {
     pub(super) paused: bool,
     /// The peer's end has been reported: reading goes on to it, after a short read, too.
     pub(super) hung_up: bool,
-    /// The socket was reported writable while somebody held the baton.
-    pub(super) drained: bool,
     /// The poller's one-shot interest is set (client).
     pub(super) armed: bool,
     /// A timer is set that looks whether the link has become quiet.
@@ -161,7 +159,6 @@ impl State {
             reading: Reading::Idle,
             paused: false,
             hung_up: false,
-            drained: false,
             armed: false,
             lazy: false,
             reads: 0,

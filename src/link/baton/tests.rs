@@ -10,23 +10,25 @@ struct Model {
     state: Mutex<State>,
     /// The kernel's side: what was sent, and room for so much more.
     socket: Mutex<Socket>,
-    drained: Condvar,
     /// Tells the one who waits for the socket on behalf of everybody.
-    stuck: Condvar,
+    edge: Condvar,
 }
 
 struct State {
     baton: Baton,
     pending: Vec<u32>,
     tail: Vec<u32>,
-    writers: usize,
-    over: bool,
 }
 
 struct Socket {
     sent: Vec<u32>,
     room: usize,
     writing: bool,
+    /// A write came short: the next room is an edge.
+    full: bool,
+    /// Edges nobody has taken yet. As with an edge-triggered epoll each is reported once.
+    edges: usize,
+    over: bool,
 }
 
 impl Model {
@@ -35,7 +37,9 @@ impl Model {
         let mut out = std::mem::take(&mut self.state.lock().unwrap().tail);
         loop {
             let mut state = self.state.lock().unwrap();
-            out.append(&mut state.pending);
+            if out.is_empty() {
+                out.append(&mut state.pending);
+            }
             if out.is_empty() {
                 return state.baton.release();
             }
@@ -44,10 +48,10 @@ impl Model {
             out.drain(..sent);
             if !out.is_empty() {
                 let mut state = self.state.lock().unwrap();
-                state.tail = out;
-                state.baton.stick();
-                self.stuck.notify_all();
-                return;
+                if state.baton.stick() {
+                    state.tail = out;
+                    return;
+                }
             }
         }
     }
@@ -61,6 +65,7 @@ impl Model {
         socket.room -= taken;
         socket.sent.extend_from_slice(&what[..taken]);
         socket.writing = false;
+        socket.full = taken < what.len();
         taken
     }
 
@@ -73,25 +78,31 @@ impl Model {
         }
     }
 
-    /// The leader or the poller: resumes whenever the socket is writable.
-    fn resume_until_over(&self) {
+    /// A server's poller: told of each edge once, it resumes or nudges.
+    fn poll_until_over(&self) {
         loop {
-            let mut state = self.state.lock().unwrap();
-            while state.baton != Baton::Stuck {
-                if state.over && state.baton == Baton::Free {
-                    return;
-                }
-                state = self.stuck.wait(state).unwrap();
-            }
-            drop(state);
             let mut socket = self.socket.lock().unwrap();
-            while socket.room == 0 {
-                socket = self.drained.wait(socket).unwrap();
+            while socket.edges == 0 && !socket.over {
+                socket = self.edge.wait(socket).unwrap();
             }
+            if socket.edges == 0 {
+                return;
+            }
+            socket.edges -= 1;
             drop(socket);
             if self.state.lock().unwrap().baton.resume() {
                 self.write();
             }
+        }
+    }
+
+    /// The peer reads: room, and an edge if a writer had met a full socket.
+    fn drain(&self, more: usize) {
+        let mut socket = self.socket.lock().unwrap();
+        socket.room += more;
+        if std::mem::replace(&mut socket.full, false) {
+            socket.edges += 1;
+            self.edge.notify_all();
         }
     }
 }
@@ -105,13 +116,21 @@ fn everything_appended_is_sent_once_and_by_one_thread_at_a_time() {
                     baton: Baton::Free,
                     pending: Vec::new(),
                     tail: Vec::new(),
-                    writers: 3,
+                }),
+                socket: Mutex::new(Socket {
+                    sent: Vec::new(),
+                    room: 1,
+                    writing: false,
+                    full: false,
+                    edges: 0,
                     over: false,
                 }),
-                socket: Mutex::new(Socket { sent: Vec::new(), room: 1, writing: false }),
-                drained: Condvar::new(),
-                stuck: Condvar::new(),
+                edge: Condvar::new(),
             });
+            let poller = {
+                let model = model.clone();
+                shuttle::thread::spawn(move || model.poll_until_over())
+            };
             let writers: Vec<_> = (0..3u32)
                 .map(|writer| {
                     let model = model.clone();
@@ -119,29 +138,21 @@ fn everything_appended_is_sent_once_and_by_one_thread_at_a_time() {
                         for item in 0..3 {
                             model.append(writer * 10 + item);
                         }
-                        let mut state = model.state.lock().unwrap();
-                        state.writers -= 1;
-                        state.over = state.writers == 0;
-                        model.stuck.notify_all();
                     })
                 })
                 .collect();
-            let kernel = {
-                let model = model.clone();
-                shuttle::thread::spawn(move || {
-                    for _ in 0..9 {
-                        let more = shuttle::rand::thread_rng().gen_range(1..3);
-                        model.socket.lock().unwrap().room += more;
-                        model.drained.notify_all();
-                        shuttle::thread::yield_now();
-                    }
-                })
-            };
-            model.resume_until_over();
+            for _ in 0..9 {
+                model.drain(shuttle::rand::thread_rng().gen_range(1..3));
+                shuttle::thread::yield_now();
+            }
             for thread in writers {
                 thread.join().unwrap();
             }
-            kernel.join().unwrap();
+            // There is room for everything now: the last edge gets the rest out.
+            model.drain(9);
+            model.socket.lock().unwrap().over = true;
+            model.edge.notify_all();
+            poller.join().unwrap();
             let socket = model.socket.lock().unwrap();
             assert_eq!(socket.sent.len(), 9);
             for writer in 0..3 {
