@@ -78,3 +78,19 @@ mod server;
 #[cfg(feature = "_internals")]
 #[doc(hidden)]
 pub mod _bench;
+
+#[cfg(feature = "codegen")]
+pub mod build;
+#[cfg(feature = "codegen")]
+mod codegen;
+
+/// Includes the code that [`build`] generated for a package: `include_proto!("helloworld")`.
+///
+/// For code in a build script's `OUT_DIR`; of code elsewhere, use `include!`. Files without a package are in `"_"`.
+#[cfg(feature = "runtime")]
+#[macro_export]
+macro_rules! include_proto {
+    ($package:tt) => {
+        include!(concat!(env!("OUT_DIR"), "/", $package, ".rs"));
+    };
+}

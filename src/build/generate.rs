@@ -1,0 +1,209 @@
+//! One run: messages by prost-build, services by us, put together package by package.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashSet};
+use std::rc::Rc;
+
+use prost_build::{Module, ServiceGenerator};
+
+use super::sources::Sources;
+use super::{Builder, Error};
+use crate::codegen::{self, Method, Service, Style, descriptor, names, tidy};
+
+/// A generated file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Generated {
+    /// Its name: `package.name.rs`.
+    pub name: String,
+    /// Its text.
+    pub text: String,
+    /// The modules of its package, outermost first.
+    pub modules: Vec<String>,
+}
+
+/// What is to be said about names.
+#[derive(Debug, Default)]
+pub(super) struct Names {
+    /// Lines about names that are other than one would expect.
+    pub(super) changed: Vec<String>,
+}
+
+pub(super) fn generate(
+    builder: &mut Builder,
+    sources: &Sources,
+) -> Result<(Vec<Generated>, Names), Error> {
+    let collected: Rc<RefCell<Vec<prost_build::Service>>> = Rc::default();
+    builder.config.service_generator(Box::new(Collector(collected.clone())));
+    let module = |package: &str| Module::from_protobuf_package_name(package);
+    let requests = sources.descriptors.iter().cloned();
+    let requests = requests.map(|file| (module(file.package()), file)).collect();
+    let messages =
+        builder.config.generate(requests).map_err(|error| Error::new(error.to_string()))?;
+    let mut texts: BTreeMap<Module, String> = messages.into_iter().collect();
+
+    // Services come after all messages, so that the names of these are known.
+    let mut services: BTreeMap<Module, Vec<(String, Service)>> = BTreeMap::new();
+    for service in collected.take() {
+        let package = service.package.clone();
+        services.entry(module(&package)).or_default().push((package, from_prost(service)));
+    }
+    for definition in &builder.definitions {
+        let package = definition.package().to_owned();
+        services.entry(module(&package)).or_default().push((package, definition.service()?));
+    }
+
+    let style =
+        Style { library: builder.library.clone(), client: builder.client, server: builder.server };
+    let mut names = Names::default();
+    for (module, services) in services {
+        let text = texts.entry(module).or_default();
+        let mut taken = names::types_of(text);
+        for (_, service) in &services {
+            let service = named(service.clone(), builder, &mut taken, &mut names)?;
+            text.push_str(&codegen::service(&service, &style));
+        }
+        *text = tidy::tidy(text);
+        if builder.embed_descriptors && (style.client || style.server) {
+            embed(services.iter().map(|(package, _)| &package[..]), builder, sources, text);
+        }
+    }
+    let files = texts.into_iter().map(|(module, text)| finished(&module, &text)).collect();
+    Ok((files, names))
+}
+
+/// Chooses the names of a service and its methods.
+fn named(
+    mut service: Service,
+    builder: &Builder,
+    taken: &mut HashSet<String>,
+    names: &mut Names,
+) -> Result<Service, Error> {
+    let full_name = service.full_name.clone();
+    let renamed = builder.renames.get(&full_name);
+    let base = renamed.unwrap_or(&service.names.service);
+    if !names::is_identifier(base) {
+        return Err(Error::new(format!("{full_name}: {base:?} is no name for a type")));
+    }
+    let clash = |name: &str| {
+        Error::new(format!(
+            "{full_name}: the name {name} is taken; choose another with rename({full_name:?}, ..)"
+        ))
+    };
+    service.names = match names::ServiceNames::take(base, taken) {
+        Ok(chosen) => chosen,
+        Err(name) if renamed.is_some() => return Err(clash(&name)),
+        Err(name) => {
+            let other = format!("{base}Service");
+            let chosen = names::ServiceNames::take(&other, taken).map_err(|_| clash(&name))?;
+            names.changed.push(format!(
+                "{full_name}: {name} is taken, so it is called {other} in Rust; rename() chooses another name"
+            ));
+            chosen
+        }
+    };
+    let mut methods = HashSet::new();
+    for method in &mut service.methods {
+        if let Some(name) = builder.renames.get(&format!("{full_name}.{}", method.proto_name)) {
+            if !names::is_identifier(name.strip_prefix("r#").unwrap_or(name))
+                && *name != names::identifier(name)
+            {
+                return Err(Error::new(format!("{full_name}: {name:?} is no name for a method")));
+            }
+            method.name.clone_from(name);
+        }
+        method.name = names::take_method(&method.name, &mut methods);
+    }
+    Ok(service)
+}
+
+/// The descriptors of the module's packages: most often of one.
+fn embed<'a>(
+    packages: impl Iterator<Item = &'a str>,
+    builder: &Builder,
+    sources: &Sources,
+    text: &mut String,
+) {
+    let mut done = HashSet::new();
+    let mut set = Vec::new();
+    for package in packages.filter(|package| done.insert(*package)) {
+        set.extend(descriptor::set_of_package(package, &sources.encoded));
+    }
+    for definition in &builder.definitions {
+        if done.contains(definition.package()) {
+            set.extend(definition.descriptor_set());
+        }
+    }
+    text.push_str(
+        "/// What the services of this package are made of: an encoded `FileDescriptorSet`.\n",
+    );
+    text.push_str(tidy::ALLOW);
+    text.push_str("pub const FILE_DESCRIPTOR_SET: &[u8] = ");
+    text.push_str(&descriptor::literal(&set, "    "));
+    text.push_str(";\n");
+}
+
+fn finished(module: &Module, text: &str) -> Generated {
+    let text = text.trim_start_matches(PROST_HEAD).trim_start();
+    Generated {
+        name: module.to_file_name_or("_"),
+        text: format!("{HEAD}{text}"),
+        modules: module.parts().map(str::to_owned).collect(),
+    }
+}
+
+/// Keeps the services for later.
+struct Collector(Rc<RefCell<Vec<prost_build::Service>>>);
+
+impl ServiceGenerator for Collector {
+    fn generate(&mut self, service: prost_build::Service, text: &mut String) {
+        self.0.borrow_mut().push(service);
+        // A module without any text is given up by prost-build.
+        text.push('\n');
+    }
+}
+
+fn from_prost(service: prost_build::Service) -> Service {
+    let full_name = if service.package.is_empty() {
+        service.proto_name
+    } else {
+        format!("{}.{}", service.package, service.proto_name)
+    };
+    Service {
+        full_name,
+        names: names::ServiceNames::unchosen(&service.name),
+        docs: docs(service.comments),
+        deprecated: service.options.deprecated(),
+        methods: service.methods.into_iter().map(method_from_prost).collect(),
+    }
+}
+
+fn method_from_prost(method: prost_build::Method) -> Method {
+    Method {
+        proto_name: method.proto_name,
+        name: method.name,
+        docs: docs(method.comments),
+        deprecated: method.options.deprecated(),
+        request: method.input_type,
+        response: method.output_type,
+        request_streaming: method.client_streaming,
+        response_streaming: method.server_streaming,
+        codec: None,
+    }
+}
+
+/// The comment as prost-build writes it: with links and brackets that rustdoc can read.
+fn docs(mut comments: prost_build::Comments) -> Vec<String> {
+    comments.leading_detached.clear();
+    let mut text = String::new();
+    comments.append_with_indent(0, &mut text);
+    let mut lines: Vec<String> =
+        text.lines().map(|line| line.trim_start_matches("///").to_owned()).collect();
+    while lines.last().is_some_and(|line| line.trim().is_empty()) {
+        lines.pop();
+    }
+    lines
+}
+
+const HEAD: &str = "// @generated by grpc-threads from .proto files: changes here get lost.\n\n";
+const PROST_HEAD: &str = "// This file is @generated by prost-build.\n";

@@ -1,0 +1,387 @@
+//! Stubs and servers from `.proto` files, for build scripts; nothing but cargo is needed, no `protoc`.
+//!
+//! In `Cargo.toml`:
+//!
+//! ```toml
+//! [dependencies]
+//! grpc-threads = "0.1"
+//! prost = "0.14"
+//!
+//! [build-dependencies]
+//! grpc-threads = { version = "0.1", default-features = false, features = ["codegen"] }
+//! ```
+//!
+//! In `build.rs`:
+//!
+//! ```no_run
+//! fn main() -> Result<(), grpc_threads::build::Error> {
+//!     grpc_threads::build::compile_protos(&["proto/helloworld.proto"], &["proto"])
+//! }
+//! ```
+//!
+//! In the program, for `package helloworld;` (and `include_proto!("_")` for files without a package):
+//!
+//! ```ignore
+//! mod helloworld {
+//!     grpc_threads::include_proto!("helloworld");
+//! }
+//! use helloworld::{Greeter, GreeterServer, GreeterStub, HelloReply, HelloRequest};
+//! ```
+//!
+//! # What a service becomes
+//!
+//! For `service Greeter` there are, beside the messages of its package,
+//!
+//! - `trait Greeter`: a method for each of the service's, with `&self`, the request (or a `RequestIterator`) and a
+//!   `&ServicerContext`. Streams of responses are `Result<impl Iterator<..>, Status>` and may borrow the service and the
+//!   context. What is left out answers UNIMPLEMENTED. The trait has no `dyn` form when it has such streams: where
+//!   a method is to return one of several iterators, return a `Box<dyn Iterator<Item = ..> + '_>` as the iterator.
+//! - `GreeterServer::new(service)`: what `Server::add_service` takes; `say_hello_with(|service, stream, context| ..)`
+//!   handles a method by hand, `max_receive_message_len` and `max_send_message_len` bound its messages.
+//! - `GreeterStub::new(&channel)` and `with_options`: a field for each method, such as
+//!   `stub.say_hello.timeout(d).call(&request)`.
+//! - `SERVICE_NAME` and a `…_PATH` for each method, at both; and `FILE_DESCRIPTOR_SET` for server reflection, once
+//!   per package.
+//!
+//! # Names
+//!
+//! Methods are spelt as Rust does; keywords are raw (`r#type`), and a spelling that is there already gets a number
+//! (`get_x_2`). Where a package has a message called `Greeter`, `GreeterServer` or `GreeterStub`, the
+//! three are made of `GreeterService` instead, and cargo shows a warning; [`Builder::rename`] chooses other names.
+//!
+//! The fields of messages, and all else about them, is prost's: see `prost-build`. Well-known types are those
+//! of `prost-types`, which the program then needs as a dependency.
+
+mod definition;
+mod error;
+mod generate;
+mod modules;
+pub(crate) mod options;
+mod plugin;
+mod sources;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+pub use definition::{Definition, Rpc};
+pub use error::Error;
+pub use generate::Generated;
+#[doc(hidden)]
+pub use options::run_command;
+
+use generate::Names;
+use sources::Sources;
+
+/// Compiles `.proto` files, and all they import, into `OUT_DIR`: a file `package.name.rs` for each package, for
+/// [`include_proto!`](crate::include_proto). For build scripts; also tells cargo which files to watch.
+///
+/// Each of `protos` has to be in one of the folders `includes`, where imports are looked for, too. The files
+/// below `google/protobuf` are always there.
+///
+/// # Errors
+/// What is wrong in a file, with its line and column; a file that is not there, with where it was looked for.
+pub fn compile_protos(
+    protos: &[impl AsRef<Path>],
+    includes: &[impl AsRef<Path>],
+) -> Result<(), Error> {
+    Builder::new().compile_protos(protos, includes)
+}
+
+/// How code is to be generated; then generates it.
+///
+/// ```no_run
+/// # fn main() -> Result<(), grpc_threads::build::Error> {
+/// grpc_threads::build::Builder::new()
+///     .client_only()
+///     .bytes(["."])
+///     .type_attribute(".shop.Order", "#[derive(serde::Serialize)]")
+///     .compile_protos(&["proto/shop.proto"], &["proto"])
+/// # }
+/// ```
+///
+/// Paths of messages, fields and services are those of the `.proto` files: `.package.Message.field`. Where a set of
+/// them is meant, a prefix such as `.package`, or `.` for all, will do.
+#[must_use = "nothing is generated before one of the compile methods"]
+pub struct Builder {
+    config: prost_build::Config,
+    out_dir: Option<PathBuf>,
+    include_file: Option<String>,
+    descriptor_file: Option<PathBuf>,
+    library: String,
+    client: bool,
+    server: bool,
+    embed_descriptors: bool,
+    /// Whether to speak to cargo; by default when it runs us.
+    directives: bool,
+    renames: HashMap<String, String>,
+    definitions: Vec<Definition>,
+}
+
+impl Builder {
+    /// Client and server, into `OUT_DIR`, with comments.
+    pub fn new() -> Self {
+        Self {
+            config: prost_build::Config::new(),
+            out_dir: None,
+            include_file: None,
+            descriptor_file: None,
+            library: "::grpc_threads".to_owned(),
+            client: true,
+            server: true,
+            embed_descriptors: true,
+            directives: std::env::var_os("OUT_DIR").is_some(),
+            renames: HashMap::new(),
+            definitions: Vec::new(),
+        }
+    }
+
+    /// Writes to this folder instead of `OUT_DIR`: for those who check generated code in, whose users then need no
+    /// generator. The folder has to be there. Files that would not change are not touched.
+    pub fn out_dir(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.out_dir = Some(folder.into());
+        self
+    }
+
+    /// Writes one more file that includes all others, each in the module of its package.
+    pub fn include_file(mut self, name: impl Into<String>) -> Self {
+        self.include_file = Some(name.into());
+        self
+    }
+
+    /// Only stubs: no traits, no servers.
+    pub fn client_only(mut self) -> Self {
+        (self.client, self.server) = (true, false);
+        self
+    }
+
+    /// Only traits and servers: no stubs.
+    pub fn server_only(mut self) -> Self {
+        (self.client, self.server) = (false, true);
+        self
+    }
+
+    /// Only messages.
+    pub fn messages_only(mut self) -> Self {
+        (self.client, self.server) = (false, false);
+        self
+    }
+
+    /// Writes the descriptors of all files, as an encoded `FileDescriptorSet`, to this file, too.
+    pub fn file_descriptor_set(mut self, path: impl Into<PathBuf>) -> Self {
+        self.descriptor_file = Some(path.into());
+        self
+    }
+
+    /// Whether packages with services get a `FILE_DESCRIPTOR_SET`. Default: true.
+    pub fn embed_descriptors(mut self, yes: bool) -> Self {
+        self.embed_descriptors = yes;
+        self
+    }
+
+    /// An attribute before the types of messages, enums and oneofs.
+    pub fn type_attribute(mut self, path: impl AsRef<str>, attribute: impl AsRef<str>) -> Self {
+        self.config.type_attribute(path, attribute);
+        self
+    }
+
+    /// An attribute before the types of messages.
+    pub fn message_attribute(mut self, path: impl AsRef<str>, attribute: impl AsRef<str>) -> Self {
+        self.config.message_attribute(path, attribute);
+        self
+    }
+
+    /// An attribute before the types of enums and oneofs.
+    pub fn enum_attribute(mut self, path: impl AsRef<str>, attribute: impl AsRef<str>) -> Self {
+        self.config.enum_attribute(path, attribute);
+        self
+    }
+
+    /// An attribute before fields.
+    pub fn field_attribute(mut self, path: impl AsRef<str>, attribute: impl AsRef<str>) -> Self {
+        self.config.field_attribute(path, attribute);
+        self
+    }
+
+    /// Types of `.proto` files that are to be found elsewhere, and not generated: `(".shop.v1", "::shop_api::v1")`.
+    pub fn extern_path(mut self, proto: impl Into<String>, rust: impl Into<String>) -> Self {
+        self.config.extern_path(proto, rust);
+        self
+    }
+
+    /// Fields of type `bytes` that are to be `Bytes`, which share the receive buffer, and not `Vec<u8>`. The
+    /// program needs the crate `bytes` then only if it names the type.
+    pub fn bytes<S: AsRef<str>>(mut self, paths: impl IntoIterator<Item = S>) -> Self {
+        self.config.bytes(paths);
+        self
+    }
+
+    /// Maps that are to be a `BTreeMap`.
+    pub fn btree_map<S: AsRef<str>>(mut self, paths: impl IntoIterator<Item = S>) -> Self {
+        self.config.btree_map(paths);
+        self
+    }
+
+    /// Fields to put in a `Box`, beside those that have to be.
+    pub fn boxed(mut self, path: impl AsRef<str>) -> Self {
+        self.config.boxed(path);
+        self
+    }
+
+    /// Generates the well-known types (`google.protobuf`) like all others, instead of using `prost-types`.
+    pub fn compile_well_known_types(mut self) -> Self {
+        self.config.compile_well_known_types();
+        self
+    }
+
+    /// Leaves out the comments of messages and fields: `["."]` for all. Those of services stay.
+    pub fn disable_comments<S: AsRef<str>>(mut self, paths: impl IntoIterator<Item = S>) -> Self {
+        self.config.disable_comments(paths);
+        self
+    }
+
+    /// Keeps the prefix that values of an enum often have: `Color::ColorRed`.
+    pub fn retain_enum_prefix(mut self) -> Self {
+        self.config.retain_enum_prefix();
+        self
+    }
+
+    /// Generates `prost::Name` for messages: their names, as `Any` wants them.
+    pub fn enable_type_names(mut self) -> Self {
+        self.config.enable_type_names();
+        self
+    }
+
+    /// Where the crate `prost` is, if not at `::prost`.
+    pub fn prost_path(mut self, path: impl Into<String>) -> Self {
+        self.config.prost_path(path);
+        self
+    }
+
+    /// Where the crate `prost-types` is, if not at `::prost_types`.
+    pub fn prost_types_path(mut self, path: impl Into<String>) -> Self {
+        self.config.prost_types_path(path);
+        self
+    }
+
+    /// Where this crate is, if not at `::grpc_threads`.
+    pub fn library_path(mut self, path: impl Into<String>) -> Self {
+        self.library = path.into();
+        self
+    }
+
+    /// Another name for what a service (`shop.Orders`) is called in Rust, such as `Shop` for `Shop`, `ShopServer` and
+    /// `ShopStub`; or for a method (`shop.Orders.Get`).
+    pub fn rename(mut self, proto: impl AsRef<str>, name: impl Into<String>) -> Self {
+        let proto = proto.as_ref().trim_start_matches('.').to_owned();
+        self.renames.insert(proto, name.into());
+        self
+    }
+
+    /// One more service, which no `.proto` has.
+    pub fn service(mut self, definition: Definition) -> Self {
+        self.definitions.push(definition);
+        self
+    }
+
+    /// Whether to tell cargo which files to watch, and of names that were changed, on standard output. Default: true
+    /// in a build script.
+    pub fn cargo_directives(mut self, yes: bool) -> Self {
+        self.directives = yes;
+        self
+    }
+
+    /// Compiles `.proto` files, and all they import; see [`compile_protos`].
+    ///
+    /// # Errors
+    /// What is wrong in a file, with its line and column; a file that is not there, with where it was looked for.
+    pub fn compile_protos(
+        self,
+        protos: &[impl AsRef<Path>],
+        includes: &[impl AsRef<Path>],
+    ) -> Result<(), Error> {
+        let sources = Sources::read(protos, includes)?;
+        self.write(sources)
+    }
+
+    /// Generates what was defined in code alone, with [`service`](Self::service).
+    ///
+    /// # Errors
+    /// Names that cannot be.
+    pub fn compile(self) -> Result<(), Error> {
+        self.write(Sources::default())
+    }
+
+    /// Generates without writing files: their names and texts, in order of the names.
+    ///
+    /// # Errors
+    /// As [`compile_protos`](Self::compile_protos).
+    pub fn generate(
+        mut self,
+        protos: &[impl AsRef<Path>],
+        includes: &[impl AsRef<Path>],
+    ) -> Result<Vec<Generated>, Error> {
+        let sources = Sources::read(protos, includes)?;
+        let (files, _) = self.run(&sources)?;
+        Ok(files)
+    }
+
+    fn run(&mut self, sources: &Sources) -> Result<(Vec<Generated>, Names), Error> {
+        generate::generate(self, sources)
+    }
+
+    fn write(mut self, sources: Sources) -> Result<(), Error> {
+        let (files, names) = self.run(&sources)?;
+        let (folder, in_out_dir) = match (&self.out_dir, std::env::var_os("OUT_DIR")) {
+            (Some(folder), _) => (folder.clone(), false),
+            (None, Some(folder)) => (PathBuf::from(folder), true),
+            (None, None) => {
+                return Err(Error::new(
+                    "where to write? There is no OUT_DIR outside a build script; choose an out_dir()",
+                ));
+            }
+        };
+        for file in &files {
+            write_if_changed(&folder.join(&file.name), file.text.as_bytes())?;
+        }
+        if let Some(name) = &self.include_file {
+            let text = modules::include_file(&files, in_out_dir);
+            write_if_changed(&folder.join(name), text.as_bytes())?;
+        }
+        if let Some(path) = &self.descriptor_file {
+            write_if_changed(path, &sources.descriptor_set())?;
+        }
+        if self.directives {
+            sources.paths().for_each(|path| println!("cargo:rerun-if-changed={}", path.display()));
+            names.changed.iter().for_each(|text| println!("cargo:warning={text}"));
+        }
+        Ok(())
+    }
+}
+
+impl Default for Builder {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder")
+            .field("messages", &self.config)
+            .field("out_dir", &self.out_dir)
+            .field("client", &self.client)
+            .field("server", &self.server)
+            .field("renames", &self.renames)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Leaves the file alone, with its time, if it would not change: what depends on it is not compiled again.
+fn write_if_changed(path: &Path, content: &[u8]) -> Result<(), Error> {
+    if std::fs::read(path).is_ok_and(|there| there == content) {
+        return Ok(());
+    }
+    std::fs::write(path, content)
+        .map_err(|error| Error::new(format!("cannot write {}: {error}", path.display())))
+}

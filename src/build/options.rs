@@ -1,0 +1,147 @@
+//! The command line of `grpc-threads-gen`; its options are those of the plugin, too.
+
+use std::ffi::OsString;
+use std::io::{IsTerminal, Read, Write};
+use std::path::PathBuf;
+
+use super::{Builder, Error, plugin};
+
+/// Runs the program with these arguments, the first of which is its name. Without any others it is a plugin.
+#[doc(hidden)]
+pub fn run_command(arguments: impl Iterator<Item = OsString>) -> Result<(), Error> {
+    let arguments: Vec<OsString> = arguments.skip(1).collect();
+    if arguments.is_empty() {
+        return serve_protoc();
+    }
+    let mut builder = Builder::new().cargo_directives(false);
+    let (mut protos, mut includes): (Vec<PathBuf>, Vec<PathBuf>) = (Vec::new(), Vec::new());
+    let mut rest = arguments.into_iter();
+    while let Some(argument) = rest.next() {
+        let text = argument.to_string_lossy().into_owned();
+        if matches!(&text[..], "--help" | "-h") {
+            print!("{USAGE}");
+            return Ok(());
+        }
+        if text == "--version" {
+            println!("grpc-threads-gen {}", env!("CARGO_PKG_VERSION"));
+            return Ok(());
+        }
+        if text == "-I" {
+            let folder = rest.next().ok_or_else(|| Error::new("-I needs a folder"))?;
+            includes.push(folder.into());
+        } else if let Some(folder) = text.strip_prefix("-I") {
+            includes.push(folder.into());
+        } else if let Some(option) = text.strip_prefix("--") {
+            let (name, value) = match option.split_once('=') {
+                Some((name, value)) => (name, value.to_owned()),
+                None if FLAGS.contains(&option) => (option, String::new()),
+                None => {
+                    let value = rest.next().map(|value| value.to_string_lossy().into_owned());
+                    (option, value.ok_or_else(|| Error::new(format!("--{option} needs a value")))?)
+                }
+            };
+            if name == "proto-path" || name == "proto_path" {
+                includes.push(value.into());
+            } else {
+                builder = apply(builder, name, &value)?;
+            }
+        } else {
+            protos.push(argument.into());
+        }
+    }
+    if protos.is_empty() {
+        return Err(Error::new(format!("which files? None was given\n\n{USAGE}")));
+    }
+    if includes.is_empty() {
+        includes.push(".".into());
+    }
+    if builder.out_dir.is_none() {
+        builder = builder.out_dir(".");
+    }
+    builder.compile_protos(&protos, &includes)
+}
+
+fn serve_protoc() -> Result<(), Error> {
+    let mut stdin = std::io::stdin();
+    if stdin.is_terminal() {
+        return Err(Error::new(USAGE));
+    }
+    let io = |error: std::io::Error| Error::new(format!("as a plugin of protoc: {error}"));
+    let mut request = Vec::new();
+    stdin.read_to_end(&mut request).map_err(io)?;
+    std::io::stdout().write_all(&plugin::answer(&request)).map_err(io)
+}
+
+/// One option, as on the command line without its dashes, and as in the parameter of a plugin.
+pub(super) fn apply(builder: Builder, name: &str, value: &str) -> Result<Builder, Error> {
+    let pair = || {
+        value.split_once('=').ok_or_else(|| {
+            Error::new(format!("{name} is to be {name}=PATH=VALUE; it was {value:?}"))
+        })
+    };
+    // Plugins' options are commonly spelt with underscores.
+    Ok(match &name.replace('_', "-")[..] {
+        "out" => builder.out_dir(value),
+        "include-file" => builder.include_file(value),
+        "client-only" => builder.client_only(),
+        "server-only" => builder.server_only(),
+        "messages-only" => builder.messages_only(),
+        "descriptor-set" => builder.file_descriptor_set(value),
+        "no-embedded-descriptors" => builder.embed_descriptors(false),
+        "bytes" => builder.bytes([value]),
+        "btree-map" => builder.btree_map([value]),
+        "no-comments" => builder.disable_comments(["."]),
+        "well-known-types" => builder.compile_well_known_types(),
+        "type-names" => builder.enable_type_names(),
+        "library-path" => builder.library_path(value),
+        "prost-path" => builder.prost_path(value),
+        "prost-types-path" => builder.prost_types_path(value),
+        "type-attribute" => {
+            pair().map(|(path, attribute)| builder.type_attribute(path, attribute))?
+        }
+        "field-attribute" => {
+            pair().map(|(path, attribute)| builder.field_attribute(path, attribute))?
+        }
+        "extern-path" => pair().map(|(proto, rust)| builder.extern_path(proto, rust))?,
+        "rename" => pair().map(|(proto, rust)| builder.rename(proto, rust))?,
+        _ => return Err(Error::new(format!("there is no option {name:?}; see --help"))),
+    })
+}
+
+/// Options without a value.
+const FLAGS: [&str; 7] = [
+    "client-only",
+    "server-only",
+    "messages-only",
+    "no-embedded-descriptors",
+    "no-comments",
+    "well-known-types",
+    "type-names",
+];
+
+const USAGE: &str = "\
+Stubs and servers for grpc-threads from .proto files.
+
+  grpc-threads-gen [OPTIONS] [-I FOLDER]... FILE.proto...
+
+  -I FOLDER                     where FILEs and their imports are looked for (.)
+  --out=FOLDER                  where to write PACKAGE.rs (.)
+  --include-file=NAME           write one more file that includes all others, in modules
+  --client-only, --server-only, --messages-only
+  --descriptor-set=FILE         write all descriptors to FILE
+  --no-embedded-descriptors     no FILE_DESCRIPTOR_SET in the code
+  --bytes=PATH                  Bytes for fields of type bytes (. for all)
+  --btree-map=PATH              BTreeMap for maps
+  --no-comments                 leave out the comments of messages
+  --well-known-types            generate google.protobuf, too
+  --type-names                  generate prost::Name
+  --type-attribute=PATH=ATTR, --field-attribute=PATH=ATTR
+  --extern-path=PROTO=RUST      types that are elsewhere
+  --rename=PROTO=NAME           another name for a service (pkg.Service) or method (pkg.Service.Method)
+  --library-path=PATH, --prost-path=PATH, --prost-types-path=PATH
+
+Without arguments it is a plugin of protoc and buf; it takes the same options, without the dashes:
+
+  protoc --plugin=protoc-gen-grpc-threads=$(which grpc-threads-gen) \\
+         --grpc-threads_out=src/proto --grpc-threads_opt=client-only hello.proto
+";

@@ -1,0 +1,63 @@
+//! As a plugin of `protoc` or buf: a request on standard input, a response on standard output.
+//!
+//! § `google/protobuf/compiler/plugin.proto`.
+
+use prost::Message;
+use prost_types::compiler::CodeGeneratorRequest;
+
+use super::options;
+use super::sources::Sources;
+use super::{Builder, Error, modules};
+use crate::codegen::descriptor::{Fields, put_bytes, put_number};
+
+/// Answers an encoded `CodeGeneratorRequest` with an encoded `CodeGeneratorResponse`. What is wrong with
+/// the request's files is told in the response.
+pub(super) fn answer(request: &[u8]) -> Vec<u8> {
+    let mut response = Vec::new();
+    match generate(request) {
+        Ok(files) => {
+            put_number(2, FEATURE_PROTO3_OPTIONAL, &mut response);
+            for (name, text) in files {
+                let mut file = Vec::new();
+                put_bytes(1, name.as_bytes(), &mut file);
+                put_bytes(15, text.as_bytes(), &mut file);
+                put_bytes(15, &file, &mut response);
+            }
+        }
+        Err(error) => put_bytes(1, error.to_string().as_bytes(), &mut response),
+    }
+    response
+}
+
+fn generate(bytes: &[u8]) -> Result<Vec<(String, String)>, Error> {
+    let request = CodeGeneratorRequest::decode(bytes)
+        .map_err(|error| Error::new(format!("the request cannot be read: {error}")))?;
+    // From the bytes, since decoding loses options that are extensions.
+    let encoded = Fields(bytes).filter(|field| field.number == PROTO_FILE);
+    let sources = Sources::decode(encoded.map(|field| field.payload))?;
+    let mut builder = Builder::new().cargo_directives(false);
+    for option in request.parameter().split(',').filter(|option| !option.is_empty()) {
+        let (name, value) = option.split_once('=').unwrap_or((option, ""));
+        builder = options::apply(builder, name, value)?;
+    }
+    let (mut files, _) = builder.run(&sources)?;
+    // Those of packages that were only imported are another run's.
+    let wanted: Vec<String> = request
+        .proto_file
+        .iter()
+        .filter(|file| request.file_to_generate.iter().any(|name| name == file.name()))
+        .map(|file| {
+            prost_build::Module::from_protobuf_package_name(file.package()).to_file_name_or("_")
+        })
+        .collect();
+    files.retain(|file| wanted.contains(&file.name));
+    let mut all: Vec<_> = files.iter().map(|file| (file.name.clone(), file.text.clone())).collect();
+    if let Some(name) = &builder.include_file {
+        all.push((name.clone(), modules::include_file(&files, false)));
+    }
+    Ok(all)
+}
+
+/// `CodeGeneratorRequest.proto_file`.
+const PROTO_FILE: u64 = 15;
+const FEATURE_PROTO3_OPTIONAL: u64 = 1;

@@ -1,0 +1,188 @@
+//! Names that do not clash: with the messages of the package, with each other, with keywords.
+
+use std::collections::HashSet;
+
+/// What the code of a service is called.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ServiceNames {
+    /// The trait.
+    pub(crate) service: String,
+    pub(crate) server: String,
+    pub(crate) stub: String,
+    /// A type parameter that hides no message.
+    pub(crate) type_parameter: String,
+    /// Another one.
+    pub(crate) function_parameter: String,
+}
+
+impl ServiceNames {
+    /// What it would like to be called, before it is known what is taken.
+    pub(crate) fn unchosen(base: &str) -> Self {
+        let [service, server, stub] = Self::types(base);
+        let (type_parameter, function_parameter) = ("S".to_owned(), "F".to_owned());
+        Self { service, server, stub, type_parameter, function_parameter }
+    }
+
+    /// The three names made of `base`, in the order trait, server, stub.
+    fn types(base: &str) -> [String; 3] {
+        let base = base.strip_prefix("r#").unwrap_or(base);
+        [base.to_owned(), format!("{base}Server"), format!("{base}Stub")]
+    }
+
+    /// Names made of `base` if none of them is taken; else the one that is. Takes them.
+    pub(crate) fn take(base: &str, taken: &mut HashSet<String>) -> Result<Self, String> {
+        let types = Self::types(base);
+        if let Some(name) = types.iter().find(|name| taken.contains(*name)) {
+            return Err(name.clone());
+        }
+        taken.extend(types.iter().cloned());
+        let [service, server, stub] = types;
+        let type_parameter = free("S", taken);
+        let function_parameter = free("F", taken);
+        Ok(Self { service, server, stub, type_parameter, function_parameter })
+    }
+}
+
+/// `base`, or `base` with the first number that makes it free.
+fn free(base: &str, taken: &HashSet<String>) -> String {
+    let numbered = (2..).map(|number| format!("{base}{number}"));
+    std::iter::once(base.to_owned())
+        .chain(numbered)
+        .find(|name| !taken.contains(name))
+        .unwrap_or_default()
+}
+
+/// Takes `name` for a method, or with the first number that makes it free: `GetX` and
+/// `getX` are two methods.
+pub(crate) fn take_method(name: &str, taken: &mut HashSet<String>) -> String {
+    let mut chosen = name.to_owned();
+    let mut number = 2;
+    while !taken.insert(chosen.clone()) {
+        let stem = name.strip_prefix("r#").unwrap_or(name);
+        chosen = format!("{stem}_{number}");
+        number += 1;
+    }
+    chosen
+}
+
+/// Whether `text` can be an identifier as it is.
+pub(crate) fn is_identifier(text: &str) -> bool {
+    let mut chars = text.chars();
+    chars.next().is_some_and(|first| first.is_ascii_alphabetic() || first == '_')
+        && chars.all(|rest| rest.is_ascii_alphanumeric() || rest == '_')
+        && text != "_"
+        && !KEYWORDS.contains(&text)
+        && !NEVER_RAW.contains(&text)
+}
+
+/// The name as an identifier: raw if it is a keyword.
+pub(crate) fn identifier(text: &str) -> String {
+    if NEVER_RAW.contains(&text) {
+        format!("{text}_")
+    } else if KEYWORDS.contains(&text) {
+        format!("r#{text}")
+    } else {
+        text.to_owned()
+    }
+}
+
+/// `SayHello` to `say_hello`, `GetHTTPCode` to `get_http_code`.
+pub(crate) fn snake_case(name: &str) -> String {
+    let mut out = String::with_capacity(name.len() + 4);
+    let chars: Vec<char> = name.chars().collect();
+    for (at, &c) in chars.iter().enumerate() {
+        let before = at.checked_sub(1).and_then(|at| chars.get(at)).copied().unwrap_or('_');
+        let after_is_lower = chars.get(at + 1).is_some_and(|c| c.is_lowercase());
+        let word_begins =
+            c.is_uppercase() && before != '_' && (!before.is_uppercase() || after_is_lower);
+        if word_begins {
+            out.push('_');
+        }
+        out.extend(c.to_lowercase());
+    }
+    identifier(&out)
+}
+
+/// The types that the text of a module has at its top: a nested module is one as far as names go.
+pub(crate) fn types_of(text: &str) -> HashSet<String> {
+    let item = |line: &str| {
+        ["pub struct ", "pub enum ", "pub mod ", "pub trait "]
+            .iter()
+            .find_map(|head| line.strip_prefix(head))
+            .and_then(|rest| {
+                rest.split(|c: char| !(c.is_alphanumeric() || "_#".contains(c))).next()
+            })
+            .map(str::to_owned)
+    };
+    text.lines().filter_map(item).collect()
+}
+
+const KEYWORDS: &[&str] = &[
+    "abstract", "as", "async", "await", "become", "box", "break", "const", "continue", "do", "dyn",
+    "else", "enum", "false", "final", "fn", "for", "gen", "if", "impl", "in", "let", "loop",
+    "macro", "match", "mod", "move", "mut", "override", "priv", "pub", "ref", "return", "static",
+    "struct", "trait", "true", "try", "type", "typeof", "unsafe", "unsized", "use", "virtual",
+    "where", "while", "yield",
+];
+const NEVER_RAW: &[&str] = &["self", "Self", "super", "crate", "extern"];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn taken(names: &[&str]) -> HashSet<String> {
+        names.iter().map(|&name| name.to_owned()).collect()
+    }
+
+    #[test]
+    fn names_are_free_or_the_clash_is_told() {
+        let mut all = taken(&["HelloRequest", "OtherStub"]);
+        let names = ServiceNames::take("Greeter", &mut all).unwrap();
+        assert_eq!(
+            [&names.service[..], &names.server, &names.stub],
+            ["Greeter", "GreeterServer", "GreeterStub"]
+        );
+        assert_eq!(ServiceNames::take("Other", &mut all).unwrap_err(), "OtherStub");
+        assert_eq!(ServiceNames::take("Greeter", &mut all).unwrap_err(), "Greeter");
+        // A service whose trait is called as another's stub is.
+        assert_eq!(ServiceNames::take("GreeterStub", &mut all).unwrap_err(), "GreeterStub");
+    }
+
+    #[test]
+    fn type_parameters_hide_no_message() {
+        let names = ServiceNames::take("X", &mut taken(&["S", "S2", "F"])).unwrap();
+        assert_eq!((&names.type_parameter[..], &names.function_parameter[..]), ("S3", "F2"));
+    }
+
+    #[test]
+    fn methods_of_one_spelling_are_numbered() {
+        let mut all = HashSet::new();
+        assert_eq!(take_method("get_x", &mut all), "get_x");
+        assert_eq!(take_method("get_x", &mut all), "get_x_2");
+        assert_eq!(take_method("r#type", &mut all), "r#type");
+        assert_eq!(take_method("r#type", &mut all), "type_2");
+    }
+
+    #[test]
+    fn snake_case_and_keywords() {
+        for (name, snake) in [
+            ("SayHello", "say_hello"),
+            ("GetHTTPCode", "get_http_code"),
+            ("getX", "get_x"),
+            ("Type", "r#type"),
+            ("Self", "self_"),
+            ("V1List", "v1_list"),
+            ("already_snake", "already_snake"),
+        ] {
+            assert_eq!(snake_case(name), snake);
+        }
+        assert!(is_identifier("say_hello") && !is_identifier("type") && !is_identifier("a-b"));
+        assert!(!is_identifier("") && !is_identifier("_") && !is_identifier("1a"));
+    }
+
+    #[test]
+    fn types_are_found_at_the_top_only() {
+        let text = "#[x]\npub struct A {\n    pub x: i32,\n}\npub mod a {\n    pub enum B {\n";
+        assert_eq!(types_of(text), taken(&["A", "a"]));
+    }
+}
