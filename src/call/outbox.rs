@@ -26,6 +26,8 @@ use crate::wire::framing;
 const FAST: Duration = Duration::from_micros(2);
 /// So many fast ones in a row begin a cork.
 const STREAK: u32 = 4;
+/// In a cork the clock is looked at once in so many messages: it costs as much as framing one.
+const LOOK: u32 = 16;
 /// A corked buffer of this size is sent.
 const FULL: usize = 16 * 1024;
 /// A corked message does not wait longer than this for the next one.
@@ -47,9 +49,13 @@ pub(crate) struct Outbox {
 struct Buffer {
     head: Option<Vec<u8>>,
     framed: Vec<u8>,
+    /// When the first unsent message was framed.
     first: Option<Instant>,
-    last: Option<Instant>,
+    /// When the producer was last let go: what it takes from here to its next message is its own time.
+    idle_since: Option<Instant>,
     streak: u32,
+    /// Messages framed since the clock was last looked at.
+    unseen: u32,
     /// Grows with every flush: tells the net whether the stream still moves.
     flushes: u64,
     net: bool,
@@ -148,7 +154,7 @@ impl Outbox {
         }
         framing::encode(codec, message, self.limit, &mut buffer.framed)
             .map_err(SendError::Encode)?;
-        if buffer.may_cork(clock::now()) {
+        if buffer.may_cork() {
             if !buffer.net {
                 buffer.net = true;
                 self.set_net(buffer.flushes);
@@ -158,6 +164,7 @@ impl Outbox {
         let queued = buffer.hand_over(&self.stream, End::No);
         drop(buffer);
         self.stream.flush();
+        self.buffer.lock().idle_since = Some(clock::now());
         queued.ok_or(SendError::Ended)
     }
 
@@ -170,10 +177,22 @@ impl Outbox {
 
 impl Buffer {
     /// Notes one more framed message; whether it may wait for the next.
-    fn may_cork(&mut self, now: Instant) -> bool {
-        let fast = self.last.is_some_and(|last| now.saturating_duration_since(last) < FAST);
-        self.last = Some(now);
-        self.streak = if fast { self.streak.saturating_add(1) } else { 0 };
+    ///
+    /// In a cork the clock is looked at for every [`LOOK`]th message only; one that is
+    /// late because of that is the net's.
+    fn may_cork(&mut self) -> bool {
+        let corked = self.streak >= STREAK;
+        self.unseen += 1;
+        if corked && self.unseen < LOOK && self.framed.len() < FULL {
+            return true;
+        }
+        let now = clock::now();
+        let messages = std::mem::replace(&mut self.unseen, 0).max(1);
+        let fast = self
+            .idle_since
+            .is_some_and(|since| now.saturating_duration_since(since) < FAST * messages);
+        self.idle_since = Some(now);
+        self.streak = if fast { self.streak.saturating_add(messages) } else { 0 };
         let first = *self.first.get_or_insert(now);
         self.streak >= STREAK
             && self.framed.len() < FULL

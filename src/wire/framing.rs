@@ -247,7 +247,7 @@ impl Assembler {
     fn append_part(&mut self, octets: &[u8]) {
         if self.make_way(octets.len()) {
             let here = self.open.len() - self.whole + octets.len();
-            let factor = if here < 256 * 1024 { 3 } else { 1 };
+            let factor = if here < 256 * 1024 { 4 } else { 1 };
             let more = (here * factor).max(LARGE).min(self.missing);
             self.open.reserve_exact(octets.len() + more);
         }
