@@ -82,8 +82,10 @@ fn the_proxy_harms_at_the_byte_it_is_told() {
     assert_eq!(exchange(Plan::down(0, Harm::HalfClose)), (Ok(0), Ok(1000)));
     let (_, server) = exchange(Plan::up(17, Harm::Close));
     assert_eq!(server, Ok(17));
+    // The client may have read all it was to get before that.
     let (client, server) = exchange(Plan::up(17, Harm::Reset));
-    assert_eq!((client, server), (Err(()), Err(())));
+    assert_eq!(server, Err(()));
+    assert!(matches!(client, Err(()) | Ok(1000)), "{client:?}");
 }
 
 #[test]

@@ -277,7 +277,8 @@ fn a_status_tells_what_the_call_was_about() {
 fn w10_w12_what_is_no_grpc_is_told_so_in_http() {
     let served = Served::new();
     let mut peer = Peer::connect(served.address());
-    let ask = |peer: &mut Peer, change: &dyn Fn(&mut Vec<(String, String)>)| -> Ended {
+    type Fields = Vec<(String, String)>;
+    let ask = |peer: &mut Peer, change: &dyn Fn(&mut Fields)| -> Ended {
         let mut fields = frames::request_fields(ECHO);
         change(&mut fields);
         let stream = peer.open_with(&fields, false);
