@@ -60,10 +60,11 @@ fn exchange(plan: Plan) -> (Result<usize, ()>, Result<usize, ()>) {
     let proxy = Proxy::new(listener.local_addr().unwrap());
     proxy.next(plan);
     let end = |mut socket: TcpStream| {
-        let _ = socket.write_all(&pattern(1000));
-        let _ = socket.shutdown(Shutdown::Write);
+        // A reset is told once, to whoever asks first.
+        let written =
+            socket.write_all(&pattern(1000)).and_then(|()| socket.shutdown(Shutdown::Write));
         let mut read = Vec::new();
-        let outcome = socket.read_to_end(&mut read);
+        let outcome = socket.read_to_end(&mut read).and_then(|count| written.map(|()| count));
         assert!(pattern(1000).starts_with(&read));
         outcome.map_err(drop)
     };

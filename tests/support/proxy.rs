@@ -203,8 +203,12 @@ impl Pair {
                     let _ = to.write_all(&buffer[..n]);
                 }
                 Ok(_) => {
-                    // An end is passed on as an end; the other direction may go on.
-                    let _ = to.shutdown(Shutdown::Write);
+                    // An end is passed on as an end; the other direction may go on. But a socket that is just
+                    // being reset reads as ended, too, and its fellow's turn comes next.
+                    let over = self.over.lock().unwrap();
+                    if !*over {
+                        let _ = to.shutdown(Shutdown::Write);
+                    }
                     return;
                 }
                 Err(_) => return self.end(Harm::Reset),
@@ -232,14 +236,12 @@ impl Pair {
     }
 
     fn end(&self, harm: Harm) {
-        *self.over.lock().unwrap() = true;
+        let mut over = self.over.lock().unwrap();
+        *over = true;
         self.ended.notify_all();
         for socket in [&self.client, &self.server] {
             if harm == Harm::Reset {
-                let _ = socket2::SockRef::from(socket).set_linger(Some(Duration::ZERO));
-                // With a lingering time of zero, disconnecting is what makes the reset; a `shutdown` would be a FIN.
                 disconnect(socket);
-                let _ = socket.shutdown(Shutdown::Both);
             } else {
                 let _ = socket.shutdown(Shutdown::Write);
             }
@@ -247,9 +249,14 @@ impl Pair {
     }
 }
 
-/// `connect` with `AF_UNSPEC` resets the connection at once, whoever else still holds the descriptor.
+/// A TCP reset, at once, whoever else still holds the descriptor: with a lingering time of zero, `connect` with
+/// `AF_UNSPEC` sends it, where `shutdown` would send a FIN.
 fn disconnect(socket: &TcpStream) {
-    let _ = rustix::net::connect_unspec(socket);
+    let _ = socket2::SockRef::from(socket).set_linger(Some(Duration::ZERO));
+    if let Err(error) = rustix::net::connect_unspec(socket) {
+        eprintln!("no reset, but an end: {error}");
+    }
+    let _ = socket.shutdown(Shutdown::Both);
 }
 
 fn start(body: impl FnOnce() + Send + 'static) -> thread::JoinHandle<()> {
