@@ -411,8 +411,10 @@ impl Link {
     pub(super) fn watch_for_quiet(&self, state: &mut State) {
         if !state.lazy {
             state.lazy = true;
-            let after = if self.side.is_client() { TAKE_BACK } else { REST };
-            self.poller.timer(clock::now() + after, self.timer_target(), TIMER_QUIET);
+            let now = clock::now();
+            let client = self.side.is_client();
+            let at = if client { now + TAKE_BACK } else { clock::coarse(now + REST) };
+            self.poller.timer(at, self.timer_target(), TIMER_QUIET);
         }
     }
 }

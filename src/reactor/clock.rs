@@ -1,9 +1,40 @@
 //! The clock: the one place that reads it.
 
-use std::time::Instant;
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+/// The grid of [`coarse`].
+const GRID_MS: u64 = 250;
 
 /// Now, on the monotonic clock.
 #[allow(clippy::disallowed_methods, reason = "this is the one place")]
 pub(crate) fn now() -> Instant {
     Instant::now()
+}
+
+/// The next point of a grid of a quarter second at or after `at`: for timers that may be late, so
+/// that a thousand of them wake a thread once.
+pub(crate) fn coarse(at: Instant) -> Instant {
+    static ORIGIN: OnceLock<Instant> = OnceLock::new();
+    let origin = *ORIGIN.get_or_init(now);
+    let since = at.saturating_duration_since(origin).as_millis();
+    let steps = u64::try_from(since).unwrap_or(u64::MAX / GRID_MS) / GRID_MS + 1;
+    origin + Duration::from_millis(steps.saturating_mul(GRID_MS))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn coarse_points_are_few_and_never_early() {
+        let start = now();
+        let mut points: Vec<Instant> =
+            (0..1_000).map(|ms| start + Duration::from_millis(ms)).map(coarse).collect();
+        for (ms, point) in (0..).zip(&points) {
+            assert!(*point >= start + Duration::from_millis(ms));
+        }
+        points.dedup();
+        assert!(points.len() <= 5, "{}", points.len());
+    }
 }
