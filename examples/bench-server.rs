@@ -11,13 +11,9 @@ use std::error::Error;
 use std::iter::repeat_with;
 use std::time::Duration;
 
-use common::bench::{Payload, SERVICE, StreamReq, Summary, payload};
+use common::bench::{Bench, BenchServer, Payload, StreamReq, Summary, payload};
 use common::flags::Flags;
-use grpc_threads::{
-    RequestIterator, Server, ServerOptions, Service, ServicerContext, Status, ThreadPool,
-    stream_stream_rpc_method_handler, stream_unary_rpc_method_handler,
-    unary_stream_rpc_method_handler, unary_unary_rpc_method_handler,
-};
+use grpc_threads::{RequestIterator, Server, ServerOptions, ServicerContext, Status, ThreadPool};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let flags = Flags::parse(
@@ -33,7 +29,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         .thread_pool(ThreadPool::new(flags.value("workers", 16)))
         .options(ServerOptions::default().busy_poll(busy_poll))
         .build()?;
-    server.add_service(bench())?;
+    server.add_service(BenchServer::new(Load))?;
     server.add_insecure_port(flags.get("addr").unwrap_or("127.0.0.1:50051"))?;
     payload(0, 0); // the pattern is made before the first call
     server.start()?;
@@ -41,40 +37,39 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-fn bench() -> Service {
-    Service::new(SERVICE)
-        .method("Unary", unary_unary_rpc_method_handler(unary))
-        .method("ServerStream", unary_stream_rpc_method_handler(server_stream))
-        .method("ClientStream", stream_unary_rpc_method_handler(client_stream))
-        .method("Bidi", stream_stream_rpc_method_handler(bidi))
-}
+struct Load;
 
-fn unary(request: Payload, _: &ServicerContext) -> Result<Payload, Status> {
-    Ok(payload(request.reply_size as usize, 0))
-}
-
-fn server_stream(
-    request: StreamReq,
-    _: &ServicerContext,
-) -> Result<impl Iterator<Item = Result<Payload, Status>> + use<>, Status> {
-    Ok(repeat_with(move || Ok(payload(request.size as usize, 0))).take(request.count as usize))
-}
-
-fn client_stream(
-    requests: RequestIterator<Payload>,
-    _: &ServicerContext,
-) -> Result<Summary, Status> {
-    let mut summary = Summary::default();
-    for request in requests {
-        summary.count += 1;
-        summary.bytes += request?.body.len() as u64;
+impl Bench for Load {
+    fn unary(&self, request: Payload, _: &ServicerContext) -> Result<Payload, Status> {
+        Ok(payload(request.reply_size as usize, 0))
     }
-    Ok(summary)
-}
 
-fn bidi(
-    requests: RequestIterator<Payload>,
-    _: &ServicerContext,
-) -> Result<impl Iterator<Item = Result<Payload, Status>> + use<>, Status> {
-    Ok(requests.map(|request| Ok(payload(request?.reply_size as usize, 0))))
+    fn server_stream(
+        &self,
+        request: StreamReq,
+        _: &ServicerContext,
+    ) -> Result<impl Iterator<Item = Result<Payload, Status>>, Status> {
+        Ok(repeat_with(move || Ok(payload(request.size as usize, 0))).take(request.count as usize))
+    }
+
+    fn client_stream(
+        &self,
+        requests: RequestIterator<Payload>,
+        _: &ServicerContext,
+    ) -> Result<Summary, Status> {
+        let mut summary = Summary::default();
+        for request in requests {
+            summary.count += 1;
+            summary.bytes += request?.body.len() as u64;
+        }
+        Ok(summary)
+    }
+
+    fn bidi(
+        &self,
+        requests: RequestIterator<Payload>,
+        _: &ServicerContext,
+    ) -> Result<impl Iterator<Item = Result<Payload, Status>>, Status> {
+        Ok(requests.map(|request| Ok(payload(request?.reply_size as usize, 0))))
+    }
 }

@@ -12,12 +12,13 @@ use std::error::Error;
 use std::time::Duration;
 
 use common::greeter_calls::greet;
-use common::greeter_service::greeter;
+use common::greeter_service::PoliteGreeter;
+use common::helloworld::GreeterServer;
 use grpc_threads::ThreadPool;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let server = grpc_threads::server(ThreadPool::new(4));
-    server.add_service(greeter())?;
+    server.add_service(GreeterServer::new(PoliteGreeter))?;
     let port = server.add_insecure_port("127.0.0.1:0")?; // 0: any free port
     server.start()?;
     println!("The server listens on port {port}.\n");

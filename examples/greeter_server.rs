@@ -11,7 +11,8 @@ mod common {
 use std::error::Error;
 
 use common::flags::Flags;
-use common::greeter_service::greeter;
+use common::greeter_service::PoliteGreeter;
+use common::helloworld::GreeterServer;
 use grpc_threads::ThreadPool;
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -22,7 +23,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let addr = flags.get("addr").unwrap_or("127.0.0.1:50051");
 
     let server = grpc_threads::server(ThreadPool::new(8));
-    server.add_service(greeter())?;
+    server.add_service(GreeterServer::new(PoliteGreeter))?;
     let port = server.add_insecure_port(addr)?;
     server.start()?;
     println!("listening on {addr} (port {port})");

@@ -12,7 +12,7 @@ use std::error::Error;
 use std::thread::sleep;
 use std::time::Duration;
 
-use common::helloworld::{HelloReply, HelloRequest, SAY_HELLO};
+use common::helloworld::{GreeterStub, HelloRequest};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let url = std::env::args().next_back().unwrap_or_default();
@@ -21,8 +21,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let channel = grpc_threads::insecure_channel(target)?;
     let (done, outcome) = std::sync::mpsc::channel();
-    let say_hello = channel.unary_unary::<HelloRequest, HelloReply>(SAY_HELLO)?;
-    let call = say_hello.future(&HelloRequest { name: "h2spec".into() });
+    let call = GreeterStub::new(&channel).say_hello.future(&HelloRequest { name: "h2spec".into() });
     call.on_result(move |result| drop(done.send(result)));
     sleep(Duration::from_millis(1200));
     match outcome.try_recv() {

@@ -15,13 +15,9 @@ use common::flags::{Flags, fail};
 use common::testing::{
     ECHO_INITIAL, ECHO_TRAILING, EchoStatus, Empty, ResponseParameters, SimpleRequest,
     SimpleResponse, StreamingInputCallRequest, StreamingInputCallResponse,
-    StreamingOutputCallRequest, StreamingOutputCallResponse, TEST_SERVICE, zeros,
+    StreamingOutputCallRequest, StreamingOutputCallResponse, TestService, TestServiceServer, zeros,
 };
-use grpc_threads::{
-    Code, Metadata, RequestIterator, Service, ServicerContext, Status, ThreadPool,
-    stream_stream_rpc_method_handler, stream_unary_rpc_method_handler,
-    unary_stream_rpc_method_handler, unary_unary_rpc_method_handler,
-};
+use grpc_threads::{Code, Metadata, RequestIterator, ServicerContext, Status, ThreadPool};
 
 /// Those about TLS, compression and load reports are left out.
 const CASES: &[&str] = &[
@@ -63,7 +59,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let port = flags.value("port", 0u16);
 
     let server = grpc_threads::server(ThreadPool::new(32));
-    server.add_service(test_service())?;
+    server.add_service(TestServiceServer::new(Interop))?;
     let port = server.add_insecure_port(&format!("127.0.0.1:{port}"))?;
     server.start()?;
     println!("listening on 127.0.0.1:{port}");
@@ -72,66 +68,71 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 /// All methods but `UnimplementedCall`, which no server has.
-fn test_service() -> Service {
-    Service::new(TEST_SERVICE)
-        .method("EmptyCall", unary_unary_rpc_method_handler(empty_call))
-        .method("UnaryCall", unary_unary_rpc_method_handler(unary_call))
-        .method("StreamingOutputCall", unary_stream_rpc_method_handler(streaming_output_call))
-        .method("StreamingInputCall", stream_unary_rpc_method_handler(streaming_input_call))
-        .method("FullDuplexCall", stream_stream_rpc_method_handler(full_duplex_call))
-        .method("HalfDuplexCall", stream_stream_rpc_method_handler(half_duplex_call))
-}
+struct Interop;
 
-fn empty_call(_: Empty, context: &ServicerContext) -> Result<Empty, Status> {
-    echo_metadata(context)?;
-    Ok(Empty {})
-}
-
-fn unary_call(request: SimpleRequest, context: &ServicerContext) -> Result<SimpleResponse, Status> {
-    echo_metadata(context)?;
-    echo_status(request.response_status)?;
-    require_known_type(request.response_type)?;
-    Ok(SimpleResponse { payload: zeros(wanted_size(request.response_size)?) })
-}
-
-fn streaming_output_call(
-    request: StreamingOutputCallRequest,
-    context: &ServicerContext,
-) -> Result<impl Iterator<Item = Result<StreamingOutputCallResponse, Status>> + use<>, Status> {
-    echo_metadata(context)?;
-    answer(request)
-}
-
-fn streaming_input_call(
-    requests: RequestIterator<StreamingInputCallRequest>,
-    context: &ServicerContext,
-) -> Result<StreamingInputCallResponse, Status> {
-    echo_metadata(context)?;
-    let mut total = 0;
-    for request in requests {
-        total += request?.payload.map_or(0, |payload| payload.body.len());
+impl TestService for Interop {
+    fn empty_call(&self, _: Empty, context: &ServicerContext) -> Result<Empty, Status> {
+        echo_metadata(context)?;
+        Ok(Empty {})
     }
-    let total = i32::try_from(total).map_err(|_| Status::out_of_range("more than 2 GiB"))?;
-    Ok(StreamingInputCallResponse { aggregated_payload_size: total })
-}
 
-/// Each request is answered before the next is received.
-fn full_duplex_call(
-    requests: RequestIterator<StreamingOutputCallRequest>,
-    context: &ServicerContext,
-) -> Result<impl Iterator<Item = Result<StreamingOutputCallResponse, Status>> + use<>, Status> {
-    echo_metadata(context)?;
-    Ok(answers(requests))
-}
+    fn unary_call(
+        &self,
+        request: SimpleRequest,
+        context: &ServicerContext,
+    ) -> Result<SimpleResponse, Status> {
+        echo_metadata(context)?;
+        echo_status(request.response_status)?;
+        require_known_type(request.response_type)?;
+        Ok(SimpleResponse {
+            payload: zeros(wanted_size(request.response_size)?),
+            ..SimpleResponse::default()
+        })
+    }
 
-/// No response before the client has closed its side.
-fn half_duplex_call(
-    requests: RequestIterator<StreamingOutputCallRequest>,
-    context: &ServicerContext,
-) -> Result<impl Iterator<Item = Result<StreamingOutputCallResponse, Status>> + use<>, Status> {
-    echo_metadata(context)?;
-    let all = requests.collect::<Result<Vec<_>, Status>>()?;
-    Ok(answers(all.into_iter().map(Ok)))
+    fn streaming_output_call(
+        &self,
+        request: StreamingOutputCallRequest,
+        context: &ServicerContext,
+    ) -> Result<impl Iterator<Item = Result<StreamingOutputCallResponse, Status>>, Status> {
+        echo_metadata(context)?;
+        answer(request)
+    }
+
+    fn streaming_input_call(
+        &self,
+        requests: RequestIterator<StreamingInputCallRequest>,
+        context: &ServicerContext,
+    ) -> Result<StreamingInputCallResponse, Status> {
+        echo_metadata(context)?;
+        let mut total = 0;
+        for request in requests {
+            total += request?.payload.map_or(0, |payload| payload.body.len());
+        }
+        let total = i32::try_from(total).map_err(|_| Status::out_of_range("more than 2 GiB"))?;
+        Ok(StreamingInputCallResponse { aggregated_payload_size: total })
+    }
+
+    /// Each request is answered before the next is received.
+    fn full_duplex_call(
+        &self,
+        requests: RequestIterator<StreamingOutputCallRequest>,
+        context: &ServicerContext,
+    ) -> Result<impl Iterator<Item = Result<StreamingOutputCallResponse, Status>>, Status> {
+        echo_metadata(context)?;
+        Ok(answers(requests))
+    }
+
+    /// No response before the client has closed its side.
+    fn half_duplex_call(
+        &self,
+        requests: RequestIterator<StreamingOutputCallRequest>,
+        context: &ServicerContext,
+    ) -> Result<impl Iterator<Item = Result<StreamingOutputCallResponse, Status>>, Status> {
+        echo_metadata(context)?;
+        let all = requests.collect::<Result<Vec<_>, Status>>()?;
+        Ok(answers(all.into_iter().map(Ok)))
+    }
 }
 
 fn answers(
@@ -153,10 +154,12 @@ fn answer(
 ) -> Result<impl Iterator<Item = Result<StreamingOutputCallResponse, Status>>, Status> {
     echo_status(request.response_status)?;
     require_known_type(request.response_type)?;
-    Ok(request.response_parameters.into_iter().map(|ResponseParameters { size, interval_us }| {
-        sleep(Duration::from_micros(u64::try_from(interval_us).unwrap_or(0)));
-        Ok(StreamingOutputCallResponse { payload: zeros(wanted_size(size)?) })
-    }))
+    Ok(request.response_parameters.into_iter().map(
+        |ResponseParameters { size, interval_us, .. }| {
+            sleep(Duration::from_micros(u64::try_from(interval_us).unwrap_or(0)));
+            Ok(StreamingOutputCallResponse { payload: zeros(wanted_size(size)?) })
+        },
+    ))
 }
 
 /// Gives back the two entries the tests know, one before the response and one after it.

@@ -8,9 +8,7 @@ use std::time::{Duration, Instant};
 use grpc_threads::Channel;
 
 use crate::Options;
-use crate::bench::{
-    BIDI, CLIENT_STREAM, Payload, SERVER_STREAM, StreamReq, Summary, UNARY, payload,
-};
+use crate::bench::{BenchStub, Payload, StreamReq, Summary, payload};
 use crate::kit::{Phase, Stats};
 
 type Outcome = Result<(), Box<dyn Error + Send + Sync>>;
@@ -19,18 +17,18 @@ type Outcome = Result<(), Box<dyn Error + Send + Sync>>;
 pub(crate) struct Caller<'a> {
     options: &'a Options,
     phase: &'a Phase,
-    channel: &'a Channel,
+    stub: BenchStub,
     pub(crate) stats: Stats,
 }
 
 impl<'a> Caller<'a> {
     pub(crate) fn new(options: &'a Options, phase: &'a Phase, channel: &'a Channel) -> Self {
-        Caller { options, phase, channel, stats: Stats::default() }
+        Caller { options, phase, stub: BenchStub::new(channel), stats: Stats::default() }
     }
 
     /// One call after the other.
     pub(crate) fn unary(&mut self) -> Outcome {
-        let unary = self.channel.unary_unary::<Payload, Payload>(UNARY)?;
+        let unary = self.stub.unary.clone();
         let request = payload(self.options.req, self.options.resp);
         self.repeat(|options| check(&unary.call(&request)?, options.resp))
     }
@@ -48,7 +46,7 @@ impl<'a> Caller<'a> {
     /// Whole streams of responses.
     pub(crate) fn server_stream(&mut self) -> Outcome {
         let Options { count, resp, .. } = *self.options;
-        let server_stream = self.channel.unary_stream::<StreamReq, Payload>(SERVER_STREAM)?;
+        let server_stream = self.stub.server_stream.clone();
         let request = StreamReq { count: u32::try_from(count)?, size: u32::try_from(resp)? };
         while !self.phase.stopped() {
             let start = Instant::now();
@@ -74,7 +72,7 @@ impl<'a> Caller<'a> {
     /// Whole streams of requests.
     pub(crate) fn client_stream(&mut self) -> Outcome {
         let Options { count, req, .. } = *self.options;
-        let client_stream = self.channel.stream_unary::<Payload, Summary>(CLIENT_STREAM)?;
+        let client_stream = self.stub.client_stream.clone();
         let (phase, measured) = (self.phase, Cell::new(0));
         while !phase.stopped() {
             let start = Instant::now();
@@ -99,7 +97,7 @@ impl<'a> Caller<'a> {
     /// A message and its answer, over and over, on one stream.
     pub(crate) fn bidi_pingpong(&mut self) -> Outcome {
         let Options { req, resp, .. } = *self.options;
-        let mut stream = self.channel.stream_stream::<Payload, Payload>(BIDI)?.open();
+        let mut stream = self.stub.bidi.open();
         let request = payload(req, resp);
         self.stats.rpcs = 1;
         while !self.phase.stopped() {
@@ -147,8 +145,7 @@ impl<'a> Caller<'a> {
 
 /// One call, to see that the channel is connected.
 pub(crate) fn prove(channel: &Channel, options: &Options) -> Outcome {
-    let unary = channel.unary_unary::<Payload, Payload>(UNARY)?;
-    check(&unary.call(&payload(options.req, options.resp))?, options.resp)
+    check(&BenchStub::new(channel).unary.call(&payload(options.req, options.resp))?, options.resp)
 }
 
 #[inline]

@@ -3,22 +3,14 @@
 use std::time::{Duration, Instant};
 
 use grpc_threads::metadata::Value;
-use grpc_threads::{Channel, Code, Metadata, ResultError, Status};
+use grpc_threads::{CallOptions, Channel, Code, Metadata, ResultError, Status};
 
 use crate::Outcome;
 use crate::testing::{
     ECHO_INITIAL, ECHO_TRAILING, EchoStatus, Empty, Payload, ResponseParameters, SimpleRequest,
-    SimpleResponse, StreamingInputCallRequest, StreamingInputCallResponse,
-    StreamingOutputCallRequest, StreamingOutputCallResponse, zeros,
+    StreamingInputCallRequest, StreamingOutputCallRequest, TestServiceStub,
+    UnimplementedServiceStub, zeros,
 };
-
-const EMPTY_CALL: &str = "/grpc.testing.TestService/EmptyCall";
-const UNARY_CALL: &str = "/grpc.testing.TestService/UnaryCall";
-const STREAMING_OUTPUT_CALL: &str = "/grpc.testing.TestService/StreamingOutputCall";
-const STREAMING_INPUT_CALL: &str = "/grpc.testing.TestService/StreamingInputCall";
-const FULL_DUPLEX_CALL: &str = "/grpc.testing.TestService/FullDuplexCall";
-const UNIMPLEMENTED_METHOD: &str = "/grpc.testing.TestService/UnimplementedCall";
-const UNIMPLEMENTED_SERVICE: &str = "/grpc.testing.UnimplementedService/UnimplementedCall";
 
 const LARGE_REQUEST: usize = 271_828;
 const LARGE_RESPONSE: usize = 314_159;
@@ -38,31 +30,27 @@ macro_rules! require {
 }
 
 pub(crate) fn empty_unary(channel: &Channel) -> Outcome {
-    let empty_call = channel.unary_unary::<Empty, Empty>(EMPTY_CALL)?.timeout(PATIENCE);
-    empty_call.call(&Empty {})?;
+    stub(channel).empty_call.call(&Empty {})?;
     Ok(())
 }
 
 pub(crate) fn large_unary(channel: &Channel) -> Outcome {
-    let reply = unary_call(channel)?.call(&large_request())?;
+    let reply = stub(channel).unary_call.call(&large_request())?;
     require_zeros(reply.payload, LARGE_RESPONSE)
 }
 
 pub(crate) fn client_streaming(channel: &Channel) -> Outcome {
-    let reply = streaming_input_call(channel)?
-        .call(REQUEST_SIZES.map(|size| StreamingInputCallRequest { payload: zeros(size) }))?;
+    let reply = stub(channel).streaming_input_call.call(REQUEST_SIZES.map(|size| {
+        StreamingInputCallRequest { payload: zeros(size), ..StreamingInputCallRequest::default() }
+    }))?;
     let sum = reply.aggregated_payload_size;
     require!(sum == 74_922, "the sum is {sum}, not 74922");
     Ok(())
 }
 
 pub(crate) fn server_streaming(channel: &Channel) -> Outcome {
-    let mut responses = channel
-        .unary_stream::<StreamingOutputCallRequest, StreamingOutputCallResponse>(
-            STREAMING_OUTPUT_CALL,
-        )?
-        .timeout(PATIENCE)
-        .call(&output_request(0, &RESPONSE_SIZES))?;
+    let mut responses =
+        stub(channel).streaming_output_call.call(&output_request(0, &RESPONSE_SIZES))?;
     for size in RESPONSE_SIZES {
         require_zeros(responses.next().ok_or("a response too few")??.payload, size)?;
     }
@@ -71,7 +59,7 @@ pub(crate) fn server_streaming(channel: &Channel) -> Outcome {
 }
 
 pub(crate) fn ping_pong(channel: &Channel) -> Outcome {
-    let mut stream = full_duplex_call(channel)?.open();
+    let mut stream = stub(channel).full_duplex_call.open();
     for (request_size, size) in REQUEST_SIZES.into_iter().zip(RESPONSE_SIZES) {
         stream.send(&output_request(request_size, &[size]))?;
         require_zeros(stream.recv()?.ok_or("a response too few")?.payload, size)?;
@@ -82,7 +70,7 @@ pub(crate) fn ping_pong(channel: &Channel) -> Outcome {
 }
 
 pub(crate) fn empty_stream(channel: &Channel) -> Outcome {
-    let mut stream = full_duplex_call(channel)?.open();
+    let mut stream = stub(channel).full_duplex_call.open();
     stream.done_writing()?;
     require!(stream.recv()?.is_none(), "a response to no request");
     Ok(())
@@ -90,7 +78,7 @@ pub(crate) fn empty_stream(channel: &Channel) -> Outcome {
 
 pub(crate) fn timeout_on_sleeping_server(channel: &Channel) -> Outcome {
     let start = Instant::now();
-    let mut stream = full_duplex_call(channel)?.timeout(Duration::from_millis(1)).open();
+    let mut stream = stub(channel).full_duplex_call.timeout(Duration::from_millis(1)).open();
     // Where the deadline is first, `recv` says so as well.
     let _ = stream.send(&output_request(REQUEST_SIZES[0], &[]));
     let outcome = stream.recv();
@@ -100,7 +88,7 @@ pub(crate) fn timeout_on_sleeping_server(channel: &Channel) -> Outcome {
 }
 
 pub(crate) fn cancel_after_begin(channel: &Channel) -> Outcome {
-    let (_requests, mut reply) = streaming_input_call(channel)?.open();
+    let (_requests, mut reply) = stub(channel).streaming_input_call.open();
     reply.cancel();
     let outcome = reply.result(Some(PATIENCE));
     require!(
@@ -112,7 +100,7 @@ pub(crate) fn cancel_after_begin(channel: &Channel) -> Outcome {
 }
 
 pub(crate) fn cancel_after_first_response(channel: &Channel) -> Outcome {
-    let mut stream = full_duplex_call(channel)?.open();
+    let mut stream = stub(channel).full_duplex_call.open();
     stream.send(&output_request(REQUEST_SIZES[0], &RESPONSE_SIZES[..1]))?;
     require_zeros(stream.recv()?.ok_or("no response")?.payload, RESPONSE_SIZES[0])?;
     stream.cancel();
@@ -132,13 +120,12 @@ pub(crate) fn special_status_message(channel: &Channel) -> Outcome {
 }
 
 pub(crate) fn unimplemented_method(channel: &Channel) -> Outcome {
-    let call = channel.unary_unary::<Empty, Empty>(UNIMPLEMENTED_METHOD)?.timeout(PATIENCE);
-    require_status(call.call(&Empty {}), Code::Unimplemented, None)
+    require_status(stub(channel).unimplemented_call.call(&Empty {}), Code::Unimplemented, None)
 }
 
 pub(crate) fn unimplemented_service(channel: &Channel) -> Outcome {
-    let call = channel.unary_unary::<Empty, Empty>(UNIMPLEMENTED_SERVICE)?.timeout(PATIENCE);
-    require_status(call.call(&Empty {}), Code::Unimplemented, None)
+    let stub = UnimplementedServiceStub::with_options(channel, patient());
+    require_status(stub.unimplemented_call.call(&Empty {}), Code::Unimplemented, None)
 }
 
 pub(crate) fn custom_metadata(channel: &Channel) -> Outcome {
@@ -152,11 +139,11 @@ pub(crate) fn custom_metadata(channel: &Channel) -> Outcome {
     };
     let sent = Metadata::new().with(ECHO_INITIAL, INITIAL)?.with_bin(ECHO_TRAILING, TRAILING)?;
 
-    let (reply, call) = unary_call(channel)?.metadata(&sent).with_call(&large_request())?;
+    let (reply, call) = stub(channel).unary_call.metadata(&sent).with_call(&large_request())?;
     require_zeros(reply.payload, LARGE_RESPONSE)?;
     require_echo(&call.initial_metadata(), &call.trailing_metadata())?;
 
-    let mut stream = full_duplex_call(channel)?.metadata(&sent).open();
+    let mut stream = stub(channel).full_duplex_call.metadata(&sent).open();
     stream.send(&output_request(LARGE_REQUEST, &[LARGE_RESPONSE]))?;
     require_zeros(stream.recv()?.ok_or("no response")?.payload, LARGE_RESPONSE)?;
     stream.done_writing()?;
@@ -165,7 +152,7 @@ pub(crate) fn custom_metadata(channel: &Channel) -> Outcome {
 }
 
 pub(crate) fn concurrent_large_unary(channel: &Channel) -> Outcome {
-    let unary_call = unary_call(channel)?;
+    let unary_call = stub(channel).unary_call;
     let replies: Vec<_> = (0..100).map(|_| unary_call.future(&large_request())).collect();
     for mut reply in replies {
         require_zeros(reply.result(Some(PATIENCE))?.payload, LARGE_RESPONSE)?;
@@ -175,23 +162,13 @@ pub(crate) fn concurrent_large_unary(channel: &Channel) -> Outcome {
 
 // --- calls and messages ---
 
-fn unary_call(channel: &Channel) -> Result<UnaryCall, Status> {
-    Ok(channel.unary_unary(UNARY_CALL)?.timeout(PATIENCE))
+fn stub(channel: &Channel) -> TestServiceStub {
+    TestServiceStub::with_options(channel, patient())
 }
 
-fn streaming_input_call(channel: &Channel) -> Result<StreamingInputCall, Status> {
-    Ok(channel.stream_unary(STREAMING_INPUT_CALL)?.timeout(PATIENCE))
+fn patient() -> CallOptions {
+    CallOptions::new().timeout(PATIENCE)
 }
-
-fn full_duplex_call(channel: &Channel) -> Result<FullDuplexCall, Status> {
-    Ok(channel.stream_stream(FULL_DUPLEX_CALL)?.timeout(PATIENCE))
-}
-
-type UnaryCall = grpc_threads::UnaryUnary<SimpleRequest, SimpleResponse>;
-type StreamingInputCall =
-    grpc_threads::StreamUnary<StreamingInputCallRequest, StreamingInputCallResponse>;
-type FullDuplexCall =
-    grpc_threads::StreamStream<StreamingOutputCallRequest, StreamingOutputCallResponse>;
 
 fn large_request() -> SimpleRequest {
     SimpleRequest {
@@ -202,7 +179,8 @@ fn large_request() -> SimpleRequest {
 }
 
 fn output_request(request_size: usize, sizes: &[usize]) -> StreamingOutputCallRequest {
-    let wanted = |&size: &usize| ResponseParameters { size: size as i32, interval_us: 0 };
+    let wanted =
+        |&size: &usize| ResponseParameters { size: size as i32, ..ResponseParameters::default() };
     StreamingOutputCallRequest {
         payload: zeros(request_size),
         response_parameters: sizes.iter().map(wanted).collect(),
@@ -234,9 +212,9 @@ fn require_status<T>(outcome: Result<T, Status>, code: Code, message: Option<&st
 fn require_echoed_status(channel: &Channel, message: &str) -> Outcome {
     let wanted = Some(EchoStatus { code: Code::Unknown as i32, message: message.to_owned() });
     let request = SimpleRequest { response_status: wanted.clone(), ..SimpleRequest::default() };
-    require_status(unary_call(channel)?.call(&request), Code::Unknown, Some(message))?;
+    require_status(stub(channel).unary_call.call(&request), Code::Unknown, Some(message))?;
 
-    let mut stream = full_duplex_call(channel)?.open();
+    let mut stream = stub(channel).full_duplex_call.open();
     stream.send(&StreamingOutputCallRequest {
         response_status: wanted,
         ..StreamingOutputCallRequest::default()

@@ -10,33 +10,31 @@ use std::error::Error;
 use std::thread;
 use std::time::Duration;
 
-use grpc_threads::{Channel, Status, ThreadPool};
-use messages::{
-    Feature, GET_FEATURE, LIST_FEATURES, Point, RECORD_ROUTE, ROUTE_CHAT, Rectangle, RouteNote,
-    RouteSummary,
-};
+use grpc_threads::{Status, ThreadPool};
+use messages::{Point, Rectangle, RouteGuideServer, RouteGuideStub, RouteNote};
+use service::Rhine;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let server = grpc_threads::server(ThreadPool::new(4));
-    server.add_service(service::route_guide())?;
+    server.add_service(RouteGuideServer::new(Rhine::default()))?;
     let port = server.add_insecure_port("127.0.0.1:0")?;
     server.start()?;
 
     let channel = grpc_threads::insecure_channel(&format!("127.0.0.1:{port}"))?;
-    get_feature(&channel)?;
-    list_features(&channel)?;
-    record_route(&channel)?;
-    route_chat(&channel)?;
+    let stub = RouteGuideStub::new(&channel);
+    get_feature(&stub)?;
+    list_features(&stub)?;
+    record_route(&stub)?;
+    route_chat(&stub)?;
     server.stop(None).wait(Duration::from_secs(5))?;
     Ok(())
 }
 
 /// One request, one response.
-fn get_feature(channel: &Channel) -> Result<(), Status> {
+fn get_feature(stub: &RouteGuideStub) -> Result<(), Status> {
     println!("-- GetFeature");
-    let get_feature = channel.unary_unary::<Point, Feature>(GET_FEATURE)?;
     for point in [COLOGNE, NOWHERE] {
-        let feature = get_feature.call(&point)?;
+        let feature = stub.get_feature.call(&point)?;
         match &feature.name[..] {
             "" => println!("there is nothing at {}", place(point)),
             name => println!("{name} is at {}", place(point)),
@@ -46,14 +44,13 @@ fn get_feature(channel: &Channel) -> Result<(), Status> {
 }
 
 /// One request; the responses are an iterator.
-fn list_features(channel: &Channel) -> Result<(), Status> {
+fn list_features(stub: &RouteGuideStub) -> Result<(), Status> {
     println!("-- ListFeatures, between Mainz and Koblenz");
-    let list_features = channel.unary_stream::<Rectangle, Feature>(LIST_FEATURES)?;
     let gorge = Rectangle {
         lo: Some(Point { latitude: 499_000_000, longitude: 75_000_000 }),
         hi: Some(Point { latitude: 504_000_000, longitude: 83_000_000 }),
     };
-    for feature in list_features.call(&gorge)? {
+    for feature in stub.list_features.call(&gorge)? {
         let feature = feature?;
         println!("{} is at {}", feature.name, place(feature.location.unwrap_or_default()));
     }
@@ -61,10 +58,9 @@ fn list_features(channel: &Channel) -> Result<(), Status> {
 }
 
 /// An iterator of requests, pulled on this thread; one response.
-fn record_route(channel: &Channel) -> Result<(), Status> {
+fn record_route(stub: &RouteGuideStub) -> Result<(), Status> {
     println!("-- RecordRoute, down the whole river");
-    let record_route = channel.stream_unary::<Point, RouteSummary>(RECORD_ROUTE)?;
-    let summary = record_route.call(features::all().filter_map(|feature| feature.location))?;
+    let summary = stub.record_route.call(features::all().filter_map(|feature| feature.location))?;
     println!(
         "{} points, {} of them known places, {} km, {} s",
         summary.point_count,
@@ -76,10 +72,9 @@ fn record_route(channel: &Channel) -> Result<(), Status> {
 }
 
 /// A stream each way: another thread sends, this one receives.
-fn route_chat(channel: &Channel) -> Result<(), Status> {
+fn route_chat(stub: &RouteGuideStub) -> Result<(), Status> {
     println!("-- RouteChat");
-    let route_chat = channel.stream_stream::<RouteNote, RouteNote>(ROUTE_CHAT)?;
-    let (mut requests, responses) = route_chat.open().split();
+    let (mut requests, responses) = stub.route_chat.open().split();
     #[allow(clippy::disallowed_methods, reason = "a user's program starts what threads it likes")]
     let sender = thread::spawn(move || {
         let notes = [

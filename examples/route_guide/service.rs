@@ -1,78 +1,72 @@
 //! The server half: what it knows is in [`features`], what it hears stays in its notebook.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
-use grpc_threads::{
-    RequestIterator, Service, ServicerContext, Status, stream_stream_rpc_method_handler,
-    stream_unary_rpc_method_handler, unary_stream_rpc_method_handler,
-    unary_unary_rpc_method_handler,
-};
+use grpc_threads::{RequestIterator, ServicerContext, Status};
 
 use crate::features;
-use crate::messages::{Feature, Point, Rectangle, RouteNote, RouteSummary, SERVICE};
+use crate::messages::{Feature, Point, Rectangle, RouteGuide, RouteNote, RouteSummary};
 
 /// What was said about each point so far.
 type Notebook = Mutex<HashMap<Point, Vec<RouteNote>>>;
 
-/// The whole service, for `Server::add_service`.
-pub(crate) fn route_guide() -> Service {
-    let notebook = Arc::new(Notebook::default());
-    let route_chat = move |notes: RequestIterator<RouteNote>, _: &ServicerContext| {
-        Ok(route_chat(notes, Arc::clone(&notebook)))
-    };
-    Service::new(SERVICE)
-        .method("GetFeature", unary_unary_rpc_method_handler(get_feature))
-        .method("ListFeatures", unary_stream_rpc_method_handler(list_features))
-        .method("RecordRoute", stream_unary_rpc_method_handler(record_route))
-        .method("RouteChat", stream_stream_rpc_method_handler(route_chat))
+/// The river, and what travellers say about it.
+#[derive(Default)]
+pub(crate) struct Rhine {
+    notebook: Notebook,
 }
 
-fn get_feature(point: Point, _: &ServicerContext) -> Result<Feature, Status> {
-    Ok(features::at(point))
-}
-
-fn list_features(
-    area: Rectangle,
-    _: &ServicerContext,
-) -> Result<impl Iterator<Item = Result<Feature, Status>> + use<>, Status> {
-    if area.lo.is_none() || area.hi.is_none() {
-        return Err(Status::invalid_argument("a rectangle needs both corners"));
+impl RouteGuide for Rhine {
+    fn get_feature(&self, point: Point, _: &ServicerContext) -> Result<Feature, Status> {
+        Ok(features::at(point))
     }
-    Ok(features::within(area).map(Ok))
-}
 
-#[allow(clippy::disallowed_methods, reason = "a user's program reads the clock as it likes")]
-fn record_route(
-    points: RequestIterator<Point>,
-    _: &ServicerContext,
-) -> Result<RouteSummary, Status> {
-    let start = Instant::now();
-    let mut summary = RouteSummary::default();
-    let mut metres = 0.0;
-    let mut last = None;
-    for point in points {
-        let point = point?;
-        summary.point_count += 1;
-        summary.feature_count += i32::from(!features::at(point).name.is_empty());
-        metres += last.map_or(0.0, |last| distance(last, point));
-        last = Some(point);
+    fn list_features(
+        &self,
+        area: Rectangle,
+        _: &ServicerContext,
+    ) -> Result<impl Iterator<Item = Result<Feature, Status>>, Status> {
+        if area.lo.is_none() || area.hi.is_none() {
+            return Err(Status::invalid_argument("a rectangle needs both corners"));
+        }
+        Ok(features::within(area).map(Ok))
     }
-    summary.distance = metres as i32;
-    summary.elapsed_time = start.elapsed().as_secs() as i32;
-    Ok(summary)
-}
 
-/// Answers each note with what was said before about the same point.
-fn route_chat(
-    notes: RequestIterator<RouteNote>,
-    notebook: Arc<Notebook>,
-) -> impl Iterator<Item = Result<RouteNote, Status>> {
-    notes.flat_map(move |note| match note {
-        Ok(note) => earlier_notes(&notebook, note).into_iter().map(Ok).collect(),
-        Err(status) => vec![Err(status)],
-    })
+    #[allow(clippy::disallowed_methods, reason = "a user's program reads the clock as it likes")]
+    fn record_route(
+        &self,
+        points: RequestIterator<Point>,
+        _: &ServicerContext,
+    ) -> Result<RouteSummary, Status> {
+        let start = Instant::now();
+        let mut summary = RouteSummary::default();
+        let mut metres = 0.0;
+        let mut last = None;
+        for point in points {
+            let point = point?;
+            summary.point_count += 1;
+            summary.feature_count += i32::from(!features::at(point).name.is_empty());
+            metres += last.map_or(0.0, |last| distance(last, point));
+            last = Some(point);
+        }
+        summary.distance = metres as i32;
+        summary.elapsed_time = start.elapsed().as_secs() as i32;
+        Ok(summary)
+    }
+
+    /// The iterator borrows the notebook.
+    fn route_chat(
+        &self,
+        notes: RequestIterator<RouteNote>,
+        _: &ServicerContext,
+    ) -> Result<impl Iterator<Item = Result<RouteNote, Status>>, Status> {
+        Ok(notes.flat_map(|note| match note {
+            Ok(note) => earlier_notes(&self.notebook, note).into_iter().map(Ok).collect(),
+            Err(status) => vec![Err(status)],
+        }))
+    }
 }
 
 fn earlier_notes(notebook: &Notebook, note: RouteNote) -> Vec<RouteNote> {

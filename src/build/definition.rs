@@ -78,15 +78,11 @@ impl Definition {
         let wrong = |what: &str| {
             Error::new(format!("the service {:?} defined in code: {what}", self.full_name))
         };
-        if !self
-            .full_name
-            .split('.')
-            .all(|part| names::is_identifier(&names::identifier(part).replace("r#", "_")))
-        {
+        if !self.full_name.split('.').all(names::is_word) {
             return Err(wrong("its name is to be identifiers with dots between them"));
         }
         for (at, method) in self.methods.iter().enumerate() {
-            if !names::is_identifier(&names::identifier(&method.name).replace("r#", "_")) {
+            if !names::is_word(&method.name) {
                 return Err(wrong(&format!("{:?} is no name for a method", method.name)));
             }
             if self.methods[..at].iter().any(|other| other.name == method.name) {
@@ -95,7 +91,7 @@ impl Definition {
         }
         Ok(codegen::Service {
             full_name: self.full_name.clone(),
-            names: names::ServiceNames::unchosen(self.name()),
+            names: names::ServiceNames::unchosen(&names::type_name(self.name())),
             docs: self.comment.lines().map(str::to_owned).collect(),
             deprecated: false,
             methods: self.methods.iter().map(Rpc::method).collect(),

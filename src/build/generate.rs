@@ -105,12 +105,11 @@ fn named(
     let mut methods = HashSet::new();
     for method in &mut service.methods {
         if let Some(name) = builder.renames.get(&format!("{full_name}.{}", method.proto_name)) {
-            if !names::is_identifier(name.strip_prefix("r#").unwrap_or(name))
-                && *name != names::identifier(name)
-            {
+            let name = name.strip_prefix("r#").unwrap_or(name);
+            if !names::is_word(name) {
                 return Err(Error::new(format!("{full_name}: {name:?} is no name for a method")));
             }
-            method.name.clone_from(name);
+            method.name = names::identifier(name);
         }
         method.name = names::take_method(&method.name, &mut methods);
     }

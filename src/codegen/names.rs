@@ -65,14 +65,17 @@ pub(crate) fn take_method(name: &str, taken: &mut HashSet<String>) -> String {
     chosen
 }
 
-/// Whether `text` can be an identifier as it is.
-pub(crate) fn is_identifier(text: &str) -> bool {
+/// Whether `text` can be an identifier, a raw one if need be.
+pub(crate) fn is_word(text: &str) -> bool {
     let mut chars = text.chars();
     chars.next().is_some_and(|first| first.is_ascii_alphabetic() || first == '_')
         && chars.all(|rest| rest.is_ascii_alphanumeric() || rest == '_')
         && text != "_"
-        && !KEYWORDS.contains(&text)
-        && !NEVER_RAW.contains(&text)
+}
+
+/// Whether `text` can be an identifier as it is.
+pub(crate) fn is_identifier(text: &str) -> bool {
+    is_word(text) && !KEYWORDS.contains(&text) && !NEVER_RAW.contains(&text)
 }
 
 /// The name as an identifier: raw if it is a keyword.
@@ -84,6 +87,12 @@ pub(crate) fn identifier(text: &str) -> String {
     } else {
         text.to_owned()
     }
+}
+
+/// The name with a capital letter in front.
+pub(crate) fn type_name(name: &str) -> String {
+    let mut chars = name.chars();
+    chars.next().into_iter().flat_map(char::to_uppercase).chain(chars).collect()
 }
 
 /// `SayHello` to `say_hello`, `GetHTTPCode` to `get_http_code`.

@@ -1,0 +1,16 @@
+//! The generator, from `.proto` to text. What is compiled of that: the examples, `examples/codegen` and `tests/protos`.
+//!
+//! `BLESS=1 cargo test --features codegen --test codegen` writes what is compared here.
+
+#[path = "codegen/checked_in.rs"]
+mod checked_in;
+#[path = "codegen/errors.rs"]
+mod errors;
+#[path = "codegen/golden.rs"]
+mod golden;
+#[path = "codegen/options.rs"]
+mod options;
+#[path = "codegen/plugin.rs"]
+mod plugin;
+#[path = "codegen/support.rs"]
+mod support;

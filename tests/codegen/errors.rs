@@ -1,0 +1,97 @@
+//! What is wrong, where, and what to do about it.
+
+use grpc_threads::build::{Builder, Definition, Rpc};
+
+use crate::support::Folder;
+
+fn error(folder: &Folder, builder: Builder, name: &str) -> String {
+    let error = folder.generate(builder, &[name]).unwrap_err();
+    assert_eq!(format!("{error:?}"), error.to_string(), "main() prints it with Debug");
+    error.to_string()
+}
+
+#[test]
+fn an_error_in_a_file_has_file_line_and_column() {
+    let folder = Folder::new("an_error_in_a_file")
+        .with("syntax.proto", "syntax = \"proto3\";\nmessage A {\n  strin g name = 1;\n}\n")
+        .with("type.proto", "syntax = \"proto3\";\nmessage A {\n  Unknown x = 1;\n}\n")
+        .with("number.proto", "syntax = \"proto3\";\nmessage A { int32 a = 1; int32 b = 1; }\n")
+        .with("broken.proto", "syntax = \"proto3\";\nimport \"type.proto\";\n");
+    for (name, start, what) in [
+        ("syntax.proto", "syntax.proto:3:11: ", "expected"),
+        ("type.proto", "type.proto:3:3: ", "Unknown"),
+        ("number.proto", "number.proto:2:", "1"),
+        ("broken.proto", "type.proto:3:3: ", "Unknown"),
+    ] {
+        let text = error(&folder, Builder::new(), name);
+        let start = folder.path(start).display().to_string();
+        assert!(text.starts_with(&start) && text.contains(what), "{text}");
+    }
+}
+
+#[test]
+fn a_missing_import_tells_where_it_was_looked_for() {
+    let folder = Folder::new("a_missing_import")
+        .with("a.proto", "syntax = \"proto3\";\n\nimport \"other/b.proto\";\n");
+    let (first, second) = (folder.0.clone(), folder.path("nowhere"));
+    let error = Builder::new()
+        .generate(&[folder.path("a.proto")], &[&first, &second])
+        .unwrap_err()
+        .to_string();
+    let a = folder.path("a.proto").display().to_string();
+    assert_eq!(
+        error,
+        format!(
+            "{a}:3:1: import 'other/b.proto' not found; looked in:\n  {}\n  {} (there is no such folder)",
+            first.display(),
+            second.display()
+        )
+    );
+}
+
+#[test]
+fn a_file_that_is_not_there_or_outside() {
+    let folder = Folder::new("a_file_that_is_not_there")
+        .with("a.proto", "syntax = \"proto3\";")
+        .with("sub/b.proto", "syntax = \"proto3\";");
+    let text = error(&folder, Builder::new(), "none.proto");
+    assert!(text.contains("none.proto is not there; looked in:\n"), "{text}");
+    let text = Builder::new()
+        .generate(&[folder.path("a.proto")], &[folder.path("sub")])
+        .unwrap_err()
+        .to_string();
+    assert!(text.contains("a.proto is in none of the include paths; looked in:\n"), "{text}");
+}
+
+#[test]
+fn names_that_cannot_be() {
+    let folder = Folder::new("names_that_cannot_be").with(
+        "a.proto",
+        "syntax = \"proto3\"; package p; message AStub {} message B {} message BService {}\n\
+         service A { rpc X(B) returns (B); }",
+    );
+    for (builder, what) in [
+        (Builder::new().rename("p.A", "B"), "p.A: the name B is taken"),
+        (Builder::new().rename("p.A", "no name"), "is no name for a type"),
+        (Builder::new().rename("p.A.X", "no name"), "is no name for a method"),
+        (Builder::new().service(Definition::new("a b")), "identifiers with dots"),
+        (
+            Builder::new().service(
+                Definition::new("q.C")
+                    .method(Rpc::unary_unary("X", "A", "B"))
+                    .method(Rpc::unary_unary("X", "A", "B")),
+            ),
+            "two methods called \"X\"",
+        ),
+    ] {
+        let text = error(&folder, builder, "a.proto");
+        assert!(text.contains(what), "{text}");
+    }
+}
+
+#[test]
+fn outside_a_build_script_somebody_has_to_say_where_to_write() {
+    let folder = Folder::new("outside_a_build_script").with("a.proto", "syntax = \"proto3\";");
+    let error = Builder::new().compile_protos(&[folder.path("a.proto")], &[&folder.0]).unwrap_err();
+    assert!(error.to_string().contains("out_dir()"), "{error}");
+}
