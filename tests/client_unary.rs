@@ -188,6 +188,33 @@ fn w56_a_deadline_ends_the_wait_and_resets_the_stream() {
 }
 
 #[test]
+fn w29_metadata_that_the_server_does_not_take_fails_here_and_harms_no_other_call() {
+    let (unary, peer) = against(|listener| {
+        let mut peer = listener.accept_with(&[(frames::MAX_HEADER_LIST_SIZE, 4096)]);
+        for size in [None, Some(3000), None] {
+            let request = peer.wait_request();
+            assert_eq!(request.field("much").map(|much| much.len()), size);
+            peer.respond(request.stream, b"");
+        }
+        let rest = peer.drain();
+        assert!(rest.iter().all(|frame| frame.kind != frames::HEADERS), "{rest:?}");
+    });
+    within(LONG, move || {
+        unary.call(&Bytes::new()).unwrap();
+        let much = |size| unary.header("much", &"m".repeat(size)).unwrap();
+        much(3000).call(&Bytes::new()).unwrap();
+        let error = much(4096).call(&Bytes::new()).unwrap_err();
+        assert_eq!(error.code(), Code::ResourceExhausted);
+        assert!(error.message().contains("4096"), "{error:?}");
+        let mut future = much(4096).future(&Bytes::new());
+        let error = Status::from(future.result(None).unwrap_err());
+        assert_eq!(error.code(), Code::ResourceExhausted);
+        unary.call(&Bytes::new()).unwrap();
+    });
+    peer.join().unwrap();
+}
+
+#[test]
 fn w4_a_deadline_in_the_past_never_reaches_the_wire() {
     let (unary, peer) = against(|listener| {
         let mut peer = listener.accept();

@@ -131,15 +131,18 @@ impl Outbox {
         }
     }
 
-    /// Sends what is framed and ends our half, in one append. Later sends fail.
-    pub(crate) fn finish(&self, end: End<'_>) {
+    /// Sends what is framed and ends our half, in one append. Later sends fail. False: something waits for
+    /// the peer's credit, or the half was closed before.
+    pub(crate) fn finish(&self, end: End<'_>) -> bool {
         let mut buffer = self.buffer.lock();
-        if !buffer.finished {
-            buffer.finished = true;
-            buffer.hand_over(&self.stream, end);
-            drop(buffer);
-            self.stream.flush();
+        if buffer.finished {
+            return false;
         }
+        buffer.finished = true;
+        let queued = buffer.hand_over(&self.stream, end);
+        drop(buffer);
+        self.stream.flush();
+        queued == Some(0)
     }
 
     /// Its stream.

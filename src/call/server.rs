@@ -178,6 +178,10 @@ impl ServerCall {
     pub(crate) fn send_initial_metadata(&self, metadata: &Metadata) -> Result<(), Status> {
         let mut block = Vec::new();
         headers::response_head_as(&mut block, self.head.subtype, metadata);
+        let size = header_list(&block, metadata);
+        if let Err(most) = self.stream.link().takes_headers(size) {
+            return Err(too_much_metadata(size, most));
+        }
         let mut reply = self.reply.lock();
         if reply.ended != Ended::No || self.stream.ended() {
             drop(reply);
@@ -276,7 +280,9 @@ impl ServerCall {
     }
 
     fn conclude(&self, data: Option<Bytes>, outcome: Result<(), Status>) {
-        let Some((closing, callbacks)) = self.end_with(outcome) else { return };
+        let Some((closing, callbacks)) = self.end_with(outcome) else {
+            return self.stream.settle();
+        };
         // W41: a status other than OK wins over the response, which is not sent.
         let data = data.filter(|_| closing.status.is_ok());
         if closing.head_claimed {
@@ -306,8 +312,9 @@ impl ServerCall {
         Some((closing, std::mem::take(&mut reply.callbacks)))
     }
 
-    /// The deadline has passed: ends the call whatever its handler does (W56). A client
-    /// that has seen nothing yet gets the status, any other a reset.
+    /// The deadline has passed: ends the call whatever its handler does (W56). The client is told the status,
+    /// since a reset would be CANCELLED to one whose clock is behind; but one that has left responses
+    /// unread until now gets a reset.
     pub(crate) fn expire(&self) {
         self.interrupt(deadline_exceeded(), true);
     }
@@ -318,28 +325,32 @@ impl ServerCall {
     }
 
     fn interrupt(&self, status: Status, tell: bool) -> bool {
-        let untouched = {
+        let head_claimed = {
             let mut reply = self.reply.lock();
             if reply.ended != Ended::No {
                 return false;
             }
             reply.ended = Ended::Cancelled;
-            !reply.head_claimed
+            reply.head_claimed
         };
-        let mut reason = Reason::CANCEL;
-        if tell && untouched {
-            let closing = Closing {
-                status: status.clone(),
-                trailing: Metadata::new(),
-                subtype: self.head.subtype,
-                head_claimed: false,
-            };
-            closing.send_all(&self.stream, None);
-            reason = Reason::NO_ERROR;
-        }
+        let told = tell && self.send_cut(&status, head_claimed);
+        let reason = if told { Reason::NO_ERROR } else { Reason::CANCEL };
         self.stream.finish(Ending::Local(status), reason);
         self.tell_callbacks();
         true
+    }
+
+    /// Sends a status while the handler may still run. False: it cannot go out at once.
+    fn send_cut(&self, status: &Status, head_claimed: bool) -> bool {
+        let mut block = Vec::with_capacity(64);
+        let none = Metadata::new();
+        if !head_claimed {
+            headers::trailers_only_as(&mut block, self.head.subtype, status, &none);
+            self.stream.send(Outgoing { head: None, data: None, end: End::Cut(&block) });
+            return true;
+        }
+        headers::trailers(&mut block, status, &none);
+        self.outbox.get().is_some_and(|outbox| outbox.finish(End::Cut(&block)))
     }
 }
 
@@ -378,23 +389,37 @@ impl Closing {
             let end = End::Trailers(&OK_TRAILERS);
             return stream.send(Outgoing { head: Some(default_head(self.subtype)), data, end });
         }
-        let mut block = Vec::with_capacity(64);
-        if data.is_some() {
-            headers::trailers(&mut block, &self.status, &self.trailing);
-        } else {
-            headers::trailers_only_as(&mut block, self.subtype, &self.status, &self.trailing);
-        }
+        let block = self.block(stream, data.is_none());
         let head = data.is_some().then(|| default_head(self.subtype));
         stream.send(Outgoing { head, data, end: End::Trailers(&block) });
     }
 
+    /// The trailers; those that the client would not take are replaced by a status that says so.
+    fn block(&self, stream: &Stream, only: bool) -> Vec<u8> {
+        let encode = |status: &Status, trailing: &Metadata| {
+            let mut block = Vec::with_capacity(64);
+            match only {
+                true => headers::trailers_only_as(&mut block, self.subtype, status, trailing),
+                false => headers::trailers(&mut block, status, trailing),
+            }
+            block
+        };
+        let block = encode(&self.status, &self.trailing);
+        let size = header_list(&block, &self.trailing);
+        match stream.link().takes_headers(size) {
+            Ok(()) => block,
+            Err(most) => encode(&too_much_metadata(size, most), &Metadata::new()),
+        }
+    }
+
     /// The head has been sent, or waits in the outbox.
     fn send_rest(self, stream: &Stream, outbox: Option<&Arc<Outbox>>, data: Option<Bytes>) {
-        let mut block = Vec::with_capacity(64);
-        headers::trailers(&mut block, &self.status, &self.trailing);
+        let block = self.block(stream, false);
         let end = End::Trailers(&block);
         match outbox {
-            Some(outbox) if data.is_none() => outbox.finish(end),
+            Some(outbox) if data.is_none() => {
+                outbox.finish(end);
+            }
             Some(outbox) => {
                 outbox.flush();
                 stream.send(Outgoing { head: None, data, end });
@@ -424,6 +449,18 @@ fn run_all(callbacks: Vec<Callback>) {
             log::error!("a callback of a call panicked");
         }
     }
+}
+
+/// The size of a block as the client will count it (W29), or a little more: each field counts 32,
+/// and has three octets or more of lengths in the block; five fields at most are ours.
+fn header_list(block: &[u8], metadata: &Metadata) -> usize {
+    block.len() + 29 * metadata.len() + 5 * 32
+}
+
+fn too_much_metadata(size: usize, most: usize) -> Status {
+    Status::resource_exhausted(format!(
+        "the response's metadata has {size} bytes, as HTTP/2 counts; the client takes {most}"
+    ))
 }
 
 fn deadline_exceeded() -> Status {

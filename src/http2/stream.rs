@@ -67,6 +67,10 @@ pub(crate) struct Slot {
     pub(crate) closed: Option<Closed>,
     /// Its owner has let go while the end was still queued: told of nothing any more.
     pub(crate) orphan: bool,
+    /// Its owner has given its last word, and only the handle is left.
+    settled: bool,
+    /// Settled, and over on the wire: it does not count any more.
+    lingers: bool,
     /// In the round-robin of senders.
     pub(crate) ready: bool,
     /// The queue was above the mark: its owner is told when it has fallen.
@@ -141,6 +145,8 @@ pub(crate) struct Streams {
     /// The slot looked up last: frames of one stream come in runs.
     last: u32,
     recent: Recent,
+    /// Slots that linger.
+    lingering: usize,
     /// Not over on the wire.
     pub(crate) active: u32,
     pub(crate) budget: Budget,
@@ -156,6 +162,7 @@ impl Streams {
             ids: HashMap::default(),
             last: 0,
             recent: Recent::default(),
+            lingering: 0,
             active: 0,
             budget: Budget::new(budget),
             waiting: VecDeque::new(),
@@ -165,6 +172,30 @@ impl Streams {
     /// Slots in use: what their owners have not let go of.
     pub(crate) fn held(&self) -> usize {
         self.slots.len() - self.free.len()
+    }
+
+    /// Slots that count against MAX_CONCURRENT_STREAMS (A1). A peer that has seen the end of a stream may open
+    /// the next at once, so one that is over on the wire counts only while its owner still works on it.
+    pub(crate) fn counted(&self) -> usize {
+        self.held() - self.lingering
+    }
+
+    /// The owner is done with the stream, or will be when the wire is.
+    pub(crate) fn settle(&mut self, key: Key) {
+        if let Some(slot) = self.get(key) {
+            slot.settled = true;
+            self.linger(key);
+        }
+    }
+
+    /// To be called when a stream is over on the wire.
+    #[inline]
+    pub(crate) fn linger(&mut self, key: Key) {
+        let Some(slot) = self.get(key) else { return };
+        if slot.settled && slot.closed.is_some() && !slot.lingers {
+            slot.lingers = true;
+            self.lingering += 1;
+        }
     }
 
     pub(crate) fn insert(&mut self, id: u32, send: SendWindow, recv: RecvWindow) -> Key {
@@ -177,6 +208,8 @@ impl Streams {
                     receiving: Receiving::Head,
                     closed: None,
                     orphan: false,
+                    settled: false,
+                    lingers: false,
                     ready: false,
                     above: false,
                     wants_grant: false,
@@ -196,6 +229,8 @@ impl Streams {
             slot.receiving = Receiving::Head;
             slot.closed = None;
             slot.orphan = false;
+            slot.settled = false;
+            slot.lingers = false;
             slot.ready = false;
             slot.above = false;
             slot.wants_grant = false;
@@ -259,6 +294,8 @@ impl Streams {
         slot.drop_queue();
         slot.id = 0;
         let closed = slot.closed.unwrap_or(Closed::ByUs);
+        let lingered = slot.lingers;
+        self.lingering -= usize::from(lingered);
         self.free.push(key.slot);
         self.ids.remove(&key.id);
         self.recent.push(key.id, closed);

@@ -99,8 +99,10 @@ pub(crate) enum End<'a> {
     No,
     /// END_STREAM on the last DATA: a client's half-close (W6).
     Half,
-    /// A trailer block, which ends the stream: a server's status.
+    /// A trailer block, which ends the stream: the status, given by the handler.
     Trailers(&'a [u8]),
+    /// A trailer block, given while the handler may still run: the stream goes on to count (A1).
+    Cut(&'a [u8]),
 }
 
 /// One append to a stream.

@@ -46,6 +46,10 @@ pub(crate) use face::{
 pub(crate) use state::SEND_QUOTA;
 pub(crate) use stream::{Stream, Took};
 
+/// Header lists up to this size are sent without asking what the peer takes: the smallest limits
+/// in use are several times as large.
+const UNASKED: usize = 2048;
+
 /// One connection.
 pub(crate) struct Link {
     /// Guards everything that changes. Rank: above nothing, below registries. Not poisoned by panics.
@@ -142,6 +146,16 @@ impl Link {
     pub(crate) fn room(&self) -> Room {
         let state = self.state.lock();
         if state.phase == state::Phase::Open { state.conn.room() } else { Room::Closed }
+    }
+
+    /// `Err` when the peer does not take a header list of `size` octets: with what it takes. "Exceeding the peer's
+    /// SETTINGS_MAX_HEADER_LIST_SIZE fails locally and never kills the connection" (W29).
+    pub(crate) fn takes_headers(&self, size: usize) -> Result<(), usize> {
+        if size <= UNASKED {
+            return Ok(());
+        }
+        let most = self.state.lock().conn.peer_max_header_list();
+        if size <= most { Ok(()) } else { Err(most) }
     }
 
     /// Graceful end: GOAWAY, running streams may finish (W67, W68).

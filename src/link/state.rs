@@ -201,6 +201,9 @@ impl State {
 
     /// Appends to a stream that has not ended; the octets of it that are queued then.
     pub(super) fn append(&mut self, key: Key, out: Outgoing<'_>) -> Option<usize> {
+        if matches!(out.end, End::Trailers(_)) {
+            self.conn.settle(key);
+        }
         if self.cells.get(key).is_none_or(|cell| cell.ending.is_some()) {
             return None;
         }
@@ -211,7 +214,7 @@ impl State {
         if out.data.is_some() || half {
             self.conn.data(key, out.data.unwrap_or_default(), half);
         }
-        if let End::Trailers(block) = out.end {
+        if let End::Trailers(block) | End::Cut(block) = out.end {
             self.conn.trailers(key, Bytes::copy_from_slice(block));
         }
         Some(self.conn.queued(key))

@@ -113,6 +113,11 @@ impl Stream {
         true
     }
 
+    /// The handler of a call that had ended before is done: see [`Connection::settle`](crate::http2::Connection::settle).
+    pub(crate) fn settle(&self) {
+        self.link.state.lock().conn.settle(self.key);
+    }
+
     /// From now on `listener` is told of progress. The poller reads for such a stream.
     pub(crate) fn notify(&self, listener: Arc<dyn Notify>) {
         let mut state = self.link.state.lock();

@@ -4,8 +4,10 @@ use std::time::Duration;
 use grpc_threads::{Code, Metadata, ServicerContext, Status};
 
 use crate::common::{
-    CANCEL, CANCELLED, DEADLINE_EXCEEDED, NOT_FOUND, OK, Pair, UNKNOWN, echo, gate, service, unary,
+    CANCEL, CANCELLED, DEADLINE_EXCEEDED, NO_ERROR, NOT_FOUND, OK, Pair, RESOURCE_EXHAUSTED,
+    UNKNOWN, echo, gate, service, unary,
 };
+use crate::support::frames::{INITIAL_WINDOW_SIZE, MAX_HEADER_LIST_SIZE, Peer, RST_STREAM};
 use crate::support::{LONG, eventually};
 
 #[test]
@@ -113,7 +115,7 @@ fn w56_a_deadline_ends_the_call_while_its_handler_sleeps() {
 }
 
 #[test]
-fn w56_a_deadline_in_the_middle_of_a_stream_resets_it() {
+fn w56_a_deadline_in_the_middle_of_a_stream_is_told_in_trailers() {
     let stalls = grpc_threads::stream_stream_rpc_method_handler_with(
         |requests: grpc_threads::RequestIterator<bytes::Bytes>, _: &ServicerContext| Ok(requests),
         grpc_threads::Raw,
@@ -122,9 +124,53 @@ fn w56_a_deadline_in_the_middle_of_a_stream_resets_it() {
     let mut pair = Pair::of(1, service().method("Stalls", stalls).method("Echo", echo()));
     let stream = pair.peer.open("/test.Test/Stalls", &[("grpc-timeout", "50m")]);
     pair.peer.message(stream, b"x", false);
+    // A reset would be CANCELLED to a client whose clock is behind.
     let ended = pair.peer.wait_end(stream);
-    assert!(ended.status() == DEADLINE_EXCEEDED || ended.reset == Some(CANCEL), "{ended:?}");
+    assert_eq!(ended.status(), DEADLINE_EXCEEDED, "{ended:?}");
+    let reset = pair.peer.wait_for(|frame| frame.stream == stream && frame.kind == RST_STREAM);
+    assert_eq!(reset.code(), NO_ERROR);
     assert_eq!(pair.call("Echo", b"").status(), OK);
+}
+
+#[test]
+fn w56_a_deadline_resets_a_stream_whose_responses_nobody_takes() {
+    let stuck = grpc_threads::unary_stream_rpc_method_handler_with(
+        |_: bytes::Bytes, _: &ServicerContext| Ok(std::iter::repeat(Ok(bytes::Bytes::from("x")))),
+        grpc_threads::Raw,
+        grpc_threads::Raw,
+    );
+    let pair = Pair::of(1, service().method("Stuck", stuck));
+    let mut peer = Peer::connect_with(("127.0.0.1", pair.port), &[(INITIAL_WINDOW_SIZE, 0)]);
+    let stream = peer.open("/test.Test/Stuck", &[("grpc-timeout", "50m")]);
+    peer.message(stream, b"", true);
+    let ended = peer.wait_end(stream);
+    assert_eq!(ended.reset, Some(CANCEL), "{ended:?}");
+    peer.assert_alive();
+}
+
+#[test]
+fn w29_metadata_that_the_client_does_not_take_becomes_resource_exhausted() {
+    let much = |bytes: usize| Metadata::new().with("much", &"m".repeat(bytes)).unwrap();
+    let early = unary(move |request, context| {
+        let refused = context.send_initial_metadata(&much(5000)).unwrap_err();
+        assert_eq!(refused.code(), Code::ResourceExhausted);
+        context.send_initial_metadata(&much(3000))?;
+        Ok(request)
+    });
+    let late = unary(move |request, context| {
+        context.set_trailing_metadata(much(5000));
+        Ok(request)
+    });
+    let failing = unary(move |_, _| Err(Status::not_found("?").with_metadata(much(5000))));
+    let methods = service().method("Early", early).method("Late", late).method("Failing", failing);
+    let mut pair = Pair::of(1, methods);
+    pair.peer = Peer::connect_with(("127.0.0.1", pair.port), &[(MAX_HEADER_LIST_SIZE, 4096)]);
+    let ended = pair.call("Early", b"");
+    assert_eq!((ended.status(), ended.head("much").map(|much| much.len())), (OK, Some(3000)));
+    for method in ["Late", "Failing"] {
+        let ended = pair.call(method, b"");
+        assert_eq!((ended.status(), ended.trailer("much")), (RESOURCE_EXHAUSTED, None));
+    }
 }
 
 #[test]

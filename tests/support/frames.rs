@@ -41,6 +41,7 @@ pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 pub const MAX_CONCURRENT_STREAMS: u16 = 3;
 pub const INITIAL_WINDOW_SIZE: u16 = 4;
 pub const MAX_FRAME_SIZE: u16 = 5;
+pub const MAX_HEADER_LIST_SIZE: u16 = 6;
 
 /// One frame as it was on the wire.
 #[derive(Clone, Debug, PartialEq, Eq)]

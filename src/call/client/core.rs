@@ -18,7 +18,7 @@ use crate::status::{Code, Status};
 use crate::wire::outcome::{Ending, cardinality};
 
 use super::expiry::Due;
-use super::{Launch, Refused, Source};
+use super::{Launch, NotOpened, Refused, Source};
 
 /// Run when a call has ended.
 pub(crate) type Callback = Box<dyn FnOnce() + Send>;
@@ -162,7 +162,14 @@ impl Core {
         if self.try_status().is_some() || self.expire_if_due() {
             return Ok(());
         }
-        let stream = self.launch.open(link, clock::now())?;
+        let stream = match self.launch.open(link, clock::now()) {
+            Ok(stream) => stream,
+            Err(NotOpened::Refused) => return Err(Refused),
+            Err(NotOpened::Failed(status)) => {
+                self.fail(status);
+                return Ok(());
+            }
+        };
         let peer = link.peer();
         let mut state = self.state.lock();
         if state.status.is_some() || state.stream.is_some() {

@@ -28,6 +28,7 @@ use bytes::Bytes;
 use crate::deadline::Deadline;
 use crate::link::{Link, Stream};
 use crate::metadata::Metadata;
+use crate::status::Status;
 use crate::wire::headers::RequestTemplate;
 
 pub(crate) use self::core::{Arrival, Core};
@@ -87,14 +88,32 @@ pub(crate) struct Launch {
 const BLOCK: usize = 256;
 
 impl Launch {
-    /// Opens the stream. `Err`: the link takes none just now.
-    fn open(&self, link: &Arc<Link>, now: Instant) -> Result<Arc<Stream>, Refused> {
+    /// Opens the stream.
+    fn open(&self, link: &Arc<Link>, now: Instant) -> Result<Arc<Stream>, NotOpened> {
         let mut block = Vec::with_capacity(BLOCK);
         // W4: the remaining time as late as possible, and anew for each attempt.
-        self.template.block(self.deadline.remaining(now), &self.metadata, &mut block);
+        let size = self.template.block(self.deadline.remaining(now), &self.metadata, &mut block);
+        fits(size, link).map_err(NotOpened::Failed)?;
         link.open(&block, self.body.clone(), self.body.is_some(), self.receive_limit)
-            .map_err(|_| Refused)
+            .map_err(|_| NotOpened::Refused)
     }
+}
+
+/// Why a stream was not opened.
+enum NotOpened {
+    /// The link takes none just now.
+    Refused,
+    /// The server would not take this one.
+    Failed(Status),
+}
+
+/// W29: metadata that the server does not take ends its own call and no other.
+fn fits(size: usize, link: &Link) -> Result<(), Status> {
+    link.takes_headers(size).map_err(|most| {
+        Status::resource_exhausted(format!(
+            "the request's metadata has {size} bytes, as HTTP/2 counts; the server takes {most}"
+        ))
+    })
 }
 
 /// A link had no room for a stream, or is on its way out.

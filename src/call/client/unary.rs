@@ -19,7 +19,7 @@ use crate::wire::framing::Messages;
 use crate::wire::outcome::{Ending, cardinality};
 
 use super::core::{Arrival, status_of};
-use super::{BLOCK, Core, Launch, Source, Template};
+use super::{BLOCK, Core, Launch, Source, Template, fits};
 
 /// A call about to be made.
 pub(crate) struct Unary<'a> {
@@ -79,7 +79,10 @@ impl Unary<'_> {
             timeout = self.deadline.remaining(now);
         }
         let mut block = Vec::with_capacity(BLOCK);
-        self.template.block(timeout, self.metadata, &mut block);
+        let size = self.template.block(timeout, self.metadata, &mut block);
+        if let Err(status) = fits(size, &link) {
+            return Fast::Done(Err(status));
+        }
         let Ok(stream) = link.open(&block, Some(body), true, self.receive_limit) else {
             return Fast::NoLink;
         };

@@ -84,7 +84,10 @@ impl Connection {
         self.streams.active = self.streams.active.saturating_sub(1);
         if orphan {
             self.free(key);
-        } else if freed {
+            return;
+        }
+        self.streams.linger(key);
+        if freed {
             self.regrant();
         }
     }

@@ -121,8 +121,8 @@ impl Connection {
         if id == MAX_31 {
             self.ids_used_up();
         }
-        // A1: a slot is taken until its owner lets go, not until the stream closes.
-        if self.streams.held() >= self.options.max_concurrent_streams as usize {
+        // A1: a stream counts until its handler is done, not until it closes.
+        if self.streams.counted() >= self.options.max_concurrent_streams as usize {
             return self.refuse(id);
         }
         let malformed = |cause| Error::stream(id, Reason::PROTOCOL_ERROR, cause);

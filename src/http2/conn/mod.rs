@@ -260,6 +260,12 @@ impl Connection {
         self.sent_end(key);
     }
 
+    /// The stream's handler is done: once the stream is over on the wire, it counts no more against
+    /// MAX_CONCURRENT_STREAMS (A1), also while its owner holds it.
+    pub(crate) fn settle(&mut self, key: Key) {
+        self.streams.settle(key);
+    }
+
     /// Octets of the stream not framed yet.
     pub(crate) fn queued(&self, key: Key) -> usize {
         self.streams.peek(key).map_or(0, |slot| slot.queued)

@@ -229,6 +229,31 @@ fn a1_a_slot_is_free_only_when_its_owner_lets_go() {
     assert_eq!(s.events(), [Event::Headers(5, true)]);
 }
 
+/// A client that has the end of one stream may begin the next before our owner has let go.
+#[test]
+fn a1_a_stream_whose_handler_is_done_counts_until_its_end_is_out() {
+    let options = Options { max_concurrent_streams: 1, ..Options::new(Role::Server) };
+    let mut s = Side::server_with(&options);
+    s.input(&request(1, END));
+    let first = s.key();
+    s.conn.settle(first);
+    s.input(&request(3, END)).expect_rst(3, Reason::REFUSED_STREAM);
+    s.conn.trailers(first, Bytes::from_static(b"\x88"));
+    s.events();
+    s.input(&request(5, END));
+    assert_eq!(s.events(), [Event::Headers(5, true)]);
+    // The trailers of one whose handler still runs change nothing.
+    let second = s.key();
+    s.conn.trailers(second, Bytes::from_static(b"\x88"));
+    s.bytes();
+    s.input(&request(7, END)).expect_rst(7, Reason::REFUSED_STREAM);
+    s.conn.settle(second);
+    s.conn.settle(second);
+    s.conn.forget(first);
+    s.conn.forget(second);
+    s.input(&request(9, END)).input(&request(11, END)).expect_rst(11, Reason::REFUSED_STREAM);
+}
+
 #[test]
 fn h8_priority_is_validated_and_dropped() {
     let own = |id: u32| {
