@@ -1,0 +1,132 @@
+#!/usr/bin/env bash
+# Ours against grpcio, as client and as server, and against curl and h2load.
+#
+#   tests/peers/run.sh            both; what cannot be had is skipped, and said to be
+#   tests/peers/run.sh install    grpcio, into a virtual environment in the user's cache; fails if it cannot
+#   tests/peers/run.sh grpcio     the cases of peers.py and examples/peer_client, both ways
+#   tests/peers/run.sh tools      curl and h2load, by ../shared/tools/http2/peers.sh beside the checkout
+set -euo pipefail
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+cd "$root"
+exec </dev/null
+
+cache=${GRPC_THREADS_TOOLS:-${HOME:?}/.cache/grpc-threads-tools}/peers
+python=$cache/bin/python
+grpcio=grpcio==1.85.1
+tools=$root/../shared/tools/http2/peers.sh
+programs=${CARGO_TARGET_DIR:-$root/target}/debug/examples
+work=$(mktemp -d)
+server=
+
+die() { printf 'peers: %s\n' "$*" >&2; exit 1; }
+
+finish() {
+    local status=$?
+    # The server ends with its input; this is for one that does not.
+    if [ -n "$server" ]; then kill "$server" 2>/dev/null || true; fi
+    rm -rf "$work"
+    exit "$status"
+}
+trap finish EXIT
+
+install() {
+    if [ "$(cat "$cache/.installed" 2>/dev/null)" = "$grpcio" ]; then return 0; fi
+    command -v python3 >/dev/null || { echo "no python3"; return 1; }
+    rm -rf "$cache"
+    # Spelled out, since `set -e` does not hold within a condition.
+    python3 -m venv "$cache" && "$cache/bin/pip" install -q --disable-pip-version-check --only-binary :all: "$grpcio" &&
+        echo "$grpcio" >"$cache/.installed"
+}
+
+build() { cargo build --quiet --example peer_server --example peer_client; }
+
+run_grpcio() {
+    build
+    echo "grpcio calls ours"
+    timeout 180 "$python" -B tests/peers/peers.py client -- "$programs/peer_server" 2>"$work/log" ||
+        { tail -n 60 "$work/log" >&2; die "grpcio as client"; }
+    echo "ours calls grpcio"
+    timeout 180 "$programs/peer_client" "$python" -B tests/peers/peers.py server 2>"$work/log" ||
+        { tail -n 60 "$work/log" >&2; die "grpcio as server"; }
+}
+
+# expect WHAT GOT PATTERN
+expect() { [[ $2 =~ $3 ]] || die "$1: got '$2', wanted '$3'"; }
+
+# status METHOD CURL-OPTION...: HTTP status, where grpc-status stood (head, or trailers), and grpc-status.
+# An answer that comes before the end of the request is followed by RST_STREAM(NO_ERROR), here as with grpc-go and
+# grpcio. Where both come with one read, curl 7.88 loses the answer (exit status 92): it is asked again.
+status() {
+    local method=$1 code=92
+    shift
+    for _ in $(seq 20); do
+        code=0
+        curl -sS --http2-prior-knowledge --max-time 20 -H "content-type: ${type:-application/grpc}" \
+            -H 'te: trailers' --data-binary "@$work/${body:-empty}" -D "$work/headers" -o "$work/body" "$@" \
+            "http://$address/peers.Peer/$method" 2>"$work/curl.log" || code=$?
+        [ "$code" = 92 ] || break
+    done
+    [ "$code" = 0 ] || { cat "$work/curl.log" >&2; return "$code"; }
+    tr -d '\r' <"$work/headers" | awk '
+        NR == 1 { http = $2; place = "head" }
+        NR > 1 && /^$/ { place = "trailers" }
+        /^grpc-status: / { found = place " " $2 }
+        END { print http, found }'
+}
+
+run_tools() {
+    local address
+    build
+    # Its input is a pipe that nobody writes to; it ends when we do.
+    mkfifo "$work/input"
+    "$programs/peer_server" <"$work/input" >"$work/listening" 2>"$work/server.log" &
+    server=$!
+    exec 9>"$work/input"
+    for _ in $(seq 100); do
+        if [ -s "$work/listening" ]; then break; fi
+        sleep 0.1
+    done
+    address=$(sed 's/^listening on //' "$work/listening")
+    [ -n "$address" ] || die "the server does not listen: $(cat "$work/server.log")"
+    printf '\0\0\0\0\0' >"$work/empty"
+    printf '\0\0\0\0\0048000' >"$work/wait"
+
+    "$tools" curl "$address" /peers.Peer/Echo --hex 00ff10
+    "$tools" curl "$address" /peers.Peer/Echo --hex ''
+    "$tools" nghttp "$address" /peers.Peer/Echo --hex 00ff10
+    expect "a response" "$(status Echo)" '^200 trailers 0$'
+    expect "an error at once" "$(status Fail -H 'x-code: 5')" '^200 head 5$'
+    expect "an error after a message" "$(status FailAfter -H 'x-code: 5' -H 'x-count: 1')" '^200 trailers 5$'
+    expect "an unknown method" "$(status Nothing)" '^200 head 12$'
+    expect "no gRPC" "$(type=text/plain status Echo)" '^415'
+    # curl has no clock of its own: the deadline is the server's alone.
+    expect "a deadline" "$(body=wait status Wait -H 'grpc-timeout: 200m')" '^200 head 4$'
+    expect "a deadline of a stream" "$(status Hold -H 'grpc-timeout: 200m')" '^200 trailers 4$'
+    "$tools" h2load "$address" /peers.Peer/Echo 5000 4 50 --hex 00ff10
+    "$tools" h2load "$address" /peers.Peer/Echo 2000 1 100
+    "$tools" h2load "$address" /peers.Peer/Chat 2000 4 20 --hex 00ff10
+
+    exec 9>&-
+    wait "$server" || die "the server ended with status $?: $(cat "$work/server.log")"
+    server=
+}
+
+case ${1:-all} in
+    install) install ;;
+    grpcio) install && run_grpcio ;;
+    tools) run_tools ;;
+    all)
+        if install >"$work/install.log" 2>&1; then
+            run_grpcio
+        else
+            tail -n 3 "$work/install.log"
+            echo "skipped: grpcio (did not install)"
+        fi
+        if [ -x "$tools" ] && "$tools" install >"$work/install.log" 2>&1; then
+            run_tools
+        else
+            echo "skipped: curl and h2load (no ../shared/tools, or they did not install)"
+        fi
+        ;;
+    *) sed -n '2,/^set/{/^#/s/^# \{0,1\}//p}' "${BASH_SOURCE[0]}" >&2; exit 2 ;;
+esac
