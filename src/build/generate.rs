@@ -56,20 +56,25 @@ pub(super) fn generate(
     let style =
         Style { library: builder.library.clone(), client: builder.client, server: builder.server };
     let mut names = Names::default();
+    let mut packages: BTreeMap<Module, Vec<String>> = BTreeMap::new();
     for (module, services) in services {
-        let text = texts.entry(module).or_default();
+        let text = texts.entry(module.clone()).or_default();
         let mut taken = names::types_of(text);
-        for (_, service) in &services {
-            let service = named(service.clone(), builder, &mut taken, &mut names)?;
+        for (package, service) in services {
+            let service = named(service, builder, &mut taken, &mut names)?;
             text.push_str(&codegen::service(&service, &style));
-        }
-        *text = tidy::tidy(text);
-        if builder.embed_descriptors && (style.client || style.server) {
-            embed(services.iter().map(|(package, _)| &package[..]), builder, sources, text);
+            packages.entry(module.clone()).or_default().push(package);
         }
     }
-    let files = texts.into_iter().map(|(module, text)| finished(&module, &text)).collect();
-    Ok((files, names))
+    let embeds = builder.embed_descriptors && (style.client || style.server);
+    let finish = |(module, text): (Module, String)| {
+        let mut text = tidy::tidy(&text);
+        if let (true, Some(packages)) = (embeds, packages.get(&module)) {
+            embed(packages, builder, sources, &mut text);
+        }
+        finished(&module, &text)
+    };
+    Ok((texts.into_iter().map(finish).collect(), names))
 }
 
 /// Chooses the names of a service and its methods.
@@ -117,15 +122,10 @@ fn named(
 }
 
 /// The descriptors of the module's packages: most often of one.
-fn embed<'a>(
-    packages: impl Iterator<Item = &'a str>,
-    builder: &Builder,
-    sources: &Sources,
-    text: &mut String,
-) {
-    let mut done = HashSet::new();
+fn embed(packages: &[String], builder: &Builder, sources: &Sources, text: &mut String) {
+    let mut done: HashSet<&str> = HashSet::new();
     let mut set = Vec::new();
-    for package in packages.filter(|package| done.insert(*package)) {
+    for package in packages.iter().filter(|package| done.insert(package)) {
         set.extend(descriptor::set_of_package(package, &sources.encoded));
     }
     for definition in &builder.definitions {

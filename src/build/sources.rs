@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use prost::Message;
 use prost_types::FileDescriptorProto;
 use protox::Compiler;
+use protox::file::{ChainFileResolver, FileResolver, GoogleFileResolver, IncludeFileResolver};
 
 use super::Error;
 use crate::codegen::descriptor::{self, File};
@@ -27,7 +28,7 @@ impl Sources {
     ) -> Result<Self, Error> {
         let includes: Vec<&Path> = includes.iter().map(AsRef::as_ref).collect();
         let tell = |error: protox::Error| Error::new(text(&error, &includes));
-        let mut compiler = Compiler::new(&includes).map_err(tell)?;
+        let mut compiler = Compiler::with_file_resolver(Resolver::new(&includes));
         compiler.include_source_info(true).include_imports(true);
         for proto in protos {
             compiler.open_file(proto).map_err(|error| {
@@ -72,6 +73,33 @@ impl Sources {
     /// The files that were read.
     pub(super) fn paths(&self) -> impl Iterator<Item = &Path> {
         self.paths.iter().map(PathBuf::as_path)
+    }
+}
+
+/// The folders, and what everybody may import from `google/protobuf`.
+struct Resolver {
+    folders: ChainFileResolver,
+}
+
+impl Resolver {
+    fn new(includes: &[&Path]) -> Self {
+        let mut folders = ChainFileResolver::new();
+        includes.iter().for_each(|folder| folders.add(IncludeFileResolver::new(folder.into())));
+        Self { folders }
+    }
+}
+
+impl FileResolver for Resolver {
+    fn resolve_path(&self, path: &Path) -> Option<String> {
+        self.folders.resolve_path(path)
+    }
+
+    fn open_file(&self, name: &str) -> Result<protox::file::File, protox::Error> {
+        // Also where a folder has such a file in a syntax that the parser does not know: `descriptor.proto` of
+        // today is written in one.
+        self.folders
+            .open_file(name)
+            .or_else(|error| GoogleFileResolver::new().open_file(name).map_err(|_| error))
     }
 }
 

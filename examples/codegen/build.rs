@@ -1,0 +1,3 @@
+fn main() -> Result<(), grpc_threads::build::Error> {
+    grpc_threads::build::compile_protos(&["proto/warehouse.proto"], &["proto"])
+}
