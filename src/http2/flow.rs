@@ -163,13 +163,22 @@ pub(crate) struct RecvWindow {
     initial: i64,
     /// Granted beyond `size` for one long message; paid back by what is consumed.
     loan: i64,
-    /// When the current window's worth began to come in, and how much of it has.
+    /// When the current window's worth began to come in, and how much of it has been consumed.
     epoch: Option<Instant>,
-    arrived: i64,
-    /// A whole window came in within two round trips: grow with the next credit.
-    wants_growth: bool,
+    consumed: i64,
     /// Octets of DATA so far, padding included.
     total: u64,
+}
+
+/// What decides whether a window grows.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pace {
+    pub(crate) now: Instant,
+    pub(crate) rtt: Option<Duration>,
+    /// The application has taken everything and waits for more.
+    pub(crate) waits: bool,
+    /// The largest window.
+    pub(crate) max: i64,
 }
 
 /// What a grant came to.
@@ -191,53 +200,50 @@ impl RecvWindow {
             initial,
             loan: 0,
             epoch: None,
-            arrived: 0,
-            wants_growth: false,
+            consumed: 0,
             total: 0,
         }
     }
 
     /// `n` octets of DATA came in, padding included. False: the peer overran the window.
     #[inline]
-    pub(crate) fn receive(&mut self, n: usize, now: Instant, rtt: Option<Duration>) -> bool {
+    pub(crate) fn receive(&mut self, n: usize, now: Instant) -> bool {
+        self.epoch.get_or_insert(now);
         self.total += n as u64;
         let n = n as i64;
         self.left -= n;
         self.unread += n;
-        if self.left < 0 {
-            return false;
-        }
-        // Small streams never get here far enough to be measured.
-        let start = *self.epoch.get_or_insert(now);
-        self.arrived += n;
-        if self.arrived >= self.size {
-            self.wants_growth =
-                rtt.is_some_and(|rtt| now.saturating_duration_since(start) <= rtt * 2);
-            self.arrived = 0;
-            self.epoch = Some(now);
-        }
-        true
+        self.left >= 0
     }
 
     /// The application consumed `n` octets. Returns the increment to announce,
-    /// once half a window is owed.
+    /// once half a window is owed, or when the window grows.
     #[inline]
-    pub(crate) fn release(&mut self, n: usize, max: i64, budget: &mut Budget) -> Option<u32> {
+    pub(crate) fn release(&mut self, n: usize, pace: Pace, budget: &mut Budget) -> Option<u32> {
         let n = (n as i64).min(self.unread);
         self.unread -= n;
         let paid = n.min(self.loan);
         self.loan -= paid;
         budget.loaned -= paid;
         self.owed += n - paid;
-        if self.owed * 2 < self.size {
+        let growth = if self.outpaced(n, pace) { self.grow(pace.max, budget) } else { 0 };
+        if growth == 0 && self.owed * 2 < self.size {
             return None;
         }
-        let mut credit = self.flush();
-        // Not while the reader lags behind: its window is what bounds memory.
-        if std::mem::take(&mut self.wants_growth) && self.unread * 4 <= self.size {
-            credit += self.grow(max, budget);
+        u32::try_from(self.flush() + growth).ok().filter(|&n| n > 0)
+    }
+
+    /// Whether the window is what holds the peer back: the application consumed a whole one within
+    /// two round trips and waits for more. With a reader that lags, the window stays, and
+    /// bounds what it has not read.
+    fn outpaced(&mut self, n: i64, pace: Pace) -> bool {
+        self.consumed += n;
+        if self.consumed < self.size || !pace.waits {
+            return false;
         }
-        u32::try_from(credit).ok().filter(|&n| n > 0)
+        self.consumed = 0;
+        let start = self.epoch.replace(pace.now).unwrap_or(pace.now);
+        pace.rtt.is_some_and(|rtt| pace.now.saturating_duration_since(start) < rtt * 2)
     }
 
     /// Padding goes back at once: a granted message has room for its own octets only, and

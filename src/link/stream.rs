@@ -65,7 +65,8 @@ impl Stream {
     pub(crate) fn take(&self, consumed: usize, into: &mut Messages) -> Took {
         let mut state = self.link.state.lock();
         if consumed > 0 {
-            state.conn.release(self.key, consumed);
+            let waits = state.cells.get(self.key).is_some_and(|cell| !cell.inbox.ready());
+            state.conn.release(self.key, consumed, waits);
         }
         let Some(cell) = state.cells.get_mut(self.key) else {
             return Took { over: true, ..Took::default() };

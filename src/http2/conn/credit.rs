@@ -1,19 +1,22 @@
 //! Credit for the peer: what was read, and whole messages that have begun.
 
-use super::super::flow::Grant;
+use super::super::flow::{Grant, Pace};
 use super::super::frame::{MAX_31, WindowUpdate};
 use super::super::types::Key;
 use super::Connection;
 
 impl Connection {
-    /// The application consumed `n` octets of payload.
+    /// The application consumed `n` octets of payload. `waits`: it has taken everything that is whole
+    /// and waits for more; only then may its window grow.
     #[inline]
-    pub(crate) fn release(&mut self, key: Key, n: usize) {
+    pub(crate) fn release(&mut self, key: Key, n: usize, waits: bool) {
         let max = i64::from(self.options.max_window.min(MAX_31));
+        let (now, rtt) = (self.now, self.round_trip.smoothed());
         let Some((slot, budget)) = self.streams.with_budget(key) else { return };
         let (held, receives) = (budget.held(), slot.receives());
         // After the end only the loan is paid back.
-        let credit = slot.recv_window.release(n, if receives { max } else { 0 }, budget);
+        let pace = Pace { now, rtt, waits, max: if receives { max } else { 0 } };
+        let credit = slot.recv_window.release(n, pace, budget);
         let now_held = budget.held();
         if now_held > held {
             self.round_trip.on_growth();

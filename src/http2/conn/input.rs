@@ -289,7 +289,7 @@ impl Connection {
         let Some(key) = self.streams.find(head.stream) else {
             return self.stray_data(head.stream).map(|()| None);
         };
-        let (now, rtt) = (self.now, self.round_trip.smoothed());
+        let now = self.now;
         let Some(slot) = self.streams.get(key) else { return Ok(None) };
         match (slot.closed, slot.receiving) {
             (None, Receiving::Body) => {}
@@ -300,7 +300,7 @@ impl Connection {
             }
             _ => return self.stray_data(head.stream).map(|()| None),
         }
-        if !slot.recv_window.receive(n, now, rtt) {
+        if !slot.recv_window.receive(n, now) {
             let reason = Reason::FLOW_CONTROL_ERROR;
             return Err(Error::stream(head.stream, reason, "stream window overrun"));
         }

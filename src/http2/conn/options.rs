@@ -61,7 +61,7 @@ impl Options {
             max_header_list: 16 * 1024,
             max_fields: 256,
             max_continuations: 8,
-            initial_window: 65_535,
+            initial_window: 128 * 1024,
             max_window: 16 << 20,
             connection_window: 16 << 20,
             window_budget: 16 << 20,

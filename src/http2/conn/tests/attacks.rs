@@ -186,7 +186,7 @@ fn a14_empty_frames_are_glitches_and_small_ones_are_not() {
     let wire = frame(DATA, 0, 1, b"hello").repeat(1000);
     for _ in 0..1000 {
         s.input(&wire);
-        s.conn.release(key, 5000);
+        s.conn.release(key, 5000, true);
         s.sink.events.clear();
         s.sink.body.clear();
     }
@@ -309,7 +309,7 @@ fn a26_noise_of_valid_frames_and_bit_flips_never_panics() {
                 0 => s.conn.data(key, bytes(random(200_000) as usize), random(2) == 0),
                 1 => s.conn.trailers(key, Bytes::from(block(&[("a", "b")]))),
                 2 => s.conn.headers(key, &block(&[(":status", "200")]), random(2) == 0),
-                3 => s.conn.release(key, random(1000) as usize),
+                3 => s.conn.release(key, random(1000) as usize, true),
                 4 => s.conn.expect(key, random(1 << 24) as usize),
                 5 => s.conn.reset(key, Reason::CANCEL),
                 6 => s.conn.forget(key),

@@ -212,7 +212,7 @@ impl Side {
 
     /// A server that has exchanged SETTINGS with its client.
     pub(super) fn server() -> Self {
-        Self::server_with(&Options::new(Role::Server))
+        Self::server_with(&first_window(Options::new(Role::Server)))
     }
 
     pub(super) fn server_with(options: &Options) -> Self {
@@ -223,7 +223,7 @@ impl Side {
 
     /// A client that has exchanged SETTINGS with its server.
     pub(super) fn client() -> Self {
-        Self::client_with(&Options::new(Role::Client))
+        Self::client_with(&first_window(Options::new(Role::Client)))
     }
 
     pub(super) fn client_with(options: &Options) -> Self {
@@ -300,4 +300,9 @@ impl Side {
 
 pub(super) fn bytes(n: usize) -> Bytes {
     Bytes::from(vec![7; n])
+}
+
+/// Windows of 65 535, so that the numbers of the tests are those of RFC 9113 §6.9.2.
+fn first_window(options: Options) -> Options {
+    Options { initial_window: 65_535, ..options }
 }

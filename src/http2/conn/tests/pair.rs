@@ -204,7 +204,7 @@ impl World {
             10..16 => {
                 let n = self.random.below(view.received - view.released + 1);
                 view.released += n;
-                half.conn.release(key, n);
+                half.conn.release(key, n, true);
             }
             16 if view.headers > 0 && !view.ended => {
                 half.conn.expect(key, self.random.below(1 << 20));
@@ -237,7 +237,7 @@ impl World {
                     let n = view.received - view.released;
                     moved |= n > 0;
                     view.released += n;
-                    half.conn.release(*key, n);
+                    half.conn.release(*key, n, true);
                 }
             }
             self.exchange();
@@ -373,7 +373,7 @@ fn f1_bulk_over_a_long_line_is_not_bound_by_the_first_window() {
             let n = view.received - view.released;
             view.released += n;
             got += n;
-            half.conn.release(*key, n);
+            half.conn.release(*key, n, true);
         }
         world.now += Duration::from_millis(1);
     }

@@ -190,7 +190,7 @@ fn a18_the_peer_overruns_our_windows() {
     filled(16_383).expect_silence();
     filled(16_384).expect_rst(1, FC);
     // The connection's, which is the default until more is announced, and more is at once.
-    let options = Options { connection_window: 65_535, ..Options::new(Role::Server) };
+    let options = Options { connection_window: 65_535, ..first_window(Options::new(Role::Server)) };
     let mut s = Side::server_with(&options);
     s.conn.window = ConnWindow::new(65_535);
     s.input(&request(1, 0));
@@ -217,7 +217,7 @@ fn a18_a_smaller_window_holds_only_after_the_ack() {
     // Across the ACK: the window goes below zero and comes back with what is read.
     let mut s = begin(false);
     s.input(&frame(DATA, 0, 1, &[0; 5000])).input(&frame(SETTINGS, ACK, 0, &[]));
-    s.conn.release(s.key(), 5000);
+    s.conn.release(s.key(), 5000, true);
     assert_eq!(s.output()[0].number(), 5000, "back to 1000");
     s.input(&frame(DATA, 0, 1, &[0; 1000])).expect_silence();
 }
@@ -230,12 +230,12 @@ fn credit_comes_back_by_half_windows_and_never_after_the_end() {
     for _ in 0..3 {
         s.input(&frame(DATA, 0, 1, &[0; 16_384]));
     }
-    s.conn.release(key, 32_767);
+    s.conn.release(key, 32_767, true);
     s.expect_silence();
-    s.conn.release(key, 1);
+    s.conn.release(key, 1, true);
     assert_eq!(s.output(), frames(&update(1, 32_768)));
     s.input(&frame(DATA, END, 1, &[0; 16_000]));
-    s.conn.release(key, usize::MAX);
+    s.conn.release(key, usize::MAX, true);
     s.expect_silence();
 }
 
@@ -259,7 +259,7 @@ fn the_connections_credit_comes_back_whoever_reads() {
         let key = s.key();
         // Some are read, some refused, some reset, some let go with data unread.
         match id % 3 {
-            0 => s.conn.release(key, 49_152),
+            0 => s.conn.release(key, 49_152, true),
             1 => s.conn.reset(key, Reason::CANCEL),
             _ => {}
         }
@@ -287,7 +287,7 @@ fn credited(out: &[Raw], id: u32) -> usize {
 
 #[test]
 fn f4_a_long_message_is_granted_whole_and_paid_back() {
-    let options = Options { max_window: 65_535, ..Options::new(Role::Server) };
+    let options = Options { max_window: 65_535, ..first_window(Options::new(Role::Server)) };
     let mut s = Side::server_with(&options);
     s.input(&request(1, 0));
     let key = s.key();
@@ -300,14 +300,14 @@ fn f4_a_long_message_is_granted_whole_and_paid_back() {
     assert!(!s.conn.finished());
     s.output();
     assert_eq!(s.conn.stats().window_held, (message - 65_535) as u64);
-    s.conn.release(key, message);
+    s.conn.release(key, message, true);
     assert_eq!(s.conn.stats().window_held, 0);
     assert_eq!(credited(&s.output(), 1), 65_535, "the window as before");
 }
 
 #[test]
 fn f4_grants_queue_for_the_budget_first_come_first_served() {
-    let options = Options { window_budget: 1 << 20, ..Options::new(Role::Server) };
+    let options = Options { window_budget: 1 << 20, ..first_window(Options::new(Role::Server)) };
     let mut s = Side::server_with(&options);
     let keys: Vec<_> = [1, 3, 5]
         .map(|id| {
@@ -323,7 +323,7 @@ fn f4_grants_queue_for_the_budget_first_come_first_served() {
     // A part of it comes in while it waits: less is granted.
     s.input(&frame(DATA, 0, 3, &[0; 10_000]));
     pour(&mut s, len);
-    s.conn.release(keys[0], len);
+    s.conn.release(keys[0], len, true);
     let out = s.output();
     assert_eq!(credited(&out, 3), len - 65_535);
     assert_eq!(credited(&out, 5), 0);
@@ -382,7 +382,7 @@ fn windows_grow_with_the_round_trip_while_the_reader_keeps_up() {
         s.later(MS * 10);
         let n = window;
         pour(&mut s, n);
-        s.conn.release(key, n);
+        s.conn.release(key, n, true);
         window = credited(&s.output(), 1);
         sizes.push(window);
     }
@@ -402,7 +402,7 @@ fn windows_do_not_grow_for_slow_lines_or_slow_readers() {
     for _ in 0..200 {
         s.later(MS * 3);
         pour(&mut s, 30_000);
-        s.conn.release(key, 30_000);
+        s.conn.release(key, 30_000, true);
         s.output();
     }
     assert_eq!(s.conn.stats().window_held, 0, "64 KiB in 9 ms need no more");
@@ -413,8 +413,8 @@ fn windows_do_not_grow_for_slow_lines_or_slow_readers() {
     let key = s.key();
     pour(&mut s, 65_535);
     for _ in 0..20 {
-        s.conn.release(key, 32_000);
-        s.conn.release(key, 768);
+        s.conn.release(key, 32_000, false);
+        s.conn.release(key, 768, false);
         let n = credited(&s.output(), 1);
         assert_eq!(n, 32_768);
         pour(&mut s, n);
@@ -430,12 +430,12 @@ fn k3_probes_follow_bulk_data_only() {
     for _ in 0..3 {
         s.input(&frame(DATA, 0, 1, &[0; 16_384]));
     }
-    s.conn.release(key, 3 * 16_384);
+    s.conn.release(key, 3 * 16_384, true);
     assert_eq!(s.output().iter().filter(|f| f.kind == PING).count(), 0, "client/4.2/1");
     for _ in 0..1000 {
         s.later(MS);
         s.input(&frame(DATA, 0, 1, &[0; 16_384]));
-        s.conn.release(key, 16_384);
+        s.conn.release(key, 16_384, true);
         for f in s.output().into_iter().filter(|f| f.kind == PING) {
             s.input(&frame(PING, ACK, 0, &f.payload));
             probes += 1;
