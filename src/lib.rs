@@ -84,7 +84,7 @@ pub mod build;
 #[cfg(feature = "codegen")]
 mod codegen;
 
-/// Includes the code that [`build`] generated for a package: `include_proto!("helloworld")`.
+/// Includes the code that module `build` generated for a package: `include_proto!("helloworld")`.
 ///
 /// For code in a build script's `OUT_DIR`; of code elsewhere, use `include!`. Files without a package are in `"_"`.
 #[cfg(feature = "runtime")]

@@ -2,12 +2,12 @@
 
 /// Nothing at all.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
-#[allow(dead_code, deprecated, missing_docs, unreachable_pub, clippy::all, clippy::pedantic, rustdoc::all)]
+#[allow(dead_code, deprecated, missing_docs, nonstandard_style, unreachable_pub, clippy::all, clippy::pedantic, rustdoc::all)]
 pub struct Empty {
 }
 /// Bytes of no meaning.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-#[allow(dead_code, deprecated, missing_docs, unreachable_pub, clippy::all, clippy::pedantic, rustdoc::all)]
+#[allow(dead_code, deprecated, missing_docs, nonstandard_style, unreachable_pub, clippy::all, clippy::pedantic, rustdoc::all)]
 pub struct Payload {
     #[prost(enumeration = "PayloadType", tag = "1")]
     pub r#type: i32,
@@ -16,7 +16,7 @@ pub struct Payload {
 }
 /// The status that a client wishes for.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-#[allow(dead_code, deprecated, missing_docs, unreachable_pub, clippy::all, clippy::pedantic, rustdoc::all)]
+#[allow(dead_code, deprecated, missing_docs, nonstandard_style, unreachable_pub, clippy::all, clippy::pedantic, rustdoc::all)]
 pub struct EchoStatus {
     #[prost(int32, tag = "1")]
     pub code: i32,
@@ -24,7 +24,7 @@ pub struct EchoStatus {
     pub message: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-#[allow(dead_code, deprecated, missing_docs, unreachable_pub, clippy::all, clippy::pedantic, rustdoc::all)]
+#[allow(dead_code, deprecated, missing_docs, nonstandard_style, unreachable_pub, clippy::all, clippy::pedantic, rustdoc::all)]
 pub struct SimpleRequest {
     #[prost(enumeration = "PayloadType", tag = "1")]
     pub response_type: i32,
@@ -45,7 +45,7 @@ pub struct SimpleRequest {
     pub expect_compressed: ::core::option::Option<bool>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-#[allow(dead_code, deprecated, missing_docs, unreachable_pub, clippy::all, clippy::pedantic, rustdoc::all)]
+#[allow(dead_code, deprecated, missing_docs, nonstandard_style, unreachable_pub, clippy::all, clippy::pedantic, rustdoc::all)]
 pub struct SimpleResponse {
     #[prost(message, optional, tag = "1")]
     pub payload: ::core::option::Option<Payload>,
@@ -55,7 +55,7 @@ pub struct SimpleResponse {
     pub oauth_scope: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-#[allow(dead_code, deprecated, missing_docs, unreachable_pub, clippy::all, clippy::pedantic, rustdoc::all)]
+#[allow(dead_code, deprecated, missing_docs, nonstandard_style, unreachable_pub, clippy::all, clippy::pedantic, rustdoc::all)]
 pub struct StreamingInputCallRequest {
     #[prost(message, optional, tag = "1")]
     pub payload: ::core::option::Option<Payload>,
@@ -63,14 +63,14 @@ pub struct StreamingInputCallRequest {
     pub expect_compressed: ::core::option::Option<bool>,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
-#[allow(dead_code, deprecated, missing_docs, unreachable_pub, clippy::all, clippy::pedantic, rustdoc::all)]
+#[allow(dead_code, deprecated, missing_docs, nonstandard_style, unreachable_pub, clippy::all, clippy::pedantic, rustdoc::all)]
 pub struct StreamingInputCallResponse {
     /// The bodies of all requests together, in bytes.
     #[prost(int32, tag = "1")]
     pub aggregated_payload_size: i32,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
-#[allow(dead_code, deprecated, missing_docs, unreachable_pub, clippy::all, clippy::pedantic, rustdoc::all)]
+#[allow(dead_code, deprecated, missing_docs, nonstandard_style, unreachable_pub, clippy::all, clippy::pedantic, rustdoc::all)]
 pub struct ResponseParameters {
     /// In bytes.
     #[prost(int32, tag = "1")]
@@ -82,7 +82,7 @@ pub struct ResponseParameters {
     pub compressed: ::core::option::Option<bool>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
-#[allow(dead_code, deprecated, missing_docs, unreachable_pub, clippy::all, clippy::pedantic, rustdoc::all)]
+#[allow(dead_code, deprecated, missing_docs, nonstandard_style, unreachable_pub, clippy::all, clippy::pedantic, rustdoc::all)]
 pub struct StreamingOutputCallRequest {
     #[prost(enumeration = "PayloadType", tag = "1")]
     pub response_type: i32,
@@ -94,7 +94,7 @@ pub struct StreamingOutputCallRequest {
     pub response_status: ::core::option::Option<EchoStatus>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-#[allow(dead_code, deprecated, missing_docs, unreachable_pub, clippy::all, clippy::pedantic, rustdoc::all)]
+#[allow(dead_code, deprecated, missing_docs, nonstandard_style, unreachable_pub, clippy::all, clippy::pedantic, rustdoc::all)]
 pub struct StreamingOutputCallResponse {
     #[prost(message, optional, tag = "1")]
     pub payload: ::core::option::Option<Payload>,
@@ -102,12 +102,12 @@ pub struct StreamingOutputCallResponse {
 /// What a payload is made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
-#[allow(dead_code, deprecated, missing_docs, unreachable_pub, clippy::all, clippy::pedantic, rustdoc::all)]
+#[allow(dead_code, deprecated, missing_docs, nonstandard_style, unreachable_pub, clippy::all, clippy::pedantic, rustdoc::all)]
 pub enum PayloadType {
     /// Zeros.
     Compressable = 0,
 }
-#[allow(dead_code, deprecated, missing_docs, unreachable_pub, clippy::all, clippy::pedantic, rustdoc::all)]
+#[allow(dead_code, deprecated, missing_docs, nonstandard_style, unreachable_pub, clippy::all, clippy::pedantic, rustdoc::all)]
 impl PayloadType {
     /// String value of the enum field names used in the ProtoBuf definition.
     ///
@@ -132,7 +132,7 @@ impl PayloadType {
 ///
 /// Implement it and serve it with [`TestServiceServer`]. A method that is left out answers
 /// `UNIMPLEMENTED`.
-#[allow(dead_code, deprecated, missing_docs, unreachable_pub, clippy::all, clippy::pedantic, rustdoc::all)]
+#[allow(dead_code, deprecated, missing_docs, nonstandard_style, unreachable_pub, clippy::all, clippy::pedantic, rustdoc::all)]
 pub trait TestService: ::core::marker::Send + ::core::marker::Sync + 'static {
     /// Nothing in, nothing out.
     fn empty_call(
@@ -219,7 +219,7 @@ pub trait TestService: ::core::marker::Send + ::core::marker::Sync + 'static {
         ::core::result::Result::Err(::grpc_threads::Status::unimplemented("Method not implemented!"))
     }
 }
-#[allow(dead_code, deprecated, missing_docs, unreachable_pub, clippy::all, clippy::pedantic, rustdoc::all)]
+#[allow(dead_code, deprecated, missing_docs, nonstandard_style, unreachable_pub, clippy::all, clippy::pedantic, rustdoc::all)]
 impl<S: TestService + ?Sized> TestService for ::std::sync::Arc<S> {
     fn empty_call(
         &self,
@@ -288,7 +288,7 @@ impl<S: TestService + ?Sized> TestService for ::std::sync::Arc<S> {
 }
 /// Serves `grpc.testing.TestService` with an implementation of [`TestService`]:
 /// what `Server::add_service` takes.
-#[allow(dead_code, deprecated, missing_docs, unreachable_pub, clippy::all, clippy::pedantic, rustdoc::all)]
+#[allow(dead_code, deprecated, missing_docs, nonstandard_style, unreachable_pub, clippy::all, clippy::pedantic, rustdoc::all)]
 pub struct TestServiceServer<S> {
     service: ::std::sync::Arc<S>,
     empty_call_handler: ::grpc_threads::RpcMethodHandler,
@@ -301,7 +301,7 @@ pub struct TestServiceServer<S> {
     receive_limit: ::core::option::Option<usize>,
     send_limit: ::core::option::Option<usize>,
 }
-#[allow(dead_code, deprecated, missing_docs, unreachable_pub, clippy::all, clippy::pedantic, rustdoc::all)]
+#[allow(dead_code, deprecated, missing_docs, nonstandard_style, unreachable_pub, clippy::all, clippy::pedantic, rustdoc::all)]
 impl TestServiceServer<()> {
     /// The full name of the service.
     pub const SERVICE_NAME: &'static str = "grpc.testing.TestService";
@@ -320,7 +320,7 @@ impl TestServiceServer<()> {
     /// The path of `UnimplementedCall`.
     pub const UNIMPLEMENTED_CALL_PATH: ::grpc_threads::MethodPath = ::grpc_threads::MethodPath::from_static("/grpc.testing.TestService/UnimplementedCall");
 }
-#[allow(dead_code, deprecated, missing_docs, unreachable_pub, clippy::all, clippy::pedantic, rustdoc::all)]
+#[allow(dead_code, deprecated, missing_docs, nonstandard_style, unreachable_pub, clippy::all, clippy::pedantic, rustdoc::all)]
 impl<S: TestService> TestServiceServer<S> {
     /// Serves `service`; an `Arc` of one, too.
     #[must_use]
@@ -329,7 +329,7 @@ impl<S: TestService> TestServiceServer<S> {
         Self {
             empty_call_handler: ::grpc_threads::unary_unary_rpc_method_handler_with(
                 {
-                    let service = ::std::sync::Arc::clone(&service);
+                    let service = ::core::clone::Clone::clone(&service);
                     move |request: Empty, context: &::grpc_threads::ServicerContext| {
                         <S as TestService>::empty_call(&service, request, context)
                     }
@@ -339,7 +339,7 @@ impl<S: TestService> TestServiceServer<S> {
             ),
             unary_call_handler: ::grpc_threads::unary_unary_rpc_method_handler_with(
                 {
-                    let service = ::std::sync::Arc::clone(&service);
+                    let service = ::core::clone::Clone::clone(&service);
                     move |request: SimpleRequest, context: &::grpc_threads::ServicerContext| {
                         <S as TestService>::unary_call(&service, request, context)
                     }
@@ -348,14 +348,14 @@ impl<S: TestService> TestServiceServer<S> {
                 ::grpc_threads::Prost,
             ),
             streaming_output_call_handler: ::grpc_threads::unary_stream_rpc_method_handler_of(
-                ::std::sync::Arc::clone(&service),
+                ::core::clone::Clone::clone(&service),
                 <S as TestService>::streaming_output_call,
                 ::grpc_threads::Prost,
                 ::grpc_threads::Prost,
             ),
             streaming_input_call_handler: ::grpc_threads::stream_unary_rpc_method_handler_with(
                 {
-                    let service = ::std::sync::Arc::clone(&service);
+                    let service = ::core::clone::Clone::clone(&service);
                     move |requests: ::grpc_threads::RequestIterator<StreamingInputCallRequest>, context: &::grpc_threads::ServicerContext| {
                         <S as TestService>::streaming_input_call(&service, requests, context)
                     }
@@ -364,20 +364,20 @@ impl<S: TestService> TestServiceServer<S> {
                 ::grpc_threads::Prost,
             ),
             full_duplex_call_handler: ::grpc_threads::stream_stream_rpc_method_handler_of(
-                ::std::sync::Arc::clone(&service),
+                ::core::clone::Clone::clone(&service),
                 <S as TestService>::full_duplex_call,
                 ::grpc_threads::Prost,
                 ::grpc_threads::Prost,
             ),
             half_duplex_call_handler: ::grpc_threads::stream_stream_rpc_method_handler_of(
-                ::std::sync::Arc::clone(&service),
+                ::core::clone::Clone::clone(&service),
                 <S as TestService>::half_duplex_call,
                 ::grpc_threads::Prost,
                 ::grpc_threads::Prost,
             ),
             unimplemented_call_handler: ::grpc_threads::unary_unary_rpc_method_handler_with(
                 {
-                    let service = ::std::sync::Arc::clone(&service);
+                    let service = ::core::clone::Clone::clone(&service);
                     move |request: Empty, context: &::grpc_threads::ServicerContext| {
                         <S as TestService>::unimplemented_call(&service, request, context)
                     }
@@ -405,7 +405,7 @@ impl<S: TestService> TestServiceServer<S> {
             + ::core::marker::Sync
             + 'static,
     {
-        let service = ::std::sync::Arc::clone(&self.service);
+        let service = ::core::clone::Clone::clone(&self.service);
         self.empty_call_handler = ::grpc_threads::stream_rpc_method_handler_with(
             ::grpc_threads::Cardinality::UnaryUnary,
             move |stream: &mut ::grpc_threads::ServerStream<Empty, Empty>, context: &::grpc_threads::ServicerContext| {
@@ -431,7 +431,7 @@ impl<S: TestService> TestServiceServer<S> {
             + ::core::marker::Sync
             + 'static,
     {
-        let service = ::std::sync::Arc::clone(&self.service);
+        let service = ::core::clone::Clone::clone(&self.service);
         self.unary_call_handler = ::grpc_threads::stream_rpc_method_handler_with(
             ::grpc_threads::Cardinality::UnaryUnary,
             move |stream: &mut ::grpc_threads::ServerStream<SimpleRequest, SimpleResponse>, context: &::grpc_threads::ServicerContext| {
@@ -457,7 +457,7 @@ impl<S: TestService> TestServiceServer<S> {
             + ::core::marker::Sync
             + 'static,
     {
-        let service = ::std::sync::Arc::clone(&self.service);
+        let service = ::core::clone::Clone::clone(&self.service);
         self.streaming_output_call_handler = ::grpc_threads::stream_rpc_method_handler_with(
             ::grpc_threads::Cardinality::UnaryStream,
             move |stream: &mut ::grpc_threads::ServerStream<StreamingOutputCallRequest, StreamingOutputCallResponse>, context: &::grpc_threads::ServicerContext| {
@@ -483,7 +483,7 @@ impl<S: TestService> TestServiceServer<S> {
             + ::core::marker::Sync
             + 'static,
     {
-        let service = ::std::sync::Arc::clone(&self.service);
+        let service = ::core::clone::Clone::clone(&self.service);
         self.streaming_input_call_handler = ::grpc_threads::stream_rpc_method_handler_with(
             ::grpc_threads::Cardinality::StreamUnary,
             move |stream: &mut ::grpc_threads::ServerStream<StreamingInputCallRequest, StreamingInputCallResponse>, context: &::grpc_threads::ServicerContext| {
@@ -509,7 +509,7 @@ impl<S: TestService> TestServiceServer<S> {
             + ::core::marker::Sync
             + 'static,
     {
-        let service = ::std::sync::Arc::clone(&self.service);
+        let service = ::core::clone::Clone::clone(&self.service);
         self.full_duplex_call_handler = ::grpc_threads::stream_rpc_method_handler_with(
             ::grpc_threads::Cardinality::StreamStream,
             move |stream: &mut ::grpc_threads::ServerStream<StreamingOutputCallRequest, StreamingOutputCallResponse>, context: &::grpc_threads::ServicerContext| {
@@ -535,7 +535,7 @@ impl<S: TestService> TestServiceServer<S> {
             + ::core::marker::Sync
             + 'static,
     {
-        let service = ::std::sync::Arc::clone(&self.service);
+        let service = ::core::clone::Clone::clone(&self.service);
         self.half_duplex_call_handler = ::grpc_threads::stream_rpc_method_handler_with(
             ::grpc_threads::Cardinality::StreamStream,
             move |stream: &mut ::grpc_threads::ServerStream<StreamingOutputCallRequest, StreamingOutputCallResponse>, context: &::grpc_threads::ServicerContext| {
@@ -561,7 +561,7 @@ impl<S: TestService> TestServiceServer<S> {
             + ::core::marker::Sync
             + 'static,
     {
-        let service = ::std::sync::Arc::clone(&self.service);
+        let service = ::core::clone::Clone::clone(&self.service);
         self.unimplemented_call_handler = ::grpc_threads::stream_rpc_method_handler_with(
             ::grpc_threads::Cardinality::UnaryUnary,
             move |stream: &mut ::grpc_threads::ServerStream<Empty, Empty>, context: &::grpc_threads::ServicerContext| {
@@ -589,7 +589,7 @@ impl<S: TestService> TestServiceServer<S> {
         self
     }
 }
-#[allow(dead_code, deprecated, missing_docs, unreachable_pub, clippy::all, clippy::pedantic, rustdoc::all)]
+#[allow(dead_code, deprecated, missing_docs, nonstandard_style, unreachable_pub, clippy::all, clippy::pedantic, rustdoc::all)]
 impl<S> ::core::convert::From<TestServiceServer<S>> for ::grpc_threads::Service {
     fn from(server: TestServiceServer<S>) -> Self {
         let mut service = ::grpc_threads::Service::new("grpc.testing.TestService")
@@ -609,7 +609,7 @@ impl<S> ::core::convert::From<TestServiceServer<S>> for ::grpc_threads::Service 
         service
     }
 }
-#[allow(dead_code, deprecated, missing_docs, unreachable_pub, clippy::all, clippy::pedantic, rustdoc::all)]
+#[allow(dead_code, deprecated, missing_docs, nonstandard_style, unreachable_pub, clippy::all, clippy::pedantic, rustdoc::all)]
 impl<S> ::core::fmt::Debug for TestServiceServer<S> {
     fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
         f.debug_struct("TestServiceServer").finish_non_exhaustive()
@@ -619,7 +619,7 @@ impl<S> ::core::fmt::Debug for TestServiceServer<S> {
 ///
 /// This calls it (`grpc.testing.TestService`).
 #[derive(Clone, Debug)]
-#[allow(dead_code, deprecated, missing_docs, unreachable_pub, clippy::all, clippy::pedantic, rustdoc::all)]
+#[allow(dead_code, deprecated, missing_docs, nonstandard_style, unreachable_pub, clippy::all, clippy::pedantic, rustdoc::all)]
 pub struct TestServiceStub {
     /// Nothing in, nothing out.
     pub empty_call: ::grpc_threads::UnaryUnary<Empty, Empty>,
@@ -636,7 +636,7 @@ pub struct TestServiceStub {
     /// What no server has.
     pub unimplemented_call: ::grpc_threads::UnaryUnary<Empty, Empty>,
 }
-#[allow(dead_code, deprecated, missing_docs, unreachable_pub, clippy::all, clippy::pedantic, rustdoc::all)]
+#[allow(dead_code, deprecated, missing_docs, nonstandard_style, unreachable_pub, clippy::all, clippy::pedantic, rustdoc::all)]
 impl TestServiceStub {
     /// The full name of the service.
     pub const SERVICE_NAME: &'static str = "grpc.testing.TestService";
@@ -691,7 +691,7 @@ impl TestServiceStub {
 ///
 /// Implement it and serve it with [`UnimplementedServiceServer`]. A method that is left out answers
 /// `UNIMPLEMENTED`.
-#[allow(dead_code, deprecated, missing_docs, unreachable_pub, clippy::all, clippy::pedantic, rustdoc::all)]
+#[allow(dead_code, deprecated, missing_docs, nonstandard_style, unreachable_pub, clippy::all, clippy::pedantic, rustdoc::all)]
 pub trait UnimplementedService: ::core::marker::Send + ::core::marker::Sync + 'static {
     /// `UnimplementedCall`.
     fn unimplemented_call(
@@ -703,7 +703,7 @@ pub trait UnimplementedService: ::core::marker::Send + ::core::marker::Sync + 's
         ::core::result::Result::Err(::grpc_threads::Status::unimplemented("Method not implemented!"))
     }
 }
-#[allow(dead_code, deprecated, missing_docs, unreachable_pub, clippy::all, clippy::pedantic, rustdoc::all)]
+#[allow(dead_code, deprecated, missing_docs, nonstandard_style, unreachable_pub, clippy::all, clippy::pedantic, rustdoc::all)]
 impl<S: UnimplementedService + ?Sized> UnimplementedService for ::std::sync::Arc<S> {
     fn unimplemented_call(
         &self,
@@ -715,21 +715,21 @@ impl<S: UnimplementedService + ?Sized> UnimplementedService for ::std::sync::Arc
 }
 /// Serves `grpc.testing.UnimplementedService` with an implementation of [`UnimplementedService`]:
 /// what `Server::add_service` takes.
-#[allow(dead_code, deprecated, missing_docs, unreachable_pub, clippy::all, clippy::pedantic, rustdoc::all)]
+#[allow(dead_code, deprecated, missing_docs, nonstandard_style, unreachable_pub, clippy::all, clippy::pedantic, rustdoc::all)]
 pub struct UnimplementedServiceServer<S> {
     service: ::std::sync::Arc<S>,
     unimplemented_call_handler: ::grpc_threads::RpcMethodHandler,
     receive_limit: ::core::option::Option<usize>,
     send_limit: ::core::option::Option<usize>,
 }
-#[allow(dead_code, deprecated, missing_docs, unreachable_pub, clippy::all, clippy::pedantic, rustdoc::all)]
+#[allow(dead_code, deprecated, missing_docs, nonstandard_style, unreachable_pub, clippy::all, clippy::pedantic, rustdoc::all)]
 impl UnimplementedServiceServer<()> {
     /// The full name of the service.
     pub const SERVICE_NAME: &'static str = "grpc.testing.UnimplementedService";
     /// The path of `UnimplementedCall`.
     pub const UNIMPLEMENTED_CALL_PATH: ::grpc_threads::MethodPath = ::grpc_threads::MethodPath::from_static("/grpc.testing.UnimplementedService/UnimplementedCall");
 }
-#[allow(dead_code, deprecated, missing_docs, unreachable_pub, clippy::all, clippy::pedantic, rustdoc::all)]
+#[allow(dead_code, deprecated, missing_docs, nonstandard_style, unreachable_pub, clippy::all, clippy::pedantic, rustdoc::all)]
 impl<S: UnimplementedService> UnimplementedServiceServer<S> {
     /// Serves `service`; an `Arc` of one, too.
     #[must_use]
@@ -738,7 +738,7 @@ impl<S: UnimplementedService> UnimplementedServiceServer<S> {
         Self {
             unimplemented_call_handler: ::grpc_threads::unary_unary_rpc_method_handler_with(
                 {
-                    let service = ::std::sync::Arc::clone(&service);
+                    let service = ::core::clone::Clone::clone(&service);
                     move |request: Empty, context: &::grpc_threads::ServicerContext| {
                         <S as UnimplementedService>::unimplemented_call(&service, request, context)
                     }
@@ -766,7 +766,7 @@ impl<S: UnimplementedService> UnimplementedServiceServer<S> {
             + ::core::marker::Sync
             + 'static,
     {
-        let service = ::std::sync::Arc::clone(&self.service);
+        let service = ::core::clone::Clone::clone(&self.service);
         self.unimplemented_call_handler = ::grpc_threads::stream_rpc_method_handler_with(
             ::grpc_threads::Cardinality::UnaryUnary,
             move |stream: &mut ::grpc_threads::ServerStream<Empty, Empty>, context: &::grpc_threads::ServicerContext| {
@@ -794,7 +794,7 @@ impl<S: UnimplementedService> UnimplementedServiceServer<S> {
         self
     }
 }
-#[allow(dead_code, deprecated, missing_docs, unreachable_pub, clippy::all, clippy::pedantic, rustdoc::all)]
+#[allow(dead_code, deprecated, missing_docs, nonstandard_style, unreachable_pub, clippy::all, clippy::pedantic, rustdoc::all)]
 impl<S> ::core::convert::From<UnimplementedServiceServer<S>> for ::grpc_threads::Service {
     fn from(server: UnimplementedServiceServer<S>) -> Self {
         let mut service = ::grpc_threads::Service::new("grpc.testing.UnimplementedService")
@@ -808,7 +808,7 @@ impl<S> ::core::convert::From<UnimplementedServiceServer<S>> for ::grpc_threads:
         service
     }
 }
-#[allow(dead_code, deprecated, missing_docs, unreachable_pub, clippy::all, clippy::pedantic, rustdoc::all)]
+#[allow(dead_code, deprecated, missing_docs, nonstandard_style, unreachable_pub, clippy::all, clippy::pedantic, rustdoc::all)]
 impl<S> ::core::fmt::Debug for UnimplementedServiceServer<S> {
     fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
         f.debug_struct("UnimplementedServiceServer").finish_non_exhaustive()
@@ -818,12 +818,12 @@ impl<S> ::core::fmt::Debug for UnimplementedServiceServer<S> {
 ///
 /// This calls it (`grpc.testing.UnimplementedService`).
 #[derive(Clone, Debug)]
-#[allow(dead_code, deprecated, missing_docs, unreachable_pub, clippy::all, clippy::pedantic, rustdoc::all)]
+#[allow(dead_code, deprecated, missing_docs, nonstandard_style, unreachable_pub, clippy::all, clippy::pedantic, rustdoc::all)]
 pub struct UnimplementedServiceStub {
     /// `UnimplementedCall`.
     pub unimplemented_call: ::grpc_threads::UnaryUnary<Empty, Empty>,
 }
-#[allow(dead_code, deprecated, missing_docs, unreachable_pub, clippy::all, clippy::pedantic, rustdoc::all)]
+#[allow(dead_code, deprecated, missing_docs, nonstandard_style, unreachable_pub, clippy::all, clippy::pedantic, rustdoc::all)]
 impl UnimplementedServiceStub {
     /// The full name of the service.
     pub const SERVICE_NAME: &'static str = "grpc.testing.UnimplementedService";
@@ -851,7 +851,7 @@ impl UnimplementedServiceStub {
     }
 }
 /// What the services of this package are made of: an encoded `FileDescriptorSet`.
-#[allow(dead_code, deprecated, missing_docs, unreachable_pub, clippy::all, clippy::pedantic, rustdoc::all)]
+#[allow(dead_code, deprecated, missing_docs, nonstandard_style, unreachable_pub, clippy::all, clippy::pedantic, rustdoc::all)]
 pub const FILE_DESCRIPTOR_SET: &[u8] = b"\
     \n9\n\x18grpc/testing/empty.proto\x12\x0cgrpc.testing\"\x07\n\x05Emptyb\x06proto3\n\x86\x04\
     \n\x1egoogle/protobuf/wrappers.proto\x12\x0fgoogle.protobuf\"#\n\x0bDoubleValue\x12\x14\n\

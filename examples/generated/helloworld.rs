@@ -2,14 +2,14 @@
 
 /// Who wants to be greeted.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-#[allow(dead_code, deprecated, missing_docs, unreachable_pub, clippy::all, clippy::pedantic, rustdoc::all)]
+#[allow(dead_code, deprecated, missing_docs, nonstandard_style, unreachable_pub, clippy::all, clippy::pedantic, rustdoc::all)]
 pub struct HelloRequest {
     #[prost(string, tag = "1")]
     pub name: ::prost::alloc::string::String,
 }
 /// The greeting.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-#[allow(dead_code, deprecated, missing_docs, unreachable_pub, clippy::all, clippy::pedantic, rustdoc::all)]
+#[allow(dead_code, deprecated, missing_docs, nonstandard_style, unreachable_pub, clippy::all, clippy::pedantic, rustdoc::all)]
 pub struct HelloReply {
     #[prost(string, tag = "1")]
     pub message: ::prost::alloc::string::String,
@@ -19,7 +19,7 @@ pub struct HelloReply {
 ///
 /// Implement it and serve it with [`GreeterServer`]. A method that is left out answers
 /// `UNIMPLEMENTED`.
-#[allow(dead_code, deprecated, missing_docs, unreachable_pub, clippy::all, clippy::pedantic, rustdoc::all)]
+#[allow(dead_code, deprecated, missing_docs, nonstandard_style, unreachable_pub, clippy::all, clippy::pedantic, rustdoc::all)]
 pub trait Greeter: ::core::marker::Send + ::core::marker::Sync + 'static {
     /// One request, one response.
     fn say_hello(
@@ -71,7 +71,7 @@ pub trait Greeter: ::core::marker::Send + ::core::marker::Sync + 'static {
         ::core::result::Result::Err::<::core::iter::Empty<_>, _>(::grpc_threads::Status::unimplemented("Method not implemented!"))
     }
 }
-#[allow(dead_code, deprecated, missing_docs, unreachable_pub, clippy::all, clippy::pedantic, rustdoc::all)]
+#[allow(dead_code, deprecated, missing_docs, nonstandard_style, unreachable_pub, clippy::all, clippy::pedantic, rustdoc::all)]
 impl<S: Greeter + ?Sized> Greeter for ::std::sync::Arc<S> {
     fn say_hello(
         &self,
@@ -113,7 +113,7 @@ impl<S: Greeter + ?Sized> Greeter for ::std::sync::Arc<S> {
 }
 /// Serves `helloworld.Greeter` with an implementation of [`Greeter`]:
 /// what `Server::add_service` takes.
-#[allow(dead_code, deprecated, missing_docs, unreachable_pub, clippy::all, clippy::pedantic, rustdoc::all)]
+#[allow(dead_code, deprecated, missing_docs, nonstandard_style, unreachable_pub, clippy::all, clippy::pedantic, rustdoc::all)]
 pub struct GreeterServer<S> {
     service: ::std::sync::Arc<S>,
     say_hello_handler: ::grpc_threads::RpcMethodHandler,
@@ -123,7 +123,7 @@ pub struct GreeterServer<S> {
     receive_limit: ::core::option::Option<usize>,
     send_limit: ::core::option::Option<usize>,
 }
-#[allow(dead_code, deprecated, missing_docs, unreachable_pub, clippy::all, clippy::pedantic, rustdoc::all)]
+#[allow(dead_code, deprecated, missing_docs, nonstandard_style, unreachable_pub, clippy::all, clippy::pedantic, rustdoc::all)]
 impl GreeterServer<()> {
     /// The full name of the service.
     pub const SERVICE_NAME: &'static str = "helloworld.Greeter";
@@ -136,7 +136,7 @@ impl GreeterServer<()> {
     /// The path of `SayHelloBidiStream`.
     pub const SAY_HELLO_BIDI_STREAM_PATH: ::grpc_threads::MethodPath = ::grpc_threads::MethodPath::from_static("/helloworld.Greeter/SayHelloBidiStream");
 }
-#[allow(dead_code, deprecated, missing_docs, unreachable_pub, clippy::all, clippy::pedantic, rustdoc::all)]
+#[allow(dead_code, deprecated, missing_docs, nonstandard_style, unreachable_pub, clippy::all, clippy::pedantic, rustdoc::all)]
 impl<S: Greeter> GreeterServer<S> {
     /// Serves `service`; an `Arc` of one, too.
     #[must_use]
@@ -145,7 +145,7 @@ impl<S: Greeter> GreeterServer<S> {
         Self {
             say_hello_handler: ::grpc_threads::unary_unary_rpc_method_handler_with(
                 {
-                    let service = ::std::sync::Arc::clone(&service);
+                    let service = ::core::clone::Clone::clone(&service);
                     move |request: HelloRequest, context: &::grpc_threads::ServicerContext| {
                         <S as Greeter>::say_hello(&service, request, context)
                     }
@@ -154,14 +154,14 @@ impl<S: Greeter> GreeterServer<S> {
                 ::grpc_threads::Prost,
             ),
             say_hello_stream_reply_handler: ::grpc_threads::unary_stream_rpc_method_handler_of(
-                ::std::sync::Arc::clone(&service),
+                ::core::clone::Clone::clone(&service),
                 <S as Greeter>::say_hello_stream_reply,
                 ::grpc_threads::Prost,
                 ::grpc_threads::Prost,
             ),
             say_hello_to_all_handler: ::grpc_threads::stream_unary_rpc_method_handler_with(
                 {
-                    let service = ::std::sync::Arc::clone(&service);
+                    let service = ::core::clone::Clone::clone(&service);
                     move |requests: ::grpc_threads::RequestIterator<HelloRequest>, context: &::grpc_threads::ServicerContext| {
                         <S as Greeter>::say_hello_to_all(&service, requests, context)
                     }
@@ -170,7 +170,7 @@ impl<S: Greeter> GreeterServer<S> {
                 ::grpc_threads::Prost,
             ),
             say_hello_bidi_stream_handler: ::grpc_threads::stream_stream_rpc_method_handler_of(
-                ::std::sync::Arc::clone(&service),
+                ::core::clone::Clone::clone(&service),
                 <S as Greeter>::say_hello_bidi_stream,
                 ::grpc_threads::Prost,
                 ::grpc_threads::Prost,
@@ -195,7 +195,7 @@ impl<S: Greeter> GreeterServer<S> {
             + ::core::marker::Sync
             + 'static,
     {
-        let service = ::std::sync::Arc::clone(&self.service);
+        let service = ::core::clone::Clone::clone(&self.service);
         self.say_hello_handler = ::grpc_threads::stream_rpc_method_handler_with(
             ::grpc_threads::Cardinality::UnaryUnary,
             move |stream: &mut ::grpc_threads::ServerStream<HelloRequest, HelloReply>, context: &::grpc_threads::ServicerContext| {
@@ -221,7 +221,7 @@ impl<S: Greeter> GreeterServer<S> {
             + ::core::marker::Sync
             + 'static,
     {
-        let service = ::std::sync::Arc::clone(&self.service);
+        let service = ::core::clone::Clone::clone(&self.service);
         self.say_hello_stream_reply_handler = ::grpc_threads::stream_rpc_method_handler_with(
             ::grpc_threads::Cardinality::UnaryStream,
             move |stream: &mut ::grpc_threads::ServerStream<HelloRequest, HelloReply>, context: &::grpc_threads::ServicerContext| {
@@ -247,7 +247,7 @@ impl<S: Greeter> GreeterServer<S> {
             + ::core::marker::Sync
             + 'static,
     {
-        let service = ::std::sync::Arc::clone(&self.service);
+        let service = ::core::clone::Clone::clone(&self.service);
         self.say_hello_to_all_handler = ::grpc_threads::stream_rpc_method_handler_with(
             ::grpc_threads::Cardinality::StreamUnary,
             move |stream: &mut ::grpc_threads::ServerStream<HelloRequest, HelloReply>, context: &::grpc_threads::ServicerContext| {
@@ -273,7 +273,7 @@ impl<S: Greeter> GreeterServer<S> {
             + ::core::marker::Sync
             + 'static,
     {
-        let service = ::std::sync::Arc::clone(&self.service);
+        let service = ::core::clone::Clone::clone(&self.service);
         self.say_hello_bidi_stream_handler = ::grpc_threads::stream_rpc_method_handler_with(
             ::grpc_threads::Cardinality::StreamStream,
             move |stream: &mut ::grpc_threads::ServerStream<HelloRequest, HelloReply>, context: &::grpc_threads::ServicerContext| {
@@ -301,7 +301,7 @@ impl<S: Greeter> GreeterServer<S> {
         self
     }
 }
-#[allow(dead_code, deprecated, missing_docs, unreachable_pub, clippy::all, clippy::pedantic, rustdoc::all)]
+#[allow(dead_code, deprecated, missing_docs, nonstandard_style, unreachable_pub, clippy::all, clippy::pedantic, rustdoc::all)]
 impl<S> ::core::convert::From<GreeterServer<S>> for ::grpc_threads::Service {
     fn from(server: GreeterServer<S>) -> Self {
         let mut service = ::grpc_threads::Service::new("helloworld.Greeter")
@@ -318,7 +318,7 @@ impl<S> ::core::convert::From<GreeterServer<S>> for ::grpc_threads::Service {
         service
     }
 }
-#[allow(dead_code, deprecated, missing_docs, unreachable_pub, clippy::all, clippy::pedantic, rustdoc::all)]
+#[allow(dead_code, deprecated, missing_docs, nonstandard_style, unreachable_pub, clippy::all, clippy::pedantic, rustdoc::all)]
 impl<S> ::core::fmt::Debug for GreeterServer<S> {
     fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
         f.debug_struct("GreeterServer").finish_non_exhaustive()
@@ -328,7 +328,7 @@ impl<S> ::core::fmt::Debug for GreeterServer<S> {
 ///
 /// This calls it (`helloworld.Greeter`).
 #[derive(Clone, Debug)]
-#[allow(dead_code, deprecated, missing_docs, unreachable_pub, clippy::all, clippy::pedantic, rustdoc::all)]
+#[allow(dead_code, deprecated, missing_docs, nonstandard_style, unreachable_pub, clippy::all, clippy::pedantic, rustdoc::all)]
 pub struct GreeterStub {
     /// One request, one response.
     pub say_hello: ::grpc_threads::UnaryUnary<HelloRequest, HelloReply>,
@@ -339,7 +339,7 @@ pub struct GreeterStub {
     /// A stream each way.
     pub say_hello_bidi_stream: ::grpc_threads::StreamStream<HelloRequest, HelloReply>,
 }
-#[allow(dead_code, deprecated, missing_docs, unreachable_pub, clippy::all, clippy::pedantic, rustdoc::all)]
+#[allow(dead_code, deprecated, missing_docs, nonstandard_style, unreachable_pub, clippy::all, clippy::pedantic, rustdoc::all)]
 impl GreeterStub {
     /// The full name of the service.
     pub const SERVICE_NAME: &'static str = "helloworld.Greeter";
@@ -379,7 +379,7 @@ impl GreeterStub {
     }
 }
 /// What the services of this package are made of: an encoded `FileDescriptorSet`.
-#[allow(dead_code, deprecated, missing_docs, unreachable_pub, clippy::all, clippy::pedantic, rustdoc::all)]
+#[allow(dead_code, deprecated, missing_docs, nonstandard_style, unreachable_pub, clippy::all, clippy::pedantic, rustdoc::all)]
 pub const FILE_DESCRIPTOR_SET: &[u8] = b"\
     \n\x98\x03\n\x10helloworld.proto\x12\nhelloworld\"\"\n\x0cHelloRequest\x12\x12\n\x04name\
     \x18\x01 \x01(\x09R\x04name\"&\n\nHelloReply\x12\x18\n\x07message\x18\x01 \x01(\x09R\x07\

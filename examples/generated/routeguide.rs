@@ -2,7 +2,7 @@
 
 /// A place on earth, in ten-millionths of a degree (E7); north and east are positive.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
-#[allow(dead_code, deprecated, missing_docs, unreachable_pub, clippy::all, clippy::pedantic, rustdoc::all)]
+#[allow(dead_code, deprecated, missing_docs, nonstandard_style, unreachable_pub, clippy::all, clippy::pedantic, rustdoc::all)]
 pub struct Point {
     #[prost(int32, tag = "1")]
     pub latitude: i32,
@@ -11,7 +11,7 @@ pub struct Point {
 }
 /// The rectangle between two opposite corners.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
-#[allow(dead_code, deprecated, missing_docs, unreachable_pub, clippy::all, clippy::pedantic, rustdoc::all)]
+#[allow(dead_code, deprecated, missing_docs, nonstandard_style, unreachable_pub, clippy::all, clippy::pedantic, rustdoc::all)]
 pub struct Rectangle {
     #[prost(message, optional, tag = "1")]
     pub lo: ::core::option::Option<Point>,
@@ -20,7 +20,7 @@ pub struct Rectangle {
 }
 /// What is at a point; the name is empty where there is nothing.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-#[allow(dead_code, deprecated, missing_docs, unreachable_pub, clippy::all, clippy::pedantic, rustdoc::all)]
+#[allow(dead_code, deprecated, missing_docs, nonstandard_style, unreachable_pub, clippy::all, clippy::pedantic, rustdoc::all)]
 pub struct Feature {
     #[prost(string, tag = "1")]
     pub name: ::prost::alloc::string::String,
@@ -29,7 +29,7 @@ pub struct Feature {
 }
 /// What somebody says about a point.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-#[allow(dead_code, deprecated, missing_docs, unreachable_pub, clippy::all, clippy::pedantic, rustdoc::all)]
+#[allow(dead_code, deprecated, missing_docs, nonstandard_style, unreachable_pub, clippy::all, clippy::pedantic, rustdoc::all)]
 pub struct RouteNote {
     #[prost(message, optional, tag = "1")]
     pub location: ::core::option::Option<Point>,
@@ -38,7 +38,7 @@ pub struct RouteNote {
 }
 /// A route that was travelled.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
-#[allow(dead_code, deprecated, missing_docs, unreachable_pub, clippy::all, clippy::pedantic, rustdoc::all)]
+#[allow(dead_code, deprecated, missing_docs, nonstandard_style, unreachable_pub, clippy::all, clippy::pedantic, rustdoc::all)]
 pub struct RouteSummary {
     #[prost(int32, tag = "1")]
     pub point_count: i32,
@@ -57,7 +57,7 @@ pub struct RouteSummary {
 ///
 /// Implement it and serve it with [`RouteGuideServer`]. A method that is left out answers
 /// `UNIMPLEMENTED`.
-#[allow(dead_code, deprecated, missing_docs, unreachable_pub, clippy::all, clippy::pedantic, rustdoc::all)]
+#[allow(dead_code, deprecated, missing_docs, nonstandard_style, unreachable_pub, clippy::all, clippy::pedantic, rustdoc::all)]
 pub trait RouteGuide: ::core::marker::Send + ::core::marker::Sync + 'static {
     /// What is at a point: a feature without a name where there is nothing.
     fn get_feature(
@@ -109,7 +109,7 @@ pub trait RouteGuide: ::core::marker::Send + ::core::marker::Sync + 'static {
         ::core::result::Result::Err::<::core::iter::Empty<_>, _>(::grpc_threads::Status::unimplemented("Method not implemented!"))
     }
 }
-#[allow(dead_code, deprecated, missing_docs, unreachable_pub, clippy::all, clippy::pedantic, rustdoc::all)]
+#[allow(dead_code, deprecated, missing_docs, nonstandard_style, unreachable_pub, clippy::all, clippy::pedantic, rustdoc::all)]
 impl<S: RouteGuide + ?Sized> RouteGuide for ::std::sync::Arc<S> {
     fn get_feature(
         &self,
@@ -151,7 +151,7 @@ impl<S: RouteGuide + ?Sized> RouteGuide for ::std::sync::Arc<S> {
 }
 /// Serves `routeguide.RouteGuide` with an implementation of [`RouteGuide`]:
 /// what `Server::add_service` takes.
-#[allow(dead_code, deprecated, missing_docs, unreachable_pub, clippy::all, clippy::pedantic, rustdoc::all)]
+#[allow(dead_code, deprecated, missing_docs, nonstandard_style, unreachable_pub, clippy::all, clippy::pedantic, rustdoc::all)]
 pub struct RouteGuideServer<S> {
     service: ::std::sync::Arc<S>,
     get_feature_handler: ::grpc_threads::RpcMethodHandler,
@@ -161,7 +161,7 @@ pub struct RouteGuideServer<S> {
     receive_limit: ::core::option::Option<usize>,
     send_limit: ::core::option::Option<usize>,
 }
-#[allow(dead_code, deprecated, missing_docs, unreachable_pub, clippy::all, clippy::pedantic, rustdoc::all)]
+#[allow(dead_code, deprecated, missing_docs, nonstandard_style, unreachable_pub, clippy::all, clippy::pedantic, rustdoc::all)]
 impl RouteGuideServer<()> {
     /// The full name of the service.
     pub const SERVICE_NAME: &'static str = "routeguide.RouteGuide";
@@ -174,7 +174,7 @@ impl RouteGuideServer<()> {
     /// The path of `RouteChat`.
     pub const ROUTE_CHAT_PATH: ::grpc_threads::MethodPath = ::grpc_threads::MethodPath::from_static("/routeguide.RouteGuide/RouteChat");
 }
-#[allow(dead_code, deprecated, missing_docs, unreachable_pub, clippy::all, clippy::pedantic, rustdoc::all)]
+#[allow(dead_code, deprecated, missing_docs, nonstandard_style, unreachable_pub, clippy::all, clippy::pedantic, rustdoc::all)]
 impl<S: RouteGuide> RouteGuideServer<S> {
     /// Serves `service`; an `Arc` of one, too.
     #[must_use]
@@ -183,7 +183,7 @@ impl<S: RouteGuide> RouteGuideServer<S> {
         Self {
             get_feature_handler: ::grpc_threads::unary_unary_rpc_method_handler_with(
                 {
-                    let service = ::std::sync::Arc::clone(&service);
+                    let service = ::core::clone::Clone::clone(&service);
                     move |request: Point, context: &::grpc_threads::ServicerContext| {
                         <S as RouteGuide>::get_feature(&service, request, context)
                     }
@@ -192,14 +192,14 @@ impl<S: RouteGuide> RouteGuideServer<S> {
                 ::grpc_threads::Prost,
             ),
             list_features_handler: ::grpc_threads::unary_stream_rpc_method_handler_of(
-                ::std::sync::Arc::clone(&service),
+                ::core::clone::Clone::clone(&service),
                 <S as RouteGuide>::list_features,
                 ::grpc_threads::Prost,
                 ::grpc_threads::Prost,
             ),
             record_route_handler: ::grpc_threads::stream_unary_rpc_method_handler_with(
                 {
-                    let service = ::std::sync::Arc::clone(&service);
+                    let service = ::core::clone::Clone::clone(&service);
                     move |requests: ::grpc_threads::RequestIterator<Point>, context: &::grpc_threads::ServicerContext| {
                         <S as RouteGuide>::record_route(&service, requests, context)
                     }
@@ -208,7 +208,7 @@ impl<S: RouteGuide> RouteGuideServer<S> {
                 ::grpc_threads::Prost,
             ),
             route_chat_handler: ::grpc_threads::stream_stream_rpc_method_handler_of(
-                ::std::sync::Arc::clone(&service),
+                ::core::clone::Clone::clone(&service),
                 <S as RouteGuide>::route_chat,
                 ::grpc_threads::Prost,
                 ::grpc_threads::Prost,
@@ -233,7 +233,7 @@ impl<S: RouteGuide> RouteGuideServer<S> {
             + ::core::marker::Sync
             + 'static,
     {
-        let service = ::std::sync::Arc::clone(&self.service);
+        let service = ::core::clone::Clone::clone(&self.service);
         self.get_feature_handler = ::grpc_threads::stream_rpc_method_handler_with(
             ::grpc_threads::Cardinality::UnaryUnary,
             move |stream: &mut ::grpc_threads::ServerStream<Point, Feature>, context: &::grpc_threads::ServicerContext| {
@@ -259,7 +259,7 @@ impl<S: RouteGuide> RouteGuideServer<S> {
             + ::core::marker::Sync
             + 'static,
     {
-        let service = ::std::sync::Arc::clone(&self.service);
+        let service = ::core::clone::Clone::clone(&self.service);
         self.list_features_handler = ::grpc_threads::stream_rpc_method_handler_with(
             ::grpc_threads::Cardinality::UnaryStream,
             move |stream: &mut ::grpc_threads::ServerStream<Rectangle, Feature>, context: &::grpc_threads::ServicerContext| {
@@ -285,7 +285,7 @@ impl<S: RouteGuide> RouteGuideServer<S> {
             + ::core::marker::Sync
             + 'static,
     {
-        let service = ::std::sync::Arc::clone(&self.service);
+        let service = ::core::clone::Clone::clone(&self.service);
         self.record_route_handler = ::grpc_threads::stream_rpc_method_handler_with(
             ::grpc_threads::Cardinality::StreamUnary,
             move |stream: &mut ::grpc_threads::ServerStream<Point, RouteSummary>, context: &::grpc_threads::ServicerContext| {
@@ -311,7 +311,7 @@ impl<S: RouteGuide> RouteGuideServer<S> {
             + ::core::marker::Sync
             + 'static,
     {
-        let service = ::std::sync::Arc::clone(&self.service);
+        let service = ::core::clone::Clone::clone(&self.service);
         self.route_chat_handler = ::grpc_threads::stream_rpc_method_handler_with(
             ::grpc_threads::Cardinality::StreamStream,
             move |stream: &mut ::grpc_threads::ServerStream<RouteNote, RouteNote>, context: &::grpc_threads::ServicerContext| {
@@ -339,7 +339,7 @@ impl<S: RouteGuide> RouteGuideServer<S> {
         self
     }
 }
-#[allow(dead_code, deprecated, missing_docs, unreachable_pub, clippy::all, clippy::pedantic, rustdoc::all)]
+#[allow(dead_code, deprecated, missing_docs, nonstandard_style, unreachable_pub, clippy::all, clippy::pedantic, rustdoc::all)]
 impl<S> ::core::convert::From<RouteGuideServer<S>> for ::grpc_threads::Service {
     fn from(server: RouteGuideServer<S>) -> Self {
         let mut service = ::grpc_threads::Service::new("routeguide.RouteGuide")
@@ -356,7 +356,7 @@ impl<S> ::core::convert::From<RouteGuideServer<S>> for ::grpc_threads::Service {
         service
     }
 }
-#[allow(dead_code, deprecated, missing_docs, unreachable_pub, clippy::all, clippy::pedantic, rustdoc::all)]
+#[allow(dead_code, deprecated, missing_docs, nonstandard_style, unreachable_pub, clippy::all, clippy::pedantic, rustdoc::all)]
 impl<S> ::core::fmt::Debug for RouteGuideServer<S> {
     fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
         f.debug_struct("RouteGuideServer").finish_non_exhaustive()
@@ -366,7 +366,7 @@ impl<S> ::core::fmt::Debug for RouteGuideServer<S> {
 ///
 /// This calls it (`routeguide.RouteGuide`).
 #[derive(Clone, Debug)]
-#[allow(dead_code, deprecated, missing_docs, unreachable_pub, clippy::all, clippy::pedantic, rustdoc::all)]
+#[allow(dead_code, deprecated, missing_docs, nonstandard_style, unreachable_pub, clippy::all, clippy::pedantic, rustdoc::all)]
 pub struct RouteGuideStub {
     /// What is at a point: a feature without a name where there is nothing.
     pub get_feature: ::grpc_threads::UnaryUnary<Point, Feature>,
@@ -377,7 +377,7 @@ pub struct RouteGuideStub {
     /// Answers each note with what was said before about the same point.
     pub route_chat: ::grpc_threads::StreamStream<RouteNote, RouteNote>,
 }
-#[allow(dead_code, deprecated, missing_docs, unreachable_pub, clippy::all, clippy::pedantic, rustdoc::all)]
+#[allow(dead_code, deprecated, missing_docs, nonstandard_style, unreachable_pub, clippy::all, clippy::pedantic, rustdoc::all)]
 impl RouteGuideStub {
     /// The full name of the service.
     pub const SERVICE_NAME: &'static str = "routeguide.RouteGuide";
@@ -417,7 +417,7 @@ impl RouteGuideStub {
     }
 }
 /// What the services of this package are made of: an encoded `FileDescriptorSet`.
-#[allow(dead_code, deprecated, missing_docs, unreachable_pub, clippy::all, clippy::pedantic, rustdoc::all)]
+#[allow(dead_code, deprecated, missing_docs, nonstandard_style, unreachable_pub, clippy::all, clippy::pedantic, rustdoc::all)]
 pub const FILE_DESCRIPTOR_SET: &[u8] = b"\
     \n\xf7\x05\n\x11route_guide.proto\x12\nrouteguide\"A\n\x05Point\x12\x1a\n\x08latitude\x18\
     \x01 \x01(\x05R\x08latitude\x12\x1c\n\x09longitude\x18\x02 \x01(\x05R\x09longitude\"Q\n\x09\

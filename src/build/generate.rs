@@ -145,10 +145,15 @@ fn embed(packages: &[String], builder: &Builder, sources: &Sources, text: &mut S
 fn finished(module: &Module, text: &str) -> Generated {
     let text = text.trim_start_matches(PROST_HEAD).trim_start();
     Generated {
-        name: module.to_file_name_or("_"),
+        name: file_name(module),
         text: format!("{HEAD}{text}"),
         modules: module.parts().map(str::to_owned).collect(),
     }
+}
+
+/// `package.name.rs`, without the marks of keywords.
+pub(super) fn file_name(module: &Module) -> String {
+    module.to_file_name_or("_").replace("r#", "")
 }
 
 /// Keeps the services for later.

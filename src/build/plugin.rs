@@ -3,18 +3,19 @@
 //! § `google/protobuf/compiler/plugin.proto`.
 
 use prost::Message;
+use prost_build::Module;
 use prost_types::compiler::CodeGeneratorRequest;
 
 use super::options;
 use super::sources::Sources;
-use super::{Builder, Error, modules};
+use super::{Builder, Error, generate, modules};
 use crate::codegen::descriptor::{Fields, put_bytes, put_number};
 
 /// Answers an encoded `CodeGeneratorRequest` with an encoded `CodeGeneratorResponse`. What is wrong with
 /// the request's files is told in the response.
 pub(super) fn answer(request: &[u8]) -> Vec<u8> {
     let mut response = Vec::new();
-    match generate(request) {
+    match files(request) {
         Ok(files) => {
             put_number(2, FEATURE_PROTO3_OPTIONAL, &mut response);
             for (name, text) in files {
@@ -29,7 +30,7 @@ pub(super) fn answer(request: &[u8]) -> Vec<u8> {
     response
 }
 
-fn generate(bytes: &[u8]) -> Result<Vec<(String, String)>, Error> {
+fn files(bytes: &[u8]) -> Result<Vec<(String, String)>, Error> {
     let request = CodeGeneratorRequest::decode(bytes)
         .map_err(|error| Error::new(format!("the request cannot be read: {error}")))?;
     // From the bytes, since decoding loses options that are extensions.
@@ -46,9 +47,7 @@ fn generate(bytes: &[u8]) -> Result<Vec<(String, String)>, Error> {
         .proto_file
         .iter()
         .filter(|file| request.file_to_generate.iter().any(|name| name == file.name()))
-        .map(|file| {
-            prost_build::Module::from_protobuf_package_name(file.package()).to_file_name_or("_")
-        })
+        .map(|file| generate::file_name(&Module::from_protobuf_package_name(file.package())))
         .collect();
     files.retain(|file| wanted.contains(&file.name));
     let mut all: Vec<_> = files.iter().map(|file| (file.name.clone(), file.text.clone())).collect();

@@ -57,9 +57,9 @@ pub(crate) struct Style {
 }
 
 impl Method {
-    /// The identifier as a part of longer ones: without the `r#` of a keyword.
+    /// The identifier as a part of longer ones.
     fn stem(&self) -> &str {
-        self.name.strip_prefix("r#").unwrap_or(&self.name)
+        names::stem(&self.name)
     }
 
     /// The name of the constant with its path. Never `SERVICE_NAME`, whatever the method is called.

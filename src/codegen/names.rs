@@ -58,11 +58,15 @@ pub(crate) fn take_method(name: &str, taken: &mut HashSet<String>) -> String {
     let mut chosen = name.to_owned();
     let mut number = 2;
     while !taken.insert(chosen.clone()) {
-        let stem = name.strip_prefix("r#").unwrap_or(name);
-        chosen = format!("{stem}_{number}");
+        chosen = format!("{}_{number}", stem(name));
         number += 1;
     }
     chosen
+}
+
+/// An identifier without what makes it one though it is a keyword: `r#type`, `self_`.
+pub(crate) fn stem(name: &str) -> &str {
+    name.strip_prefix("r#").unwrap_or(name).trim_end_matches('_')
 }
 
 /// Whether `text` can be an identifier, a raw one if need be.
@@ -170,6 +174,8 @@ mod tests {
         assert_eq!(take_method("get_x", &mut all), "get_x_2");
         assert_eq!(take_method("r#type", &mut all), "r#type");
         assert_eq!(take_method("r#type", &mut all), "type_2");
+        assert_eq!(take_method("self_", &mut all), "self_");
+        assert_eq!(take_method("self_", &mut all), "self_2");
     }
 
     #[test]

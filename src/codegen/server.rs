@@ -169,7 +169,7 @@ fn emit_handler(method: &Method, service: &Service, style: &Style, code: &mut Co
     let target = format!("<{t} as {name}>::{}", method.name);
     if method.response_streaming {
         code.open(&format!("{}_handler: {library}::{kind}_rpc_method_handler_of(", method.stem()));
-        code.line("::std::sync::Arc::clone(&service),");
+        code.line("::core::clone::Clone::clone(&service),");
         code.line(&format!("{target},"));
     } else {
         let argument = argument(method);
@@ -178,7 +178,7 @@ fn emit_handler(method: &Method, service: &Service, style: &Style, code: &mut Co
             method.stem()
         ));
         code.open("{");
-        code.line("let service = ::std::sync::Arc::clone(&service);");
+        code.line("let service = ::core::clone::Clone::clone(&service);");
         code.open(&format!(
             "move |{argument}: {}, context: &{library}::ServicerContext| {{",
             argument_type(method, style)
@@ -215,7 +215,7 @@ fn emit_with(method: &Method, service: &Service, style: &Style, code: &mut Code)
     code.line("+ 'static,");
     code.dedent();
     code.reopen("{");
-    code.line("let service = ::std::sync::Arc::clone(&self.service);");
+    code.line("let service = ::core::clone::Clone::clone(&self.service);");
     code.open(&format!(
         "self.{}_handler = {library}::stream_rpc_method_handler_with(",
         method.stem()

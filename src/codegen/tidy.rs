@@ -95,8 +95,8 @@ const ITEMS: [&str; 8] = [
 ];
 
 /// Not used by all, named as elsewhere, documented by others: nothing a user can do about.
-pub(crate) const ALLOW: &str = "#[allow(dead_code, deprecated, missing_docs, unreachable_pub, clippy::all, \
-                     clippy::pedantic, rustdoc::all)]\n";
+pub(crate) const ALLOW: &str = "#[allow(dead_code, deprecated, missing_docs, nonstandard_style, \
+     unreachable_pub, clippy::all, clippy::pedantic, rustdoc::all)]\n";
 
 #[cfg(test)]
 mod tests {

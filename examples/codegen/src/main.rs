@@ -64,9 +64,8 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let channel = grpc_threads::insecure_channel(&format!("127.0.0.1:{port}"))?;
     let stock = StockStub::new(&channel);
-    let deliveries = [("bolt", 100), ("bracket", 12), ("nut", 100)].map(|(name, pieces)| Delivery {
-        item: Some(Item { name: name.into() }),
-        amount: Some(Amount { pieces }),
+    let deliveries = [("bolt", 100), ("bracket", 12), ("nut", 100)].map(|(name, pieces)| {
+        Delivery { item: Some(Item { name: name.into() }), amount: Some(Amount { pieces }) }
     });
     println!("{} pieces in all", stock.put.call(deliveries)?.pieces);
     for item in stock.find.call(&Prefix { text: "b".into() })? {

@@ -4,7 +4,7 @@
 ///
 /// Implement it and serve it with [`EchoServer`]. A method that is left out answers
 /// `UNIMPLEMENTED`.
-#[allow(dead_code, deprecated, missing_docs, unreachable_pub, clippy::all, clippy::pedantic, rustdoc::all)]
+#[allow(dead_code, deprecated, missing_docs, nonstandard_style, unreachable_pub, clippy::all, clippy::pedantic, rustdoc::all)]
 pub trait Echo: ::core::marker::Send + ::core::marker::Sync + 'static {
     /// Once.
     fn say(
@@ -46,7 +46,7 @@ pub trait Echo: ::core::marker::Send + ::core::marker::Sync + 'static {
         ::core::result::Result::Err::<::core::iter::Empty<_>, _>(::grpc_threads::Status::unimplemented("Method not implemented!"))
     }
 }
-#[allow(dead_code, deprecated, missing_docs, unreachable_pub, clippy::all, clippy::pedantic, rustdoc::all)]
+#[allow(dead_code, deprecated, missing_docs, nonstandard_style, unreachable_pub, clippy::all, clippy::pedantic, rustdoc::all)]
 impl<S: Echo + ?Sized> Echo for ::std::sync::Arc<S> {
     fn say(
         &self,
@@ -80,7 +80,7 @@ impl<S: Echo + ?Sized> Echo for ::std::sync::Arc<S> {
 }
 /// Serves `demo.Echo` with an implementation of [`Echo`]:
 /// what `Server::add_service` takes.
-#[allow(dead_code, deprecated, missing_docs, unreachable_pub, clippy::all, clippy::pedantic, rustdoc::all)]
+#[allow(dead_code, deprecated, missing_docs, nonstandard_style, unreachable_pub, clippy::all, clippy::pedantic, rustdoc::all)]
 pub struct EchoServer<S> {
     service: ::std::sync::Arc<S>,
     say_handler: ::grpc_threads::RpcMethodHandler,
@@ -89,7 +89,7 @@ pub struct EchoServer<S> {
     receive_limit: ::core::option::Option<usize>,
     send_limit: ::core::option::Option<usize>,
 }
-#[allow(dead_code, deprecated, missing_docs, unreachable_pub, clippy::all, clippy::pedantic, rustdoc::all)]
+#[allow(dead_code, deprecated, missing_docs, nonstandard_style, unreachable_pub, clippy::all, clippy::pedantic, rustdoc::all)]
 impl EchoServer<()> {
     /// The full name of the service.
     pub const SERVICE_NAME: &'static str = "demo.Echo";
@@ -100,7 +100,7 @@ impl EchoServer<()> {
     /// The path of `List`.
     pub const LIST_PATH: ::grpc_threads::MethodPath = ::grpc_threads::MethodPath::from_static("/demo.Echo/List");
 }
-#[allow(dead_code, deprecated, missing_docs, unreachable_pub, clippy::all, clippy::pedantic, rustdoc::all)]
+#[allow(dead_code, deprecated, missing_docs, nonstandard_style, unreachable_pub, clippy::all, clippy::pedantic, rustdoc::all)]
 impl<S: Echo> EchoServer<S> {
     /// Serves `service`; an `Arc` of one, too.
     #[must_use]
@@ -109,7 +109,7 @@ impl<S: Echo> EchoServer<S> {
         Self {
             say_handler: ::grpc_threads::unary_unary_rpc_method_handler_with(
                 {
-                    let service = ::std::sync::Arc::clone(&service);
+                    let service = ::core::clone::Clone::clone(&service);
                     move |request: crate::Text, context: &::grpc_threads::ServicerContext| {
                         <S as Echo>::say(&service, request, context)
                     }
@@ -118,13 +118,13 @@ impl<S: Echo> EchoServer<S> {
                 crate::TextCodec,
             ),
             type_handler: ::grpc_threads::stream_stream_rpc_method_handler_of(
-                ::std::sync::Arc::clone(&service),
+                ::core::clone::Clone::clone(&service),
                 <S as Echo>::r#type,
                 crate::TextCodec,
                 crate::TextCodec,
             ),
             list_handler: ::grpc_threads::unary_stream_rpc_method_handler_of(
-                ::std::sync::Arc::clone(&service),
+                ::core::clone::Clone::clone(&service),
                 <S as Echo>::list,
                 ::grpc_threads::Prost,
                 ::grpc_threads::Prost,
@@ -149,7 +149,7 @@ impl<S: Echo> EchoServer<S> {
             + ::core::marker::Sync
             + 'static,
     {
-        let service = ::std::sync::Arc::clone(&self.service);
+        let service = ::core::clone::Clone::clone(&self.service);
         self.say_handler = ::grpc_threads::stream_rpc_method_handler_with(
             ::grpc_threads::Cardinality::UnaryUnary,
             move |stream: &mut ::grpc_threads::ServerStream<crate::Text, crate::Text>, context: &::grpc_threads::ServicerContext| {
@@ -175,7 +175,7 @@ impl<S: Echo> EchoServer<S> {
             + ::core::marker::Sync
             + 'static,
     {
-        let service = ::std::sync::Arc::clone(&self.service);
+        let service = ::core::clone::Clone::clone(&self.service);
         self.type_handler = ::grpc_threads::stream_rpc_method_handler_with(
             ::grpc_threads::Cardinality::StreamStream,
             move |stream: &mut ::grpc_threads::ServerStream<Vec<u8>, crate::Text>, context: &::grpc_threads::ServicerContext| {
@@ -201,7 +201,7 @@ impl<S: Echo> EchoServer<S> {
             + ::core::marker::Sync
             + 'static,
     {
-        let service = ::std::sync::Arc::clone(&self.service);
+        let service = ::core::clone::Clone::clone(&self.service);
         self.list_handler = ::grpc_threads::stream_rpc_method_handler_with(
             ::grpc_threads::Cardinality::UnaryStream,
             move |stream: &mut ::grpc_threads::ServerStream<(), ()>, context: &::grpc_threads::ServicerContext| {
@@ -229,7 +229,7 @@ impl<S: Echo> EchoServer<S> {
         self
     }
 }
-#[allow(dead_code, deprecated, missing_docs, unreachable_pub, clippy::all, clippy::pedantic, rustdoc::all)]
+#[allow(dead_code, deprecated, missing_docs, nonstandard_style, unreachable_pub, clippy::all, clippy::pedantic, rustdoc::all)]
 impl<S> ::core::convert::From<EchoServer<S>> for ::grpc_threads::Service {
     fn from(server: EchoServer<S>) -> Self {
         let mut service = ::grpc_threads::Service::new("demo.Echo")
@@ -245,7 +245,7 @@ impl<S> ::core::convert::From<EchoServer<S>> for ::grpc_threads::Service {
         service
     }
 }
-#[allow(dead_code, deprecated, missing_docs, unreachable_pub, clippy::all, clippy::pedantic, rustdoc::all)]
+#[allow(dead_code, deprecated, missing_docs, nonstandard_style, unreachable_pub, clippy::all, clippy::pedantic, rustdoc::all)]
 impl<S> ::core::fmt::Debug for EchoServer<S> {
     fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
         f.debug_struct("EchoServer").finish_non_exhaustive()
@@ -255,7 +255,7 @@ impl<S> ::core::fmt::Debug for EchoServer<S> {
 ///
 /// This calls it (`demo.Echo`).
 #[derive(Clone, Debug)]
-#[allow(dead_code, deprecated, missing_docs, unreachable_pub, clippy::all, clippy::pedantic, rustdoc::all)]
+#[allow(dead_code, deprecated, missing_docs, nonstandard_style, unreachable_pub, clippy::all, clippy::pedantic, rustdoc::all)]
 pub struct EchoStub {
     /// Once.
     pub say: ::grpc_threads::UnaryUnary<crate::Text, crate::Text>,
@@ -264,7 +264,7 @@ pub struct EchoStub {
     /// `List`.
     pub list: ::grpc_threads::UnaryStream<(), ()>,
 }
-#[allow(dead_code, deprecated, missing_docs, unreachable_pub, clippy::all, clippy::pedantic, rustdoc::all)]
+#[allow(dead_code, deprecated, missing_docs, nonstandard_style, unreachable_pub, clippy::all, clippy::pedantic, rustdoc::all)]
 impl EchoStub {
     /// The full name of the service.
     pub const SERVICE_NAME: &'static str = "demo.Echo";
@@ -300,7 +300,7 @@ impl EchoStub {
     }
 }
 /// What the services of this package are made of: an encoded `FileDescriptorSet`.
-#[allow(dead_code, deprecated, missing_docs, unreachable_pub, clippy::all, clippy::pedantic, rustdoc::all)]
+#[allow(dead_code, deprecated, missing_docs, nonstandard_style, unreachable_pub, clippy::all, clippy::pedantic, rustdoc::all)]
 pub const FILE_DESCRIPTOR_SET: &[u8] = b"\
     \n\xb7\x01\n\x0fdemo/Echo.proto\x12\x04demo\"\x06\n\x04Text\"\x07\n\x05Vecu82\x84\x01\n\x04\
     Echo\x12\x1d\n\x03Say\x12\n.demo.Text\x1a\n.demo.Text\x12#\n\x04Type\x12\x0b.demo.Vecu8\x1a\

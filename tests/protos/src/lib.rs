@@ -1,0 +1,3 @@
+//! All kinds of `.proto` files, compiled.
+
+include!("all.rs");
