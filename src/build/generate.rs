@@ -27,32 +27,27 @@ pub struct Generated {
 pub(super) struct Names {
     /// Lines about names that are other than one would expect.
     pub(super) changed: Vec<String>,
+    /// Services and methods for which another name was given.
+    renamed: HashSet<String>,
+}
+
+impl Names {
+    /// A name was given for something that is not there: a slip of the pen.
+    pub(super) fn check(&self, builder: &Builder) -> Result<(), Error> {
+        match builder.renames.keys().find(|path| !self.renamed.contains(*path)) {
+            None => Ok(()),
+            Some(path) => {
+                Err(Error::new(format!("rename({path:?}, ..): there is no such service or method")))
+            }
+        }
+    }
 }
 
 pub(super) fn generate(
     builder: &mut Builder,
     sources: &Sources,
 ) -> Result<(Vec<Generated>, Names), Error> {
-    let collected: Rc<RefCell<Vec<prost_build::Service>>> = Rc::default();
-    builder.config.service_generator(Box::new(Collector(collected.clone())));
-    let module = |package: &str| Module::from_protobuf_package_name(package);
-    let requests = sources.descriptors.iter().cloned();
-    let requests = requests.map(|file| (module(file.package()), file)).collect();
-    let messages =
-        builder.config.generate(requests).map_err(|error| Error::new(error.to_string()))?;
-    let mut texts: BTreeMap<Module, String> = messages.into_iter().collect();
-
-    // Services come after all messages, so that the names of these are known.
-    let mut services: BTreeMap<Module, Vec<(String, Service)>> = BTreeMap::new();
-    for service in collected.take() {
-        let package = service.package.clone();
-        services.entry(module(&package)).or_default().push((package, from_prost(service)));
-    }
-    for definition in &builder.definitions {
-        let package = definition.package().to_owned();
-        services.entry(module(&package)).or_default().push((package, definition.service()?));
-    }
-
+    let (mut texts, services) = messages(builder, sources)?;
     let style =
         Style { library: builder.library.clone(), client: builder.client, server: builder.server };
     let mut names = Names::default();
@@ -77,6 +72,31 @@ pub(super) fn generate(
     Ok((texts.into_iter().map(finish).collect(), names))
 }
 
+type Texts = BTreeMap<Module, String>;
+/// Each with its package.
+type Services = BTreeMap<Module, Vec<(String, Service)>>;
+
+/// The code of the messages. Services come after all of them, when their names are known.
+fn messages(builder: &mut Builder, sources: &Sources) -> Result<(Texts, Services), Error> {
+    let collected: Rc<RefCell<Vec<prost_build::Service>>> = Rc::default();
+    builder.config.service_generator(Box::new(Collector(collected.clone())));
+    let module = |package: &str| Module::from_protobuf_package_name(package);
+    let requests = sources.descriptors.iter().cloned();
+    let requests = requests.map(|file| (module(file.package()), file)).collect();
+    let texts = builder.config.generate(requests).map_err(|error| Error::new(error.to_string()))?;
+
+    let mut services = Services::new();
+    for service in collected.take() {
+        let package = service.package.clone();
+        services.entry(module(&package)).or_default().push((package, from_prost(service)));
+    }
+    for definition in &builder.definitions {
+        let package = definition.package().to_owned();
+        services.entry(module(&package)).or_default().push((package, definition.service()?));
+    }
+    Ok((texts.into_iter().collect(), services))
+}
+
 /// Chooses the names of a service and its methods.
 fn named(
     mut service: Service,
@@ -86,6 +106,7 @@ fn named(
 ) -> Result<Service, Error> {
     let full_name = service.full_name.clone();
     let renamed = builder.renames.get(&full_name);
+    names.renamed.extend(renamed.map(|_| full_name.clone()));
     let base = renamed.unwrap_or(&service.names.service);
     if !names::is_identifier(base) {
         return Err(Error::new(format!("{full_name}: {base:?} is no name for a type")));
@@ -109,7 +130,9 @@ fn named(
     };
     let mut methods = HashSet::new();
     for method in &mut service.methods {
-        if let Some(name) = builder.renames.get(&format!("{full_name}.{}", method.proto_name)) {
+        let path = format!("{full_name}.{}", method.proto_name);
+        if let Some(name) = builder.renames.get(&path) {
+            names.renamed.insert(path);
             let name = name.strip_prefix("r#").unwrap_or(name);
             if !names::is_word(name) {
                 return Err(Error::new(format!("{full_name}: {name:?} is no name for a method")));

@@ -21,7 +21,7 @@
 //!
 //! In the program, for `package helloworld;` (and `include_proto!("_")` for files without a package):
 //!
-//! ```ignore
+//! ```text
 //! mod helloworld {
 //!     grpc_threads::include_proto!("helloworld");
 //! }
@@ -327,7 +327,9 @@ impl Builder {
     }
 
     fn run(&mut self, sources: &Sources) -> Result<(Vec<Generated>, Names), Error> {
-        generate::generate(self, sources)
+        let (files, names) = generate::generate(self, sources)?;
+        names.check(self)?;
+        Ok((files, names))
     }
 
     fn write(mut self, sources: Sources) -> Result<(), Error> {

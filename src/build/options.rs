@@ -10,55 +10,82 @@ use super::{Builder, Error, plugin};
 #[doc(hidden)]
 pub fn run_command(arguments: impl Iterator<Item = OsString>) -> Result<(), Error> {
     let arguments: Vec<OsString> = arguments.skip(1).collect();
+    let is = |names: &[&str]| arguments.iter().any(|it| names.iter().any(|name| it == name));
     if arguments.is_empty() {
-        return serve_protoc();
+        serve_protoc()
+    } else if is(&["--help", "-h"]) {
+        print!("{USAGE}");
+        Ok(())
+    } else if is(&["--version"]) {
+        println!("grpc-threads-gen {}", env!("CARGO_PKG_VERSION"));
+        Ok(())
+    } else {
+        Command::parse(arguments)?.run()
     }
-    let mut builder = Builder::new().cargo_directives(false);
-    let (mut protos, mut includes): (Vec<PathBuf>, Vec<PathBuf>) = (Vec::new(), Vec::new());
-    let mut rest = arguments.into_iter();
-    while let Some(argument) = rest.next() {
-        let text = argument.to_string_lossy().into_owned();
-        if matches!(&text[..], "--help" | "-h") {
-            print!("{USAGE}");
-            return Ok(());
-        }
-        if text == "--version" {
-            println!("grpc-threads-gen {}", env!("CARGO_PKG_VERSION"));
-            return Ok(());
-        }
-        if text == "-I" {
-            let folder = rest.next().ok_or_else(|| Error::new("-I needs a folder"))?;
-            includes.push(folder.into());
-        } else if let Some(folder) = text.strip_prefix("-I") {
-            includes.push(folder.into());
-        } else if let Some(option) = text.strip_prefix("--") {
-            let (name, value) = match option.split_once('=') {
-                Some((name, value)) => (name, value.to_owned()),
-                None if FLAGS.contains(&option) => (option, String::new()),
-                None => {
-                    let value = rest.next().map(|value| value.to_string_lossy().into_owned());
-                    (option, value.ok_or_else(|| Error::new(format!("--{option} needs a value")))?)
-                }
-            };
-            if name == "proto-path" || name == "proto_path" {
-                includes.push(value.into());
+}
+
+/// What the command line says.
+struct Command {
+    builder: Builder,
+    protos: Vec<PathBuf>,
+    includes: Vec<PathBuf>,
+}
+
+impl Command {
+    fn parse(arguments: Vec<OsString>) -> Result<Self, Error> {
+        let builder = Builder::new().cargo_directives(false);
+        let mut command = Self { builder, protos: Vec::new(), includes: Vec::new() };
+        let mut rest = arguments.into_iter();
+        while let Some(argument) = rest.next() {
+            let text = argument.to_string_lossy().into_owned();
+            if text == "-I" {
+                let folder = rest.next().ok_or_else(|| Error::new("-I needs a folder"))?;
+                command.includes.push(folder.into());
+            } else if let Some(folder) = text.strip_prefix("-I") {
+                command.includes.push(folder.into());
+            } else if let Some(option) = text.strip_prefix("--") {
+                command = command.option(option, &mut rest)?;
             } else {
-                builder = apply(builder, name, &value)?;
+                command.protos.push(argument.into());
             }
-        } else {
-            protos.push(argument.into());
         }
+        Ok(command)
     }
-    if protos.is_empty() {
-        return Err(Error::new(format!("which files? None was given\n\n{USAGE}")));
+
+    /// `name=value`, `name` and the next argument, or a name alone.
+    fn option(
+        mut self,
+        option: &str,
+        rest: &mut impl Iterator<Item = OsString>,
+    ) -> Result<Self, Error> {
+        let (name, value) = match option.split_once('=') {
+            Some((name, value)) => (name, OsString::from(value)),
+            None if FLAGS.contains(&&option.replace('_', "-")[..]) => (option, OsString::new()),
+            None => {
+                let value = rest.next();
+                (option, value.ok_or_else(|| Error::new(format!("--{option} needs a value")))?)
+            }
+        };
+        match &name.replace('_', "-")[..] {
+            "proto-path" => self.includes.push(value.into()),
+            "out" => self.builder = self.builder.out_dir(value),
+            _ => self.builder = apply(self.builder, name, &value.to_string_lossy())?,
+        }
+        Ok(self)
     }
-    if includes.is_empty() {
-        includes.push(".".into());
+
+    fn run(mut self) -> Result<(), Error> {
+        if self.protos.is_empty() {
+            return Err(Error::new(format!("which files? None was given\n\n{USAGE}")));
+        }
+        if self.includes.is_empty() {
+            self.includes.push(".".into());
+        }
+        if self.builder.out_dir.is_none() {
+            self.builder = self.builder.out_dir(".");
+        }
+        self.builder.compile_protos(&self.protos, &self.includes)
     }
-    if builder.out_dir.is_none() {
-        builder = builder.out_dir(".");
-    }
-    builder.compile_protos(&protos, &includes)
 }
 
 fn serve_protoc() -> Result<(), Error> {
@@ -81,7 +108,6 @@ pub(super) fn apply(builder: Builder, name: &str, value: &str) -> Result<Builder
     };
     // Plugins' options are commonly spelt with underscores.
     Ok(match &name.replace('_', "-")[..] {
-        "out" => builder.out_dir(value),
         "include-file" => builder.include_file(value),
         "client-only" => builder.client_only(),
         "server-only" => builder.server_only(),

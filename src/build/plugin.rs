@@ -15,9 +15,10 @@ use crate::codegen::descriptor::{Fields, put_bytes, put_number};
 /// the request's files is told in the response.
 pub(super) fn answer(request: &[u8]) -> Vec<u8> {
     let mut response = Vec::new();
+    // In every answer: protoc reads this before it shows an error.
+    put_number(2, FEATURE_PROTO3_OPTIONAL, &mut response);
     match files(request) {
         Ok(files) => {
-            put_number(2, FEATURE_PROTO3_OPTIONAL, &mut response);
             for (name, text) in files {
                 let mut file = Vec::new();
                 put_bytes(1, name.as_bytes(), &mut file);
@@ -41,7 +42,8 @@ fn files(bytes: &[u8]) -> Result<Vec<(String, String)>, Error> {
         let (name, value) = option.split_once('=').unwrap_or((option, ""));
         builder = options::apply(builder, name, value)?;
     }
-    let (mut files, _) = builder.run(&sources)?;
+    // A rename may be of something in another run: buf makes one for each folder, with the same options.
+    let (mut files, _) = generate::generate(&mut builder, &sources)?;
     // Those of packages that were only imported are another run's.
     let wanted: Vec<String> = request
         .proto_file

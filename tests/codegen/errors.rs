@@ -74,6 +74,7 @@ fn names_that_cannot_be() {
         (Builder::new().rename("p.A", "B"), "p.A: the name B is taken"),
         (Builder::new().rename("p.A", "no name"), "is no name for a type"),
         (Builder::new().rename("p.A.X", "no name"), "is no name for a method"),
+        (Builder::new().rename("p.Nothing", "N"), "rename(\"p.Nothing\", ..): there is no such"),
         (Builder::new().service(Definition::new("a b")), "identifiers with dots"),
         (
             Builder::new().service(
