@@ -79,6 +79,11 @@ mod server;
 #[doc(hidden)]
 pub mod _bench;
 
+/// The `prost` that this crate was built with, so that a program need not depend on it: generated code uses it with
+/// `Builder::prost_path("::grpc_threads::prost")`.
+#[cfg(feature = "derive")]
+pub use prost;
+
 #[cfg(feature = "codegen")]
 pub mod build;
 #[cfg(feature = "codegen")]

@@ -252,7 +252,8 @@ impl Builder {
         self
     }
 
-    /// Where the crate `prost` is, if not at `::prost`.
+    /// Where the crate `prost` is, if not at `::prost`. With this crate's feature `derive` there is one at
+    /// `::grpc_threads::prost`, and the program needs no dependency on it.
     pub fn prost_path(mut self, path: impl Into<String>) -> Self {
         self.config.prost_path(path);
         self
