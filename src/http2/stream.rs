@@ -287,6 +287,18 @@ impl Streams {
         self.recent.push(id, closed);
     }
 
+    /// The peer has reset a stream that we had reset: nothing more is on its way.
+    pub(crate) fn reset_by_peer_too(&mut self, id: u32) {
+        match self.find(id) {
+            Some(key) => {
+                if let Some(slot) = self.get(key) {
+                    slot.closed = slot.closed.map(|_| Closed::ByPeer);
+                }
+            }
+            None => self.recent.amend(id, Closed::ByPeer),
+        }
+    }
+
     /// Gives a slot back. The stream must be over on the wire.
     pub(crate) fn remove(&mut self, key: Key) {
         let Some((slot, budget)) = self.with_budget(key) else { return };
@@ -341,6 +353,12 @@ impl Recent {
         } else if let Some(old) = self.entries.get_mut(self.next) {
             *old = entry;
             self.next = (self.next + 1) % REMEMBERED;
+        }
+    }
+
+    fn amend(&mut self, id: u32, closed: Closed) {
+        if let Some(entry) = self.entries.iter_mut().find(|entry| **entry >> 2 == id >> 1) {
+            *entry = (id >> 1) << 2 | closed as u32;
         }
     }
 

@@ -149,6 +149,12 @@ impl Connection {
             // "RST_STREAM frames MUST NOT be sent for a stream in the idle state" §6.4
             Standing::Idle => return Err(Error::protocol("RST_STREAM on an idle stream")),
             Standing::Open(key) => key,
+            // Its RST_STREAM may have crossed ours, but nothing may follow it: "An endpoint MUST NOT
+            // send frames other than PRIORITY on a closed stream" §5.1
+            Standing::Closed(Closed::ByUs) => {
+                self.streams.reset_by_peer_too(frame.stream);
+                return Ok(());
+            }
             _ => return Ok(()),
         };
         self.stats.peer_resets += 1;

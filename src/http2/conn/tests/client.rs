@@ -125,6 +125,25 @@ fn l25_late_frames_after_cancel_are_ignored_and_credited() {
     assert_eq!(c.events(), []);
 }
 
+/// h2spec's client case 5.1/6: its RST_STREAM says that the peer is done, whoever was first.
+#[test]
+fn h2spec_5_1_6_after_resets_from_both_sides_nothing_may_come() {
+    for forgotten in [false, true] {
+        let (mut c, key) = opened();
+        c.conn.reset(key, Reason::CANCEL);
+        if forgotten {
+            c.conn.forget(key);
+        }
+        c.expect_rst(1, Reason::CANCEL);
+        c.input(&response(1, 0)).input(&frame(DATA, 0, 1, b"late")).expect_silence();
+        c.input(&rst(1, Reason::CANCEL)).expect_silence();
+        c.input(&response(1, END)).expect_rst(1, Reason::STREAM_CLOSED);
+        c.input(&frame(DATA, 0, 1, b"x")).expect_rst(1, Reason::STREAM_CLOSED);
+        assert!(c.conn.window.balanced());
+        assert_eq!(c.events(), []);
+    }
+}
+
 #[test]
 fn w54_refused_is_unprocessed_and_others_are_resets() {
     let (mut c, _) = opened();
