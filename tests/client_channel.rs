@@ -157,6 +157,31 @@ fn calls_that_wait_for_ready_survive_failed_attempts() {
     });
 }
 
+/// L9: what another kind of server says is shorter than the head of a frame.
+#[test]
+fn l9_a_server_of_another_protocol_fails_calls_at_once_and_is_quoted() {
+    use std::io::Write;
+    for said in ["SSH-2.0", "HTTP/1.1 400 Bad Request\r\n\r\n"] {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let channel = insecure_channel(&listener.local_addr().unwrap().to_string()).unwrap();
+        let (done, finished) = mpsc::channel::<()>();
+        let server = thread::spawn(move || {
+            let (mut socket, _) = listener.accept().unwrap();
+            socket.write_all(said.as_bytes()).unwrap();
+            // It waits for us to go on.
+            let _ = finished.recv();
+        });
+        let error = within(LONG, move || {
+            channel.raw_unary_unary("/t.S/M").unwrap().call(&Bytes::new()).unwrap_err()
+        });
+        assert_eq!(error.code(), Code::Unavailable);
+        let quoted = format!("does not speak HTTP/2; it sent \"{}\"", said.trim_end());
+        assert!(error.message().contains(&quoted), "{error}");
+        drop(done);
+        server.join().unwrap();
+    }
+}
+
 #[test]
 fn close_within_lets_calls_end() {
     let listener = Listener::new();

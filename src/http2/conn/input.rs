@@ -92,6 +92,11 @@ impl Input {
         }
     }
 
+    /// The octets of a head that is not whole yet.
+    pub(super) fn first_octets(&self) -> &[u8] {
+        self.head.get(..self.head_len).unwrap_or_default()
+    }
+
     fn between_frames(&self) -> bool {
         matches!(self.phase, Phase::Head if self.head_len == 0)
     }
@@ -102,6 +107,9 @@ impl Connection {
     pub(crate) fn handle_input(&mut self, bytes: &[u8], now: Instant, sink: &mut dyn Sink) {
         self.now = now;
         self.keepalive.on_read(now);
+        if self.input.first {
+            self.judge_first(bytes, sink);
+        }
         let mut rest = bytes;
         while !rest.is_empty() && !self.shutdown.is_dead() {
             rest = self.step(rest, sink);

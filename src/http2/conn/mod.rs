@@ -6,7 +6,8 @@
 //! (validated and dropped). No lock of its own: the link's guards it.
 //!
 //! The files: `input` cuts bytes into frames, `frames` and `headers` judge them, `output` makes
-//! frames, `credit` gives windows back, `ends` clears up, `timers` holds the deadlines, `validate`
+//! frames, `credit` gives windows back, `ends` clears up, `foreign`
+//! knows peers of other protocols, `timers` holds the deadlines, `validate`
 //! the rules on header lists (§8).
 //!
 //! Who uses it keeps two rules. After any call, flush while [`Connection::wants_output`]. A slot
@@ -14,6 +15,7 @@
 
 mod credit;
 mod ends;
+mod foreign;
 mod frames;
 mod headers;
 mod input;

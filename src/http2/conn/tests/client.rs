@@ -144,6 +144,53 @@ fn h2spec_5_1_6_after_resets_from_both_sides_nothing_may_come() {
     }
 }
 
+/// What a client says about a peer that begins with `said`, in pieces or at once.
+#[track_caller]
+fn foreign(said: &[&[u8]]) -> String {
+    let mut c = Side::raw(Role::Client, &Options::default());
+    c.output();
+    for piece in said {
+        c.input(piece);
+    }
+    let told = c.events();
+    let [Event::Lost(P, cause)] = &told[..] else { panic!("{told:?}") };
+    let out = c.output();
+    assert_eq!((out[0].kind, out[0].code()), (GOAWAY, P));
+    assert!(c.conn.finished());
+    cause.clone()
+}
+
+#[test]
+fn l9_a_peer_of_another_protocol_is_known_by_its_first_octets() {
+    let no = "the peer does not speak HTTP/2; it sent ";
+    assert_eq!(foreign(&[b"SSH-2.0"]), format!("{no}\"SSH-2.0\""));
+    assert_eq!(foreign(&[b"S"]), format!("{no}\"S\""));
+    assert_eq!(
+        foreign(&[b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n"]),
+        format!("{no}\"HTTP/1.1 400 Bad Request\"")
+    );
+    assert_eq!(foreign(&[b"\x15\x03\x01\x00\x02"]), format!("{no}\"\\x15\\x03\\x01\\x00\\x02\""));
+    assert_eq!(foreign(&[b"\r\n"]), format!("{no}\"\\r\\n\""));
+    // The length of a frame, were it not too long.
+    assert_eq!(foreign(&[b"\0", b"AB"]), format!("{no}\"\\x00AB\""));
+    assert_eq!(foreign(&[b"\0\x40\x01"]), format!("{no}\"\\x00@\\x01\""));
+    assert_eq!(foreign(&[&[b'x'; 500]]), format!("{no}\"{}\"", "x".repeat(64)));
+}
+
+#[test]
+fn w65_the_first_frame_of_a_server_has_to_be_settings() {
+    let wrong = "first frame is not SETTINGS";
+    assert_eq!(foreign(&[b"\0\0\x08", b"\x06"]), wrong, "known before the head is whole");
+    assert_eq!(foreign(&[&frame(PING, 0, 0, &[0; 8])]), wrong);
+    assert_eq!(foreign(&[&frame(SETTINGS, ACK, 0, &[])]), wrong);
+    let mut c = Side::raw(Role::Client, &Options::default());
+    for octet in frame(SETTINGS, 0, 0, &setting(3, 7)) {
+        assert_eq!(c.events(), []);
+        c.input(&[octet]);
+    }
+    assert_eq!(c.events(), [Event::Ready]);
+}
+
 #[test]
 fn w54_refused_is_unprocessed_and_others_are_resets() {
     let (mut c, _) = opened();
