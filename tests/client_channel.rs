@@ -9,7 +9,7 @@ use grpc_threads::{
 };
 use std::sync::mpsc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use support::frames::{self, Listener};
 use support::{LONG, within};
 
@@ -155,6 +155,56 @@ fn calls_that_wait_for_ready_survive_failed_attempts() {
         patient.cancel();
         drop(listener);
     });
+}
+
+/// How often a channel with the usual backoff connects while a server says SETTINGS, then `last`, each time.
+fn connections_to_a_server_that_breaks_them(last: fn(&mut frames::Peer), patient: bool) -> usize {
+    let listener = Listener::new();
+    let channel = insecure_channel(&listener.target()).unwrap();
+    let address = listener.address();
+    let (stop, stopped) = mpsc::channel::<()>();
+    let server = thread::spawn(move || {
+        let mut count = 0;
+        loop {
+            let mut peer = listener.accept_raw();
+            if stopped.try_recv().is_ok() {
+                return count;
+            }
+            count += 1;
+            peer.settings(&[]);
+            last(&mut peer);
+            peer.drain();
+        }
+    });
+    within(LONG, move || {
+        let unary = channel.raw_unary_unary("/t.S/M").unwrap().wait_for_ready(patient);
+        let end = Instant::now() + Duration::from_millis(500);
+        // Some are lost with their connection, as early as that is.
+        for _ in 0..100 {
+            let left = end.saturating_duration_since(Instant::now());
+            let timeout = if patient { left } else { LONG };
+            let error = unary.timeout(timeout).call(&Bytes::new()).unwrap_err();
+            match error.code() {
+                Code::DeadlineExceeded if patient => break,
+                code => assert_eq!(code, Code::Unavailable, "{error}"),
+            }
+        }
+    });
+    stop.send(()).unwrap();
+    drop(std::net::TcpStream::connect(address).unwrap());
+    server.join().unwrap()
+}
+
+#[test]
+fn k5_a_server_that_breaks_each_connection_after_its_settings_is_not_called_without_a_pause() {
+    for patient in [true, false] {
+        let goaway = |peer: &mut frames::Peer| peer.goaway(0, frames::NO_ERROR);
+        let count = connections_to_a_server_that_breaks_them(goaway, patient);
+        assert_eq!(count, 2, "one, and one at once in case the first met a restart; {patient}");
+        let breach = |peer: &mut frames::Peer| peer.frame(frames::PING, 0, 7, &[0; 8]);
+        let count = connections_to_a_server_that_breaks_them(breach, patient);
+        assert_eq!(count, 2, "{patient}");
+    }
 }
 
 /// L9: what another kind of server says is shorter than the head of a frame.

@@ -44,7 +44,7 @@ impl Backoff {
         pause.mul_f64(0.8 + 0.4 * jitter)
     }
 
-    /// After a connection that came up (K5: nothing less resets it).
+    /// After a connection that was of use (K5: nothing less resets it).
     pub(crate) fn reset(&mut self) {
         self.next = self.limits.first.min(self.limits.longest);
     }

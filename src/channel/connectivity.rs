@@ -8,6 +8,7 @@
 //! one choice of ours: when the pause after a failure is over and nobody wants the
 //! connection any more, the channel goes to IDLE instead of trying for ever. An
 //! unused channel then costs nothing, and the next call meets a fresh attempt, not a stale error.
+//! And a connection is successful only once it was of use: see [`Machine::gone`].
 
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -71,12 +72,15 @@ pub(crate) struct Machine {
     state: Connectivity,
     timing: Timing,
     backoff: Backoff,
+    /// The next connection that ends before it was of use is replaced at once: a server that
+    /// goes away just as we have come costs no call (W69).
+    spare: bool,
     /// Somebody wants a connection however often it fails: attempts go on after each pause.
     wanted: bool,
     attempts: u64,
     /// CONNECTING: when this attempt is given up.
     give_up: Option<Instant>,
-    /// CONNECTING and TRANSIENT_FAILURE: not before this the next attempt begins.
+    /// Not before this the next attempt begins, unless the connection is of use.
     again: Option<Instant>,
     /// Why the last attempt failed or the last connection ended.
     cause: String,
@@ -88,6 +92,7 @@ impl Machine {
             state: Connectivity::Idle,
             timing,
             backoff: Backoff::new(timing.backoff),
+            spare: true,
             wanted: false,
             attempts: 0,
             give_up: None,
@@ -137,9 +142,7 @@ impl Machine {
             self.state = Connectivity::Ready;
             self.wanted = false;
             self.give_up = None;
-            self.again = None;
             self.cause.clear();
-            self.backoff.reset();
         }
         current
     }
@@ -153,12 +156,23 @@ impl Machine {
         current
     }
 
-    /// The connection that was READY is gone or takes no new calls.
-    pub(crate) fn gone(&mut self, cause: String) {
-        if self.state == Connectivity::Ready {
-            self.state = Connectivity::Idle;
-            self.cause = cause;
+    /// The connection that was READY is gone or takes no new calls. `answered`: it has served a call.
+    ///
+    /// Such a one, or one that outlived the pause of its attempt, was a success, and the next
+    /// attempt may begin at once. Any other counts as a failed attempt, or a peer that
+    /// breaks each connection after its SETTINGS would be called without a pause (K5).
+    pub(crate) fn gone(&mut self, answered: bool, cause: String, now: Instant) {
+        if self.state != Connectivity::Ready {
+            return;
         }
+        if answered || self.again.is_none_or(|again| again <= now) {
+            self.backoff.reset();
+            self.spare = true;
+        } else if !std::mem::take(&mut self.spare) {
+            return self.fail(cause);
+        }
+        self.state = Connectivity::Idle;
+        self.cause = cause;
     }
 
     /// When [`Machine::timeout`] has to be called.

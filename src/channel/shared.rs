@@ -371,6 +371,8 @@ impl Shared {
 
     /// The link takes no new calls (W68), or is over.
     fn gone(&self, attempt: Attempt, cause: &str, over: bool) {
+        let link = self.inner.lock().link_of(attempt);
+        let answered = link.is_some_and(|link| link.answered());
         self.change(|inner, todo| {
             if over {
                 let at = inner.links.iter().position(|(own, _)| *own == attempt);
@@ -379,9 +381,13 @@ impl Shared {
             if inner.current == Some(attempt) {
                 inner.current = None;
                 *self.ready.write() = None;
-                inner.machine.gone(cause.to_owned());
-                if !inner.queue.is_empty() {
-                    todo.connect = inner.machine.want(false, clock::now(), random());
+                let now = clock::now();
+                inner.machine.gone(answered, cause.to_owned(), now);
+                if inner.machine.state() == Connectivity::TransientFailure {
+                    // A link that drains may go on with its calls.
+                    inner.after_failure(todo, None);
+                } else if !inner.queue.is_empty() {
+                    todo.connect = inner.machine.want(false, now, random());
                 }
             } else {
                 let cause = format!("no HTTP/2 server at {}: {cause}", self.settings.target);

@@ -174,6 +174,11 @@ impl Link {
         self.flush_now(state);
     }
 
+    /// Whether the peer has answered a call on this connection.
+    pub(crate) fn answered(&self) -> bool {
+        self.state.lock().conn.stats().answered > 0
+    }
+
     /// Streams whose owner has not let go.
     pub(crate) fn active(&self) -> usize {
         self.state.lock().cells.live()

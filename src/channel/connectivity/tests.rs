@@ -28,6 +28,14 @@ impl Bed {
         assert!(self.machine.failed(attempt, "refused".into()));
     }
 
+    fn up(&mut self, attempt: Attempt) {
+        assert!(self.machine.up(attempt));
+    }
+
+    fn gone(&mut self, answered: bool) {
+        self.machine.gone(answered, "closed".into(), self.now);
+    }
+
     fn state(&self) -> Connectivity {
         self.machine.state()
     }
@@ -52,13 +60,75 @@ fn up_is_ready_and_forgets_the_failures() {
     let second = bed.pass(1.01).unwrap();
     assert!(bed.machine.up(second));
     assert_eq!((bed.state(), bed.machine.cause()), (Connectivity::Ready, ""));
-    bed.machine.gone("closed".into());
+    bed.gone(true);
     assert_eq!((bed.state(), bed.machine.cause()), (Connectivity::Idle, "closed"));
     // K5: only success resets the pause; it is 1 s again now.
     let third = bed.want(true).unwrap();
     bed.fail(third);
     assert!(bed.pass(0.99).is_none());
     assert!(bed.pass(0.02).is_some());
+}
+
+#[test]
+fn k5_connections_of_no_use_do_not_exceed_the_algorithm() {
+    let mut bed = Bed::new();
+    let begin = bed.now;
+    let mut begun = Vec::new();
+    // The peer sends SETTINGS, then breaks the connection; somebody always wants one.
+    let mut attempt = bed.want(true);
+    while begun.len() < 6 {
+        match attempt.take() {
+            Some(attempt) => {
+                begun.push((bed.now - begin).as_secs_f64());
+                bed.up(attempt);
+                bed.now += Duration::from_millis(2);
+                bed.gone(false);
+            }
+            None => bed.now = bed.machine.poll_timeout().expect("a pause"),
+        }
+        attempt = bed.want(true);
+        attempt = attempt.or(bed.machine.timeout(true, bed.now, MIDDLE).map(|c| c.attempt));
+    }
+    // One is replaced at once (W69: no call is lost to it), and pauses grow from there.
+    for (found, wanted) in begun.iter().zip([0.0, 0.0, 1.6, 4.16, 8.256, 14.8096]) {
+        assert!((found - wanted).abs() < 0.01, "{begun:?}");
+    }
+}
+
+#[test]
+fn k5_a_connection_was_a_success_once_it_has_answered_or_outlived_its_pause() {
+    for answered in [true, false] {
+        let mut bed = Bed::new();
+        for _ in 0..10 {
+            let attempt = bed.want(true).expect("at once");
+            bed.up(attempt);
+            bed.now += Duration::from_secs_f64(if answered { 0.0 } else { 1.01 });
+            bed.gone(answered);
+            assert_eq!(bed.state(), Connectivity::Idle);
+        }
+    }
+}
+
+#[test]
+fn a_connection_of_no_use_is_a_failed_attempt_with_a_cause() {
+    let mut bed = Bed::new();
+    for state in [Connectivity::Idle, Connectivity::TransientFailure] {
+        let attempt = bed.want(false).unwrap();
+        bed.up(attempt);
+        bed.gone(false);
+        assert_eq!((bed.state(), bed.machine.cause()), (state, "closed"));
+    }
+    assert!(bed.want(false).is_none());
+    assert!(bed.pass(1.7).is_none(), "nobody waits");
+    assert_eq!(bed.state(), Connectivity::Idle);
+    // A success makes up for it.
+    let attempt = bed.want(false).unwrap();
+    bed.up(attempt);
+    bed.gone(true);
+    let attempt = bed.want(false).unwrap();
+    bed.up(attempt);
+    bed.gone(false);
+    assert!(bed.want(false).is_some());
 }
 
 #[test]
@@ -145,7 +215,7 @@ fn shutdown_is_the_end() {
     assert!(!bed.machine.up(attempt));
     assert!(bed.want(true).is_none());
     assert!(bed.pass(1e4).is_none());
-    bed.machine.gone("late".into());
+    bed.gone(true);
     assert_eq!(bed.state(), Connectivity::Shutdown);
 }
 

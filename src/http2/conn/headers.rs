@@ -220,6 +220,7 @@ impl Connection {
         if end && promised.is_some_and(|n| n > 0) {
             return Err(malformed("content-length does not match"));
         }
+        self.stats.answered += 1;
         if let Some(slot) = self.streams.get(key) {
             slot.promised = promised;
             slot.receiving = Receiving::Body;

@@ -64,6 +64,8 @@ pub(crate) enum Room {
 pub(crate) struct Stats {
     /// Streams that were opened, by either side.
     pub(crate) opened: u64,
+    /// Final heads of responses (client).
+    pub(crate) answered: u64,
     /// Streams not over on the wire.
     pub(crate) active: usize,
     /// Streams their owners have not let go of.
