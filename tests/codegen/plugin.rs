@@ -82,7 +82,8 @@ fn the_program_says_what_is_wrong() {
 #[test]
 fn protoc_gets_the_files_it_asked_for() {
     let folder = Folder::new("protoc_gets").with("a.proto", A).with("b.proto", B);
-    let output = run(&[], &request(&folder, "client_only,include_file=mod.rs,rename=other.Service=Name"));
+    let output =
+        run(&[], &request(&folder, "client_only,include_file=mod.rs,rename=other.Service=Name"));
     assert!(output.status.success(), "{output:?}");
     let response = CodeGeneratorResponse::decode(&output.stdout[..]).unwrap();
     assert_eq!((response.error, response.supported_features), (None, Some(1)));
