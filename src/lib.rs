@@ -1,5 +1,4 @@
 //! gRPC on plain threads.
-#![allow(dead_code)] // while the house is being built
 
 #[cfg(feature = "runtime")]
 pub mod codec;

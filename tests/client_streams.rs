@@ -289,7 +289,7 @@ fn spawn_pulls_on_a_library_thread() {
         // The next request depends on the response before: only another thread can pull it.
         let (tell, told) = mpsc::channel();
         tell.send(bytes("0")).unwrap();
-        let responses = channel.raw_stream_stream("/t.S/M").unwrap().spawn(told.into_iter());
+        let responses = channel.raw_stream_stream("/t.S/M").unwrap().spawn(told);
         let mut tell = Some(tell);
         let mut count = 0;
         for response in responses {

@@ -59,12 +59,6 @@ impl Sources {
         Ok(sources)
     }
 
-    /// One more file that is in no folder.
-    pub(super) fn push(&mut self, descriptor: FileDescriptorProto) {
-        self.encoded.push(File::read(&descriptor.encode_to_vec()));
-        self.descriptors.push(descriptor);
-    }
-
     /// All files as an encoded `FileDescriptorSet`.
     pub(super) fn descriptor_set(&self) -> Vec<u8> {
         descriptor::set(&self.encoded)

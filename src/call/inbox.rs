@@ -83,21 +83,6 @@ impl Inbox {
         None
     }
 
-    /// The response headers; `None` when the stream ended without. Waits like
-    /// [`Inbox::next`]; `Err` when the deadline has passed.
-    pub(crate) fn head(&mut self, deadline: Deadline) -> Result<Option<&ResponseHead>, TimedOut> {
-        while self.head.is_none() && self.end.is_none() {
-            let over = self.swap();
-            if self.head.is_some() || over {
-                break;
-            }
-            if !self.stream.wait(Want::Head, deadline.instant()) {
-                return Err(TimedOut);
-            }
-        }
-        Ok(self.head.as_ref())
-    }
-
     /// The response headers, if they were seen.
     pub(crate) fn seen_head(&self) -> Option<&ResponseHead> {
         self.head.as_ref()
@@ -125,7 +110,3 @@ impl Inbox {
         took.over
     }
 }
-
-/// The deadline of a wait has passed.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct TimedOut;

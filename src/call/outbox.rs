@@ -19,7 +19,7 @@ use crate::codec::Codec;
 use crate::deadline::Deadline;
 use crate::link::{End, Outgoing, SEND_QUOTA, Stream, Want};
 use crate::reactor::{Job, OnTimer, clock};
-use crate::status::{Code, Status};
+use crate::status::Status;
 use crate::wire::framing;
 
 /// Messages closer together than this are a fast stream.

@@ -130,11 +130,6 @@ impl Machine {
         }
     }
 
-    /// Nobody waits for the connection any more.
-    pub(crate) fn unwant(&mut self) {
-        self.wanted = false;
-    }
-
     /// The peer's SETTINGS are in (W65). False: the report is of an older attempt.
     pub(crate) fn up(&mut self, attempt: Attempt) -> bool {
         let current = self.is_current(attempt);

@@ -39,6 +39,8 @@ pub use options::ChannelBuilder;
 pub use watch::{ReadyFuture, Subscription};
 
 pub(crate) use dial::Dial;
+#[cfg(feature = "_internals")]
+pub(crate) use dial::{Dialing, Outcome};
 
 /// A connection to a server, made when it is first needed and made again when it is lost.
 ///

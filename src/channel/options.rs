@@ -10,7 +10,7 @@ use crate::reactor::client_poller;
 
 use super::Channel;
 use super::connectivity::Timing;
-use super::dial::Tcp;
+use super::dial::{Dial, Tcp};
 use super::target::Target;
 
 /// A day: beyond it an attempt to connect makes no sense, and time arithmetic could overflow.
@@ -91,13 +91,18 @@ impl ChannelBuilder {
     /// When the target or an option is wrong, or the process cannot start the thread that
     /// serves all channels.
     pub fn connect_lazily(self) -> Result<Channel, ConfigError> {
+        self.connect_by(None)
+    }
+
+    /// Makes the channel; `None`: over TCP, to where the target says.
+    pub(crate) fn connect_by(self, dial: Option<Box<dyn Dial>>) -> Result<Channel, ConfigError> {
         let settings = self.settings?;
         settings.validate()?;
         let poller = client_poller().map_err(|error| {
             let text = format!("the thread that serves channels cannot be started: {error}");
             ConfigError::new(ConfigErrorKind::State, text)
         })?;
-        let dial = Box::new(Tcp::new(settings.target.clone()));
+        let dial = dial.unwrap_or_else(|| Box::new(Tcp::new(settings.target.clone())));
         Ok(Channel::new(settings, dial, poller))
     }
 

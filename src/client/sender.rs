@@ -90,10 +90,6 @@ impl<Req: 'static> RequestSender<Req> {
         self.sending.finish(&self.core)
     }
 
-    pub(super) fn is_done(&self) -> bool {
-        self.done
-    }
-
     /// Whether a send would not wait.
     pub(super) fn has_room(&mut self) -> bool {
         self.sending.has_room(&self.core)

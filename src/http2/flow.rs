@@ -16,10 +16,6 @@ pub(crate) const MAX_WINDOW: i64 = 0x7fff_ffff;
 /// The window of a new stream and connection before any SETTINGS (§6.9.2).
 pub(crate) const DEFAULT_WINDOW: i64 = 65_535;
 
-/// A reader of whole messages has to ask for a grant for each message longer than this:
-/// up to half a window may be consumed, yet unannounced.
-pub(crate) const GRANT_FROM: usize = 32 * 1024 - 1;
-
 /// What we may still send.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SendWindow(i64);
@@ -136,6 +132,7 @@ impl Budget {
     }
 
     /// Nothing is held: what every connection must come back to.
+    #[cfg(test)]
     pub(crate) fn is_zero(&self) -> bool {
         self.grown == 0 && self.loaned == 0
     }
@@ -256,8 +253,8 @@ impl RecvWindow {
     }
 
     /// `len` octets of one message are still to come: makes room for all of them, or the
-    /// message could never complete while nobody reads. Needed for every message longer than
-    /// [`GRANT_FROM`]; shorter ones always fit beside the half window that may be owed.
+    /// message could never complete while nobody reads. Asked for when
+    /// a message has begun that is longer than what has come of it.
     /// `turn`: nobody else waits for the budget.
     pub(crate) fn grant(&mut self, len: usize, turn: bool, budget: &mut Budget) -> Grant {
         let len = i64::try_from(len).unwrap_or(MAX_WINDOW).min(MAX_WINDOW);
@@ -301,16 +298,6 @@ impl RecvWindow {
     /// Octets of DATA that came in so far.
     pub(crate) fn received(&self) -> u64 {
         self.total
-    }
-
-    #[cfg(test)]
-    pub(crate) fn unread(&self) -> i64 {
-        self.unread
-    }
-
-    #[cfg(test)]
-    pub(crate) fn size(&self) -> i64 {
-        self.size
     }
 
     #[cfg(test)]

@@ -49,10 +49,6 @@ impl Shutdown {
         Ok(())
     }
 
-    pub(crate) fn peer_left(&self) -> bool {
-        self.peer.is_some()
-    }
-
     /// May new streams be opened, or accepted?
     pub(crate) fn is_running(&self) -> bool {
         self.phase == Phase::Running && self.peer.is_none()

@@ -16,7 +16,7 @@ mod settings;
 mod stream;
 pub(crate) mod types;
 
-pub(crate) use conn::{Connection, Options, Room, Sink, Stats};
+pub(crate) use conn::{Connection, Options, Room, Sink};
 
 #[cfg(test)]
 pub(crate) mod xorshift;

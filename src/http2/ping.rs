@@ -55,8 +55,6 @@ pub(crate) struct Keepalive {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Waiting {
     No,
-    /// A PING was asked for outside of any `now`; its time starts with the next one.
-    Unstamped,
     Until(Instant),
 }
 
@@ -80,16 +78,8 @@ impl Keepalive {
         self.waiting = Waiting::No;
     }
 
-    /// A PING was sent on request.
-    pub(crate) fn on_ping(&mut self) {
-        if self.waiting == Waiting::No {
-            self.waiting = Waiting::Unstamped;
-        }
-    }
-
     pub(crate) fn tick(&mut self, now: Instant, active: bool) -> Due {
         match self.waiting {
-            Waiting::Unstamped => self.waiting = Waiting::Until(now + self.options.timeout),
             Waiting::Until(at) if now >= at => return Due::Dead,
             Waiting::Until(_) => {}
             Waiting::No => {
@@ -105,7 +95,6 @@ impl Keepalive {
     pub(crate) fn deadline(&self, active: bool) -> Option<Instant> {
         match self.waiting {
             Waiting::No => self.next_ping(active),
-            Waiting::Unstamped => Some(self.last_read),
             Waiting::Until(at) => Some(at),
         }
     }
@@ -291,17 +280,6 @@ mod tests {
         assert_eq!(k.tick(t + SECOND * 3600, true), Due::Ping);
         assert_eq!(keepalive(None, true).deadline(true), None, "off by default on clients");
         assert_eq!(keepalive(Some(10), true).deadline(false), Some(t + SECOND * 10));
-    }
-
-    #[test]
-    fn a_ping_asked_for_without_a_clock_is_timed_from_the_next_tick() {
-        let t = start();
-        let mut k = keepalive(None, false);
-        k.on_ping();
-        assert_eq!(k.deadline(false), Some(t));
-        assert_eq!(k.tick(t + SECOND * 86_400, false), Due::Nothing);
-        assert_eq!(k.deadline(false), Some(t + SECOND * 86_420));
-        assert_eq!(k.tick(t + SECOND * 86_420, false), Due::Dead);
     }
 
     #[test]

@@ -93,14 +93,6 @@ impl<W: Clone + PartialEq> Lead<W> {
         matches!(&self.holder, Holder::Waiter(holder) if holder == w)
     }
 
-    /// The waiter that leads, if one does.
-    pub(super) fn waiter(&self) -> Option<&W> {
-        match &self.holder {
-            Holder::Waiter(w) => Some(w),
-            _ => None,
-        }
-    }
-
     /// Whether nobody leads.
     pub(super) fn is_free(&self) -> bool {
         matches!(self.holder, Holder::Nobody)

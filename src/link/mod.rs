@@ -34,7 +34,7 @@ use parking_lot::Mutex;
 
 use crate::http2::types::{Reason, Role};
 use crate::http2::{Connection, Options, Room};
-use crate::net::{Interest, Pipe};
+use crate::net::{Interest, Pipe, Plain};
 use crate::reactor::{Flush, Mode, OnTimer, Poller, Ready, clock};
 
 use cell::Cell;
@@ -44,7 +44,7 @@ pub(crate) use face::{
     Acceptor, Admit, End, Entry, Incoming, LinkEvents, Notify, Outgoing, Want, When,
 };
 pub(crate) use state::SEND_QUOTA;
-pub(crate) use stream::{Stream, Took};
+pub(crate) use stream::Stream;
 
 /// Header lists up to this size are sent without asking what the peer takes: the smallest limits
 /// in use are several times as large.
@@ -55,6 +55,8 @@ pub(crate) struct Link {
     /// Guards everything that changes. Rank: above nothing, below registries. Not poisoned by panics.
     state: Mutex<State>,
     pipe: Arc<dyn Pipe>,
+    /// Between the pipe and the connection.
+    seal: Plain,
     side: Side,
     poller: Arc<Poller>,
     /// How long a leader looks at the socket before it sleeps.
@@ -110,6 +112,7 @@ impl Link {
         Arc::new_cyclic(|this| Self {
             state,
             pipe,
+            seal: Plain,
             side,
             poller,
             busy_poll,
@@ -140,12 +143,6 @@ impl Link {
         }
         self.flush_or_cork(state);
         Ok(Stream::new(self, key))
-    }
-
-    /// Whether a stream may be opened.
-    pub(crate) fn room(&self) -> Room {
-        let state = self.state.lock();
-        if state.phase == state::Phase::Open { state.conn.room() } else { Room::Closed }
     }
 
     /// `Err` when the peer does not take a header list of `size` octets: with what it takes. "Exceeding the peer's
@@ -180,6 +177,7 @@ impl Link {
     }
 
     /// Streams whose owner has not let go.
+    #[cfg(test)]
     pub(crate) fn active(&self) -> usize {
         self.state.lock().cells.live()
     }
@@ -210,7 +208,11 @@ impl Flush for Link {
 
 impl fmt::Debug for Link {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Link").field("pipe", &self.pipe).finish_non_exhaustive()
+        let stats = self.state.try_lock().map(|state| state.conn.stats());
+        f.debug_struct("Link")
+            .field("pipe", &self.pipe)
+            .field("stats", &stats)
+            .finish_non_exhaustive()
     }
 }
 

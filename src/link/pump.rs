@@ -8,7 +8,7 @@ use std::time::Duration;
 use parking_lot::MutexGuard;
 
 use crate::http2::types::Key;
-use crate::net::Interest;
+use crate::net::{Interest, Seal};
 use crate::reactor::{Job, OnTimer, Readiness, Ready, clock, cork, notify};
 
 use super::baton::Baton;
@@ -102,10 +102,11 @@ impl Link {
             }
         };
         *any = true;
+        let plain = self.seal.open(&buffer[..read]);
         let now = clock::now();
         let mut state = self.state.lock();
         if state.phase == Phase::Open {
-            state.input(&buffer[..read], now, &self.side);
+            state.input(&plain, now, &self.side);
         }
         let incoming = mem::take(&mut state.effects.incoming);
         // A short read has emptied the socket, and the next octet is the next edge. The peer's
@@ -184,7 +185,8 @@ impl Link {
             state = self.let_others_append(state);
         }
         loop {
-            if out.is_empty() {
+            let fresh = out.is_empty();
+            if fresh {
                 state.output(&mut out, TURN, clock::now());
             }
             if out.is_empty() {
@@ -194,6 +196,9 @@ impl Link {
                 return self.settle(state);
             }
             drop(state);
+            if fresh {
+                self.seal.seal(&mut out);
+            }
             let sent = self.send(&out);
             state = self.state.lock();
             match sent {

@@ -6,6 +6,7 @@
 
 mod connect;
 mod listen;
+#[cfg(any(test, feature = "_internals"))]
 mod memory;
 mod pipe;
 mod resolve;
@@ -16,6 +17,7 @@ pub use listen::BindError;
 
 pub(crate) use connect::{Connecting, connect};
 pub(crate) use listen::{Listener, bind};
+#[cfg(any(test, feature = "_internals"))]
 pub(crate) use memory::MemoryPipe;
 pub(crate) use pipe::{Pipe, Waited};
 pub(crate) use resolve::resolve;

@@ -169,6 +169,7 @@ impl Engine {
     }
 
     /// Whether all threads have ended before the deadline.
+    #[cfg(test)]
     pub(super) fn wait_ended(&self, deadline: Option<Instant>) -> bool {
         let mut state = self.state.lock();
         while state.alive > 0 {

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::{Arc, OnceLock};
+#[cfg(test)]
 use std::time::Instant;
 
 use parking_lot::Mutex;
@@ -81,6 +82,7 @@ impl ThreadPool {
     }
 
     /// Waits until the threads of a pool whose last handle is gone have ended.
+    #[cfg(test)]
     pub(crate) fn watch(&self) -> Ended {
         Ended { engine: self.owner.engine.get().cloned() }
     }
@@ -121,10 +123,12 @@ impl std::fmt::Debug for ThreadPool {
 }
 
 /// Waits for a pool's threads. Not on one of them.
+#[cfg(test)]
 pub(crate) struct Ended {
     engine: Option<Arc<Engine>>,
 }
 
+#[cfg(test)]
 impl Ended {
     /// Whether all threads have ended before the deadline (`None`: however long it takes).
     pub(crate) fn wait(&self, deadline: Option<Instant>) -> bool {

@@ -230,6 +230,12 @@ impl Server {
         Port::adopt(listener, &self.core, &self.registry)
     }
 
+    /// Serves a connection that was not accepted here.
+    #[cfg(feature = "_internals")]
+    pub(crate) fn adopt(&self, pipe: Arc<dyn crate::net::Pipe>) {
+        ports::accept(&self.core, &self.registry, pipe);
+    }
+
     /// The addresses that are listened on.
     #[must_use]
     pub fn local_addrs(&self) -> Vec<SocketAddr> {

@@ -163,6 +163,7 @@ impl Assembler {
     }
 
     /// How many octets wait here, whole or not.
+    #[cfg(test)]
     pub(crate) fn buffered(&self) -> usize {
         self.open.len() + self.closed.iter().map(Bytes::len).sum::<usize>()
     }

@@ -93,7 +93,7 @@ pub(super) enum Bound {
 enum Settled {
     /// The call goes on, on another stream.
     Again,
-    Over(Status),
+    Over,
 }
 
 impl Core {
@@ -253,7 +253,7 @@ impl Core {
             // The peer's end, or another of ours, was first.
             match self.conclude(&stream) {
                 Some(Settled::Again) => {}
-                Some(Settled::Over(_)) | None => return false,
+                Some(Settled::Over) | None => return false,
             }
         }
     }
@@ -312,7 +312,7 @@ impl Core {
     fn conclude(&self, stream: &Arc<Stream>) -> Option<Settled> {
         if self.single {
             self.collect();
-            return self.try_status().map(Settled::Over).or_else(|| {
+            return self.try_status().map(|_| Settled::Over).or_else(|| {
                 let state = self.state.lock();
                 let same = state.stream.as_ref().is_some_and(|own| Arc::ptr_eq(own, stream));
                 (!same).then_some(Settled::Again)
@@ -324,8 +324,8 @@ impl Core {
     /// `stream` has ended. Idempotent: the first to notice decides.
     fn settle(&self, stream: &Arc<Stream>, ending: Ending) -> Settled {
         let mut state = self.state.lock();
-        if let Some(status) = &state.status {
-            return Settled::Over(status.clone());
+        if state.status.is_some() {
+            return Settled::Over;
         }
         if state.stream.as_ref().is_none_or(|own| !Arc::ptr_eq(own, stream)) {
             return Settled::Again;
@@ -344,8 +344,8 @@ impl Core {
         let local = matches!(&ending, Ending::Local(_));
         let status = self.judge(ending, &state);
         state.cancelled = local && status.code() == Code::Cancelled;
-        self.end(state, status.clone());
-        Settled::Over(status)
+        self.end(state, status);
+        Settled::Over
     }
 
     fn judge(&self, ending: Ending, state: &State) -> Status {
@@ -544,7 +544,7 @@ impl Core {
                 "the server ended the stream without a status",
             )),
         };
-        if let Settled::Over(_) = self.settle(inbox.stream(), ending) {
+        if let Settled::Over = self.settle(inbox.stream(), ending) {
             let stream = self.release();
             drop(stream);
         }

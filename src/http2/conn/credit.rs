@@ -29,8 +29,7 @@ impl Connection {
         }
     }
 
-    /// A message longer than [`super::super::flow::GRANT_FROM`] has begun and `len` of its octets are still
-    /// to come: lets the peer send all of it, whether anybody reads or not.
+    /// A message has begun and `len` of its octets are still to come: lets the peer send all of it, whether anybody reads or not.
     pub(crate) fn expect(&mut self, key: Key, len: usize) {
         let turn = self.streams.waiting.is_empty();
         let Some((slot, budget)) = self.streams.with_budget(key) else { return };
@@ -54,9 +53,8 @@ impl Connection {
     /// Budget came back: serves those who wait for it, first come first served.
     pub(super) fn regrant(&mut self) {
         while let Some(&(key, len)) = self.streams.waiting.front() {
-            if let Some((slot, budget)) = self.streams.with_budget(key)
-                && slot.receives()
-            {
+            let waiting = self.streams.with_budget(key).filter(|(slot, _)| slot.receives());
+            if let Some((slot, budget)) = waiting {
                 let since = slot.recv_window.received().wrapping_sub(slot.wanted_from);
                 let rest = len.saturating_sub(usize::try_from(since).unwrap_or(usize::MAX));
                 match slot.recv_window.grant(rest, true, budget) {

@@ -166,9 +166,8 @@ impl Connection {
 
     #[inline]
     fn head<'a>(&mut self, bytes: &'a [u8], sink: &mut dyn Sink) -> &'a [u8] {
-        if self.input.head_len == 0
-            && let Some((head, rest)) = bytes.split_first_chunk()
-        {
+        let whole = bytes.split_first_chunk().filter(|_| self.input.head_len == 0);
+        if let Some((head, rest)) = whole {
             return self.on_head(Head::parse(head), rest, sink);
         }
         let have = self.input.head_len;
@@ -348,9 +347,8 @@ impl Connection {
         let rest = rest.get(padding..).unwrap_or_default();
         let done = body.data + body.padding == 0;
         self.next(Phase::Data(body), done);
-        if let Some(key) = body.key
-            && self.streams.peek(key).is_some_and(|slot| slot.receives())
-        {
+        let receives = |key| self.streams.peek(key).is_some_and(|slot| slot.receives());
+        if let Some(key) = body.key.filter(|&key| receives(key)) {
             let end = done && body.end;
             if (end || !payload.is_empty()) && self.hears(key) {
                 sink.data(key, payload, end);

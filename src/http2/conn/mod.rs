@@ -327,24 +327,9 @@ impl Connection {
         }
     }
 
-    /// The transport is at its end: nothing more will be read.
-    pub(crate) fn eof(&mut self, sink: &mut dyn Sink) {
-        if !self.shutdown.is_dead() {
-            self.die(Reason::NO_ERROR, "connection closed by the peer", sink);
-        }
-    }
-
     /// Nothing will happen any more: flush, shut down the sending side, drain, close.
     pub(crate) fn finished(&self) -> bool {
         self.shutdown.is_dead()
-    }
-
-    /// Asks the peer for a sign of life.
-    pub(crate) fn ping(&mut self) {
-        if !self.shutdown.is_dead() {
-            self.send_probe(Probe::Alive);
-            self.keepalive.on_ping();
-        }
     }
 
     /// Is there reason to read? False while the peer lets our answers pile up (A9): reading on

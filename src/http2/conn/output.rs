@@ -9,6 +9,7 @@ use bytes::Buf;
 
 use super::super::flow::SendWindow;
 use super::super::frame::{self, data};
+use super::super::hpack::encode;
 use super::super::settings::Peer;
 use super::super::stream::{Closed, Sending, Slot};
 use super::super::types::{Key, Reason, Role};
@@ -54,7 +55,7 @@ impl Output {
             // "This dynamic table size update MUST occur at the beginning of the first header block
             // following the change to the dynamic table size" RFC 7541 §4.2. Ours is never used: 0.
             let mut updated = Vec::with_capacity(block.len() + 1);
-            updated.push(0x20);
+            encode::no_table(&mut updated);
             updated.extend_from_slice(block);
             frame::headers::encode_block(&mut self.control, id, &updated, end, peer.max_frame);
             return;
@@ -140,10 +141,8 @@ impl Connection {
     /// Appends what is to be written: all control bytes, then DATA until `out` has `budget` bytes.
     pub(crate) fn poll_output(&mut self, out: &mut Vec<u8>, budget: usize, sink: &mut dyn Sink) {
         self.out.flush(out);
-        while out.len() < budget
-            && self.out.window.available() > 0
-            && let Some(key) = self.out.ready.pop_front()
-        {
+        while out.len() < budget && self.out.window.available() > 0 {
+            let Some(key) = self.out.ready.pop_front() else { break };
             self.turn(key, out, sink);
         }
         if self.drained() {

@@ -82,7 +82,8 @@ impl Kind {
     pub(crate) const RST_STREAM: Self = Self(0x3);
     /// §6.5
     pub(crate) const SETTINGS: Self = Self(0x4);
-    /// §6.6
+    /// §6.6: any kind that has no branch of its own is refused as this one.
+    #[cfg(test)]
     pub(crate) const PUSH_PROMISE: Self = Self(0x5);
     /// §6.7
     pub(crate) const PING: Self = Self(0x6);

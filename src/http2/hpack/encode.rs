@@ -12,8 +12,6 @@
 pub(crate) mod index {
     /// `:authority`, name only
     pub(crate) const AUTHORITY: u8 = 1;
-    /// `:method: GET`
-    pub(crate) const METHOD_GET: u8 = 2;
     /// `:method: POST`
     pub(crate) const METHOD_POST: u8 = 3;
     /// `:path: /`, and the name
@@ -24,10 +22,6 @@ pub(crate) mod index {
     pub(crate) const SCHEME_HTTPS: u8 = 7;
     /// `:status: 200`, and the name
     pub(crate) const STATUS_200: u8 = 8;
-    /// `accept-encoding: gzip, deflate`, and the name
-    pub(crate) const ACCEPT_ENCODING: u8 = 16;
-    /// `authorization`, name only
-    pub(crate) const AUTHORIZATION: u8 = 23;
     /// `content-length`, name only
     pub(crate) const CONTENT_LENGTH: u8 = 28;
     /// `content-type`, name only

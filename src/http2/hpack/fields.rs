@@ -42,16 +42,19 @@ impl Fields {
     }
 
     /// The value of the first field called `name`.
+    #[cfg(test)]
     pub(crate) fn get(&self, name: &[u8]) -> Option<&[u8]> {
         self.iter().find(|(key, _)| *key == name).map(|(_, value)| value)
     }
 
     /// How many fields there are.
+    #[cfg(any(test, feature = "_internals"))]
     pub(crate) fn len(&self) -> usize {
         self.spans.len()
     }
 
     /// Are there none?
+    #[cfg(test)]
     pub(crate) fn is_empty(&self) -> bool {
         self.spans.is_empty()
     }
@@ -59,6 +62,7 @@ impl Fields {
     /// The size of the list: "the uncompressed size of field lines, including the
     /// length of the name and value in units of octets plus an overhead of 32
     /// octets for each field line" (RFC 9113 §6.5.2).
+    #[cfg(test)]
     pub(crate) fn size(&self) -> usize {
         self.arena.len() + self.spans.len() * OVERHEAD
     }
@@ -76,6 +80,7 @@ impl Fields {
     }
 
     /// Appends a field.
+    #[cfg(test)]
     pub(crate) fn push(&mut self, name: &[u8], value: &[u8]) {
         self.arena.extend_from_slice(name);
         let middle = self.arena.len();

@@ -28,9 +28,9 @@ mod trailers;
 pub(crate) use request::{
     Refusal, RequestHead, RequestTemplate, Subtype, is_method_path, parse_request,
 };
-pub(crate) use response::{
-    ResponseHead, parse_response, plain_response, response_head, response_head_as,
-};
+#[cfg(test)]
+pub(crate) use response::response_head;
+pub(crate) use response::{ResponseHead, parse_response, plain_response, response_head_as};
 pub(crate) use trailers::{Trailers, parse_trailers, trailers, trailers_only, trailers_only_as};
 
 use crate::status::Status;

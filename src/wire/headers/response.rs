@@ -9,6 +9,7 @@ use super::request::is_grpc;
 use super::{Refusal, Subtype, bad_binary, put, too_large};
 
 /// Appends a response's head (W45), for a request of `application/grpc`.
+#[cfg(test)]
 pub(crate) fn response_head(out: &mut Vec<u8>, metadata: &Metadata) {
     response_head_as(out, Subtype::Plain, metadata);
 }

@@ -323,7 +323,7 @@ fn a26_noise_of_valid_frames_and_bit_flips_never_panics() {
         let all: Vec<_> = s.conn.streams.each().map(|(key, _)| key).collect();
         all.into_iter().for_each(|key| s.conn.forget(key));
         s.bytes();
-        s.conn.eof(&mut s.sink);
+        s.conn.abort(Reason::NO_ERROR, "", &mut s.sink);
         assert_eq!((s.conn.stats().active, s.conn.stats().held), (0, 0));
         assert!(s.conn.streams.budget.is_zero());
         let lost = s.sink.events.iter().filter(|e| matches!(e, Event::Lost(..))).count();
