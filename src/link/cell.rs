@@ -2,6 +2,7 @@
 //! waits for it. Guarded by the link's lock.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use crate::http2::types::Key;
@@ -31,11 +32,34 @@ pub(super) struct Cell {
     pub(super) ending: Option<Ending>,
     pub(super) receiver: Option<Waiting>,
     pub(super) sender: Option<Waiting>,
-    pub(super) notify: Option<Arc<dyn Notify>>,
+    pub(super) notify: Option<Arc<Listener>>,
     /// A request that is handed over when complete. Until then the link owns the stream.
     pub(super) pending: Option<Pending>,
     /// The request is no gRPC: what to answer at its end. Until then the link owns the stream.
     pub(super) refusal: Option<Refusal>,
+}
+
+/// Who is told of progress, and whether a telling is still on its way.
+pub(super) struct Listener {
+    target: Arc<dyn Notify>,
+    told: AtomicBool,
+}
+
+impl Listener {
+    pub(super) fn new(target: Arc<dyn Notify>) -> Arc<Self> {
+        Arc::new(Self { target, told: AtomicBool::new(false) })
+    }
+
+    /// Something is there, under the link's lock. False: it is about to look anyway.
+    pub(super) fn tell(&self) -> bool {
+        !self.told.swap(true, Ordering::AcqRel)
+    }
+
+    /// On the notifier's thread. What comes from here on is told anew.
+    pub(super) fn progress(&self) {
+        self.told.store(false, Ordering::Release);
+        self.target.progress();
+    }
 }
 
 /// A thread that waits on a stream.

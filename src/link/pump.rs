@@ -23,6 +23,9 @@ use super::{Link, Stream};
 const TURN: usize = 72 * 1024;
 /// The read buffer of each thread that reads. Untouched pages cost nothing.
 const READ_BUFFER: usize = 256 * 1024;
+/// So many reads at a stretch: then the thread looks what else there is. A peer that sends without
+/// end must not hold a poller, nor the requests that were found with what it sent.
+const ROUNDS: usize = 8;
 /// How long a client's link may be quiet before the poller takes it back.
 const TAKE_BACK: Duration = Duration::from_millis(8);
 /// How long a server's link is quiet before it gives memory back.
@@ -33,7 +36,8 @@ const CROWD: usize = 4;
 const YIELD_BOUND: Duration = Duration::from_millis(1);
 /// How long writers then do not yield.
 const YIELD_REST: Duration = Duration::from_millis(50);
-/// How long we read and drop what the peer sends after our last octet (W67).
+/// How long we read and drop what the peer sends after our last octet (W67), and how long we wait
+/// for a peer that does not take that octet.
 const LINGER: Duration = Duration::from_secs(1);
 
 const TIMER_CONNECTION: u64 = 1;
@@ -72,17 +76,28 @@ impl Link {
         }
     }
 
-    /// Reads until the socket is empty. On a server the requests that became complete are
-    /// added to `jobs`. Returns whether anything was read. The caller has the exclusive
-    /// right to read.
-    pub(super) fn read(&self, mut jobs: Option<&mut Vec<Job>>) -> bool {
+    /// Reads until the socket is empty, or a few times: a client's link is asked again then. Returns whether anything was read. The caller has the exclusive right to read.
+    pub(super) fn read(&self) -> bool {
+        let mut rounds = ROUNDS;
+        self.read_rounds(None, &mut rounds)
+    }
+
+    /// Reads until the socket is empty or `rounds` is zero. On a server the requests that became
+    /// complete are added to `jobs`.
+    fn read_rounds(&self, mut jobs: Option<&mut Vec<Job>>, rounds: &mut usize) -> bool {
         // Taken out, not borrowed: telling the channel may come back to a link on this thread.
         let mut buffer = READ.take();
         if buffer.is_empty() {
-            buffer.resize(READ_BUFFER, 0);
+            // Not `resize`, which would touch every page.
+            buffer = vec![0; READ_BUFFER];
         }
         let mut any = false;
-        while self.read_once(&mut buffer, jobs.as_deref_mut(), &mut any) {}
+        while *rounds > 0 {
+            *rounds -= 1;
+            if !self.read_once(&mut buffer, jobs.as_deref_mut(), &mut any) {
+                break;
+            }
+        }
         READ.set(buffer);
         any
     }
@@ -124,7 +139,7 @@ impl Link {
     /// down when the connection has finished, and tells everybody concerned.
     pub(super) fn settle(&self, mut state: MutexGuard<'_, State>) {
         self.set_timer(&mut state);
-        if state.phase == Phase::Open && state.conn.finished() && !state.conn.wants_output() {
+        if state.phase == Phase::Open && state.conn.finished() {
             self.linger(&mut state);
         }
         if state.effects.is_empty() {
@@ -161,14 +176,11 @@ impl Link {
     /// expected that no thread waits for, else once the link has been quiet for a while.
     pub(super) fn hand_back(&self, mut state: MutexGuard<'_, State>) {
         // A server's socket is registered edge-triggered for good: arming it would end that.
-        if self.side.is_client()
-            && state.lead.is_free()
-            && state.phase != Phase::Closed
-            && !state.armed
-        {
-            if state.expects_events() {
+        if self.side.is_client() && state.lead.is_free() && state.phase != Phase::Closed {
+            if state.baton == Baton::Stuck || state.expects_events() && !state.armed {
+                // For a stuck write also when it is armed: perhaps not for writing.
                 self.arm(&mut state);
-            } else {
+            } else if !state.armed {
                 self.watch_for_quiet(&mut state);
             }
         }
@@ -286,7 +298,9 @@ impl Link {
     }
 
     fn arm(&self, state: &mut State) {
-        let interest = Interest { read: true, write: state.baton == Baton::Stuck };
+        let write = state.baton == Baton::Stuck;
+        // While reading rests (A9) the next octet would bring us here again and again.
+        let interest = Interest { read: state.conn.wants_input() || !write, write };
         state.armed = self.pipe.arm(interest).is_ok();
     }
 
@@ -300,7 +314,11 @@ impl Link {
 
     /// All is said: our half of the socket is shut, and the peer's is read to its end.
     fn linger(&self, state: &mut State) {
-        if state.baton != Baton::Free {
+        if state.baton != Baton::Free || state.conn.wants_output() {
+            // A peer that never reads would keep the link, and its socket, for ever.
+            if !mem::replace(&mut state.leaving, true) {
+                self.poller.timer(clock::now() + LINGER, self.timer_target(), TIMER_LINGER);
+            }
             return;
         }
         state.lose("connection closed");
@@ -350,15 +368,26 @@ impl Link {
         }
         let mut state = self.state.lock();
         state.hung_up |= readiness.hangup;
+        let rests = state.paused && !state.conn.wants_input() && !state.conn.finished();
+        if rests && !state.hung_up {
+            // When our answers are out the timer reads (A9).
+            return;
+        }
         if state.reading != Reading::Idle {
             state.reading = Reading::Again;
             return;
         }
+        let mut rounds = ROUNDS;
         loop {
             state.reading = Reading::Busy;
             drop(state);
-            self.read(Some(jobs));
+            self.read_rounds(Some(jobs), &mut rounds);
             state = self.state.lock();
+            if rounds == 0 {
+                state.reading = Reading::Idle;
+                let now = clock::now();
+                return self.poller.timer(now, self.timer_target(), TIMER_READ);
+            }
             if state.reading == Reading::Busy {
                 state.reading = Reading::Idle;
                 return;
@@ -379,7 +408,7 @@ impl Link {
             return;
         }
         drop(state);
-        self.read(None);
+        self.read();
         let mut state = self.state.lock();
         if let Some(next) = state.lead.poller_leave() {
             drop(state);
@@ -408,7 +437,8 @@ impl Link {
         if state.cells.live() == 0 {
             state.conn.rest();
         }
-        if self.side.is_client() && state.lead.is_free() && !state.armed {
+        let stuck = state.baton == Baton::Stuck;
+        if self.side.is_client() && state.lead.is_free() && (stuck || !state.armed) {
             self.arm(&mut state);
         }
     }

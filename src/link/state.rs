@@ -14,7 +14,7 @@ use crate::wire::headers::{self, Refusal, RequestHead};
 use crate::wire::outcome::Ending;
 
 use super::baton::Baton;
-use super::cell::{Cell, Cells, Pending, Waiting};
+use super::cell::{Cell, Cells, Listener, Pending, Waiting};
 use super::face::{Acceptor, Admit, End, Entry, LinkEvents, Notify, Outgoing, Want, When};
 use super::lead::Lead;
 use super::wait::Me;
@@ -50,6 +50,8 @@ pub(super) struct State {
     /// Streams that have a listener.
     listeners: usize,
     pub(super) phase: Phase,
+    /// A timer is set that closes the socket when the last octets cannot be sent.
+    pub(super) leaving: bool,
     /// What the peer's GOAWAY said: why the connection ends, if it then does (W57).
     farewell: Option<Box<str>>,
     pub(super) effects: Effects,
@@ -79,7 +81,7 @@ pub(super) enum Phase {
 #[derive(Default)]
 pub(super) struct Effects {
     pub(super) wakes: Vec<Me>,
-    pub(super) notify: Vec<Arc<dyn Notify>>,
+    pub(super) notify: Vec<Arc<Listener>>,
     pub(super) incoming: Vec<(Key, Pending)>,
     /// The leader's own wait is over, or its interest has changed.
     pub(super) kick: bool,
@@ -107,12 +109,15 @@ impl Effects {
         if ended {
             self.wake(lead, cell.sender.take());
         }
-        if let Some(notify) = &cell.notify {
-            // Head, message and end often come in one read: told once.
-            let told = self.notify.last().is_some_and(|last| Arc::ptr_eq(last, notify));
-            if cell.has(Want::Head) && !told {
-                self.notify.push(notify.clone());
-            }
+        if cell.has(Want::Head) {
+            self.tell_listener(cell);
+        }
+    }
+
+    /// What comes before the listener has looked is told once: the notifier may be slow.
+    fn tell_listener(&mut self, cell: &Cell) {
+        if let Some(listener) = cell.notify.as_ref().filter(|listener| listener.tell()) {
+            self.notify.push(listener.clone());
         }
     }
 
@@ -167,6 +172,7 @@ impl State {
             hurried_until: None,
             listeners: 0,
             phase: Phase::Open,
+            leaving: false,
             farewell: None,
             effects: Effects::default(),
         }
@@ -234,7 +240,7 @@ impl State {
     pub(super) fn listen(&mut self, key: Key, listener: Arc<dyn Notify>) {
         let Some(cell) = self.cells.get_mut(key) else { return };
         self.listeners += usize::from(cell.notify.is_none());
-        cell.notify = Some(listener);
+        cell.notify = Some(Listener::new(listener));
         self.effects.tell(&mut self.lead, cell);
     }
 
@@ -528,9 +534,7 @@ impl Sink for Receiver<'_> {
             let waiting = cell.receiver.take();
             self.effects.wake(self.lead, waiting);
         }
-        if let Some(notify) = &cell.notify {
-            self.effects.notify.push(notify.clone());
-        }
+        self.effects.tell_listener(cell);
     }
 
     fn room(&mut self) {

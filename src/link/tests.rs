@@ -342,3 +342,5 @@ fn an_edge_between_a_full_socket_and_the_stuck_baton_is_not_lost() {
     assert!(pipe.written.load(Ordering::SeqCst) > before, "the GOAWAY waits for a second edge");
     pipe.detach();
 }
+
+mod faults;

@@ -41,6 +41,8 @@ impl Link {
         if self.state.lock().satisfied(key, want) {
             return true;
         }
+        // Also a client's: a handler that calls another server must not sit on its own answers.
+        pool::before_block();
         if !self.side.is_client() {
             return self.wait_parked(key, want, deadline);
         }
@@ -88,7 +90,6 @@ impl Link {
 
     /// On a server the pool's pollers read; a handler parks, once somebody else is sure to poll.
     fn wait_parked(&self, key: Key, want: Want, deadline: Option<Instant>) -> bool {
-        pool::before_block();
         let me = Me::current();
         loop {
             let mut state = self.state.lock();
@@ -115,7 +116,7 @@ impl Link {
                     self.resume_writing();
                 }
                 if waited.readable {
-                    self.read(None);
+                    self.read();
                 }
             }
             Err(error) => self.fail(&error),
@@ -132,7 +133,7 @@ impl Link {
         }
         let until = clock::now() + *spin;
         loop {
-            if self.read(None) {
+            if self.read() {
                 *spin = self.busy_poll;
                 return true;
             }

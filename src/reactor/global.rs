@@ -36,8 +36,11 @@ pub(crate) fn client_poller() -> io::Result<Arc<Poller>> {
 fn turn_for_ever(poller: &Poller) {
     let mut jobs = Vec::new();
     loop {
-        if let Err(error) = poller.turn(&mut jobs) {
-            log::error!("the poller of client links failed: {error}");
+        match catch_unwind(AssertUnwindSafe(|| poller.turn(&mut jobs))) {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => log::error!("the poller of client links failed: {error}"),
+            // The last line of defence: there is no other poller.
+            Err(_) => log::error!("an event's receiver panicked"),
         }
         // Client links make no jobs.
         jobs.clear();

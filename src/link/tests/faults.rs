@@ -1,0 +1,222 @@
+//! Sockets that do what peers without manners make them do.
+
+use std::sync::mpsc;
+
+use parking_lot::Condvar;
+
+use super::*;
+
+/// Unknown frames of 16 octets, which are to be ignored.
+const FLOOD: [u8; 16] = [0, 0, 7, 0xbb, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7];
+
+/// A socket that is full, or floods, when the test says so.
+#[derive(Default)]
+struct Rude {
+    state: Mutex<Has>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Has {
+    full: bool,
+    /// So many reads are answered with a full buffer.
+    flood: usize,
+    reads: usize,
+    waiting: bool,
+    kicked: bool,
+    armed: Interest,
+    closed: bool,
+    ready: Option<Arc<dyn Ready>>,
+}
+
+impl std::fmt::Debug for Rude {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Rude")
+    }
+}
+
+impl Rude {
+    fn set(&self, change: impl FnOnce(&mut Has)) {
+        change(&mut self.state.lock());
+        self.changed.notify_all();
+    }
+
+    /// Waits for what has to come, and says whether it came.
+    fn comes(&self, what: impl Fn(&Has) -> bool) -> bool {
+        let mut state = self.state.lock();
+        let until = clock::now() + Duration::from_secs(10);
+        while !what(&state) {
+            if self.changed.wait_until(&mut state, until).timed_out() {
+                return what(&state);
+            }
+        }
+        true
+    }
+}
+
+impl Pipe for Rude {
+    fn try_read(&self, into: &mut [u8]) -> io::Result<usize> {
+        let mut state = self.state.lock();
+        if state.flood == 0 {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        state.flood -= 1;
+        state.reads += 1;
+        self.changed.notify_all();
+        into.chunks_exact_mut(FLOOD.len()).for_each(|place| place.copy_from_slice(&FLOOD));
+        Ok(into.len())
+    }
+
+    fn try_write(&self, from: &[u8]) -> io::Result<usize> {
+        match self.state.lock().full {
+            true => Err(io::ErrorKind::WouldBlock.into()),
+            false => Ok(from.len()),
+        }
+    }
+
+    fn wait(&self, _: Interest, deadline: Option<Instant>) -> io::Result<Waited> {
+        let mut state = self.state.lock();
+        state.waiting = true;
+        self.changed.notify_all();
+        while !std::mem::take(&mut state.kicked) {
+            let until = deadline.unwrap_or_else(|| clock::now() + Duration::from_secs(10));
+            if self.changed.wait_until(&mut state, until).timed_out() {
+                return Ok(Waited::default());
+            }
+        }
+        Ok(Waited { kicked: true, ..Waited::default() })
+    }
+
+    fn kick(&self) {
+        self.set(|has| has.kicked = true);
+    }
+
+    fn attach(&self, _: &Arc<Poller>, _: Mode, ready: Arc<dyn Ready>) -> io::Result<()> {
+        self.set(|has| has.ready = Some(ready));
+        Ok(())
+    }
+
+    fn arm(&self, interest: Interest) -> io::Result<()> {
+        self.set(|has| has.armed = interest);
+        Ok(())
+    }
+
+    fn detach(&self) {
+        let ready = self.state.lock().ready.take();
+        drop(ready);
+    }
+
+    fn shutdown_write(&self) {}
+
+    fn close(&self) {
+        self.set(|has| has.closed = true);
+    }
+
+    fn peer(&self) -> String {
+        "somebody".to_owned()
+    }
+}
+
+fn rude_client() -> (Arc<Rude>, Arc<Link>) {
+    let pipe = Arc::new(Rude::default());
+    let options = Options::new(Role::Client);
+    let poller = client_poller().unwrap();
+    let channel = Arc::new(Channel::default());
+    let link = Link::client(pipe.clone(), &options, Duration::ZERO, channel, &poller).unwrap();
+    (pipe, link)
+}
+
+fn rude_server() -> (Arc<Rude>, Arc<Link>, ThreadPool) {
+    let pipe = Arc::new(Rude::default());
+    let pool = ThreadPool::new(1);
+    let acceptor = Arc::new(Echo { ended: Mutex::new(Vec::new()) });
+    let options = Options::new(Role::Server);
+    let poller = pool.poller().unwrap();
+    let link = Link::server(pipe.clone(), &options, acceptor, &poller).unwrap();
+    (pipe, link, pool)
+}
+
+#[test]
+fn a_peer_that_never_reads_does_not_keep_a_closed_client() {
+    let (pipe, link) = rude_client();
+    pipe.set(|has| has.full = true);
+    link.close(Reason::NO_ERROR, "closed by the test");
+    assert!(pipe.comes(|has| has.closed), "its socket stays open");
+    assert!(pipe.comes(|has| has.ready.is_none()), "it stays registered");
+}
+
+#[test]
+fn a_peer_that_never_reads_does_not_keep_a_closed_server_link() {
+    let (pipe, link, _pool) = rude_server();
+    pipe.set(|has| has.full = true);
+    link.close(Reason::NO_ERROR, "closed by the test");
+    assert!(pipe.comes(|has| has.closed), "its socket stays open");
+}
+
+#[test]
+fn a_leader_that_goes_leaves_nobodys_write_behind() {
+    let (pipe, link) = rude_client();
+    assert!(pipe.comes(|has| has.armed.read && !has.armed.write));
+    let leads = link.open(&block("/echo/Stream"), None, false, 1 << 20).unwrap();
+    thread::scope(|scope| {
+        let until = clock::now() + Duration::from_millis(50);
+        let leader = scope.spawn(move || leads.wait(Want::Message, Some(until)));
+        assert!(pipe.comes(|has| has.waiting));
+        // A write sticks while another leads, and the leader's deadline passes.
+        pipe.set(|has| has.full = true);
+        let _sends = link.open(&block("/echo/Stream"), None, false, 1 << 20).unwrap();
+        assert!(!leader.join().unwrap());
+    });
+    assert!(pipe.comes(|has| has.armed.write), "nobody waits until the socket is writable");
+    link.close(Reason::NO_ERROR, "the end");
+}
+
+#[test]
+fn a_flood_does_not_hold_the_thread_that_reads() {
+    let (pipe, link, _pool) = rude_server();
+    let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+    let mut state = link.state.lock();
+    state.input(preface, clock::now(), &link.side);
+    link.settle(state);
+    pipe.set(|has| has.flood = 100);
+    let edge = Readiness { read: true, ..Readiness::default() };
+    Ready::ready(&*link, edge, &mut Vec::new());
+    assert!((1..100).contains(&pipe.state.lock().reads), "as long as the peer likes");
+    // The rest is not forgotten, and no edge will tell of it.
+    assert!(pipe.comes(|has| has.flood == 0 || has.closed), "the rest stays unread");
+}
+
+/// Counts what it is told.
+#[derive(Default)]
+struct Told(AtomicUsize);
+
+impl Notify for Told {
+    fn progress(&self) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+#[test]
+fn a_slow_notifier_is_told_once_however_much_comes() {
+    let rig = rig();
+    let stream = rig.client.open(&block("/echo/Stream"), None, false, 1 << 20).unwrap();
+    let told = Arc::new(Told::default());
+    let (go, wait) = mpsc::channel::<()>();
+    crate::reactor::notify(Box::new(move || {
+        let _ = wait.recv();
+    }));
+    stream.notify(told.clone());
+    let mut messages = Messages::default();
+    for _ in 0..200 {
+        stream.send(Outgoing { head: None, data: Some(framed(b"x")), end: End::No });
+        assert!(stream.wait(Want::Message, soon()));
+        stream.take(messages.consumed(), &mut messages);
+        while messages.next().is_some() {}
+    }
+    drop(go);
+    let (done, all) = mpsc::channel();
+    crate::reactor::notify(Box::new(move || done.send(()).unwrap()));
+    all.recv().unwrap();
+    let told = told.0.load(Ordering::SeqCst);
+    assert!((1..=2).contains(&told), "told {told} times");
+}
