@@ -13,7 +13,7 @@ use crate::error::ResultError;
 use crate::http2::types::Reason;
 use crate::link::{Link, Notify, Stream, Want};
 use crate::metadata::Metadata;
-use crate::reactor::{clock, notify};
+use crate::reactor::{clock, notify, pool};
 use crate::status::{Code, Status};
 use crate::wire::outcome::{Ending, cardinality};
 
@@ -561,11 +561,16 @@ impl Core {
 
     fn bound(&self, until: Deadline) -> Bound {
         let mut state = self.state.lock();
+        let mut prepared = false;
         loop {
             match (&state.stream, &state.status) {
                 (_, Some(_)) => return Bound::Over,
                 (Some(stream), None) => return Bound::Stream(stream.clone()),
                 (None, None) => {}
+            }
+            if !std::mem::replace(&mut prepared, true) {
+                MutexGuard::unlocked(&mut state, pool::before_block);
+                continue;
             }
             if !self.wait_change(&mut state, until) {
                 return Bound::TimedOut;
@@ -625,6 +630,7 @@ impl Core {
                 return value;
             }
             self.listen();
+            pool::before_block();
             let mut state = self.state.lock();
             if let Some(value) = found(&state) {
                 return value;
