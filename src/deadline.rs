@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    #[allow(clippy::disallowed_methods)] // a starting point; nothing waits
+    #[allow(clippy::disallowed_methods, reason = "a starting point; nothing waits")]
     fn deadlines_saturate() {
         let now = Instant::now();
         assert_eq!(Deadline::after(now, Duration::MAX), Deadline::NEVER);

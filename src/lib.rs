@@ -1,4 +1,92 @@
-//! gRPC on plain threads.
+//! gRPC on plain threads: a call blocks its thread, a stream of responses is an [`Iterator`], and a server runs its
+//! handlers on a pool of threads. No async runtime is needed, and none is underneath.
+//!
+//! ```
+//! use std::time::Duration;
+//! use grpc_threads::{Service, ServicerContext, Status, ThreadPool};
+//! use grpc_threads::{unary_stream_rpc_method_handler, unary_unary_rpc_method_handler};
+//!
+//! // A server: methods are closures over prost messages (a `String` is one).
+//! let greeter = Service::new("demo.Greeter")
+//!     .method(
+//!         "Greet",
+//!         unary_unary_rpc_method_handler(|name: String, _: &ServicerContext| {
+//!             match name.as_str() {
+//!                 "" => Err(Status::invalid_argument("a name is needed")),
+//!                 name => Ok(format!("Hello, {name}!")),
+//!             }
+//!         }),
+//!     )
+//!     .method(
+//!         "Count",
+//!         unary_stream_rpc_method_handler(|up_to: u32, _: &ServicerContext| {
+//!             Ok((1..=up_to).map(Ok::<u32, Status>))
+//!         }),
+//!     );
+//! let server = grpc_threads::server(ThreadPool::new(4));
+//! server.add_service(greeter)?;
+//! let port = server.add_insecure_port("127.0.0.1:0")?;
+//! server.start()?;
+//!
+//! // A client. It connects at its first call.
+//! let channel = grpc_threads::insecure_channel(&format!("127.0.0.1:{port}"))?;
+//! let greet = channel.unary_unary::<String, String>("/demo.Greeter/Greet")?;
+//! let greeting = greet.timeout(Duration::from_secs(10)).call(&"you".to_owned())?;
+//! assert_eq!(greeting, "Hello, you!");
+//!
+//! let count = channel.unary_stream::<u32, u32>("/demo.Greeter/Count")?;
+//! let numbers = count.call(&3)?.collect::<Result<Vec<_>, Status>>()?;
+//! assert_eq!(numbers, [1, 2, 3]);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! With the feature `codegen`, module `build` makes typed stubs and service traits of `.proto` files.
+//!
+//! # What waits, and what ends the wait
+//!
+//! Every wait for a call also ends when the call does: by its status, its deadline, a `cancel` from another thread
+//! ([`Call`]), the loss of the connection, or [`Channel::close`]. On a server the last three are the client's cancel, the loss
+//! of the connection and the end of [`Server::stop`]'s grace. A call without a deadline may wait as long as its peer lives.
+//!
+//! | on a client | waits for | ends also |
+//! |---|---|---|
+//! | [`UnaryUnary::call`], `with_call` | the response | |
+//! | [`StreamUnary::call`], `with_call`, `try_call` | room to send, the response; runs your iterator | |
+//! | [`Responses`]: `next`, [`recv`](Responses::recv), `collect_all` | the next response, or all | |
+//! | [`Responses::recv_timeout`], [`Duplex::recv_timeout`] | the next response | after its timeout |
+//! | [`Exchange`]: `next`, [`recv`](Exchange::recv) | the next response; runs your iterator | |
+//! | [`RequestSender::send`], [`Duplex::send`], `done_writing` | a connection; room, when 64 KiB wait to be sent | |
+//! | [`RequestSender::send_timeout`], [`Duplex::send_timeout`] | the same | after its timeout |
+//! | [`CallFuture::result`], [`exception`](CallFuture::exception) | the end of the call | after its timeout |
+//! | [`Call::status`], `code`, `details`, `trailing_metadata` | the end of the call | |
+//! | [`Call::initial_metadata`] | the head of the response | |
+//! | [`Call::wait_for_connection`] | a stream on a connection | after its timeout |
+//! | [`Channel::wait_ready`], [`ReadyFuture::result`] | a connection | after its timeout; closing; `ReadyFuture::cancel` |
+//! | [`Channel::wait_for_state_change`] | another state | after its timeout |
+//! | [`Channel::close_within`] | the end of the calls that run | after its grace, which ends them |
+//!
+//! | on a server | waits for | ends also |
+//! |---|---|---|
+//! | [`RequestIterator`]: `next`; [`ServerStream::recv`], `requests` | the next request, or the half-close | |
+//! | [`RequestIterator::recv_timeout`], [`ServerStream::recv_timeout`] | the same | after its timeout |
+//! | [`ServerStream::send`], and between the items of a handler's iterator | room, when 64 KiB wait to be sent | |
+//! | [`Server::serve`], [`Server::wait_for_termination`] | [`Server::stop`] and the end of all calls | after its timeout |
+//! | [`Stopped::wait`] | the end of all calls and the return of all handlers | after its timeout |
+//!
+//! Nothing else waits: no `try_…`, `open`, `spawn`, `future`, `cancel`, `stop` or `close`, no constructor, and no `Drop`.
+//! (A `future` or `spawn` with an iterator of requests runs it on a thread of its own.)
+//!
+//! # Where your code runs
+//!
+//! | code | thread |
+//! |---|---|
+//! | handlers, generic handlers, a server's codecs | a worker of the [`ThreadPool`], or what an [`Executor`] has |
+//! | a client's codecs, iterators given to `call` | the caller's |
+//! | iterators given to `future` and `spawn` | one of the library's for each |
+//! | done-callbacks, [`CallFuture::on_result`], [`Channel::subscribe`] | the notifier: one for the process, so be quick |
+//!
+//! None runs under a lock of the library, or on the thread that serves idle connections. A panic in a handler ends its
+//! call with `UNKNOWN`; one in a callback is caught and logged.
 
 #[cfg(feature = "runtime")]
 pub mod codec;

@@ -75,7 +75,7 @@ fn every_way_to_wait_ends_at_the_deadline() {
         loop {
             duplex.send(&body)?;
         }
-        #[allow(unreachable_code)]
+        #[allow(unreachable_code, reason = "tells the closure's type")]
         Ok(())
     });
     assert_expired(took, outcome);

@@ -113,6 +113,16 @@ fn nothing_unfinished_or_unsafe_is_in_the_source() {
     report(found);
 }
 
+/// The oldest compiler we promise is older than `if let … && …` (1.88), and newer ones do not say so.
+#[test]
+fn no_let_chains() {
+    let mut found = Vec::new();
+    for folder in ["src", "tests", "examples", "benches"] {
+        found.extend(source::read(folder).iter().flat_map(let_chains));
+    }
+    report(found);
+}
+
 #[test]
 fn the_checks_find_what_they_are_for() {
     let root = RootNames(HashMap::from([("Status".to_owned(), "status".to_owned())]));
@@ -168,6 +178,13 @@ fn the_checks_find_what_they_are_for() {
     assert_eq!(clock("fn f() { std::time::Instant::now(); }"), 1);
     assert_eq!(clock("use std::thread;\nfn f() { thread::spawn(g); }"), 1);
     assert_eq!(clock("#[cfg(test)]\nmod tests { fn f() { std::thread::spawn(g); } }"), 0);
+
+    let chain = |text: &str| let_chains(&File::new("src/a.rs".to_owned(), text.to_owned())).len();
+    assert_eq!(chain("fn f() { if a && let Some(b) = c {} while let Some(d) = e && f {} }"), 2);
+    assert_eq!(
+        chain("fn f() { if let &&Some(a) = b {} if let Some(a) = f(b && c) {} if a && b {} }"),
+        0
+    );
 
     let long = File::new(
         "src/a.rs".to_owned(),
@@ -285,4 +302,34 @@ fn rust_files(folder: &Path, into: &mut Vec<String>) {
             into.push(path.to_str().unwrap().replace('\\', "/"));
         }
     }
+}
+
+/// Where an `&&` stands beside a `let` in the head of an `if` or `while`.
+fn let_chains(file: &File) -> Vec<String> {
+    let texts: Vec<_> = file.tokens.iter().map(|token| token.text).collect();
+    let starts = (0..texts.len()).filter(|at| matches!(texts[*at], "if" | "while"));
+    let chained = starts.filter(|at| is_chain(&texts[at + 1..]));
+    let told = "a let-chain, which Rust 1.85 does not take";
+    chained.map(|at| format!("{}:{}: {told}", file.path, file.tokens[at].line)).collect()
+}
+
+fn is_chain(head: &[&str]) -> bool {
+    // Past the `=` of a `let`: before it an `&&` belongs to a pattern.
+    let (mut depth, mut bound) = (0, false);
+    for next in head.windows(3) {
+        match next {
+            ["(" | "[", ..] => depth += 1,
+            [")" | "]", ..] => depth -= 1,
+            _ if depth > 0 => {}
+            ["{" | ";", ..] | ["=", ">", _] => return false,
+            ["&", "&", "let"] => return true,
+            ["&", "&", _] if bound => return true,
+            ["=", ..] => bound = head[0] == "let",
+            _ => {}
+        }
+        if depth < 0 {
+            return false;
+        }
+    }
+    false
 }

@@ -1,7 +1,7 @@
 //! A server, met by a client that writes its frames by hand: the shapes of handlers, what their results become on
 //! the wire, and that whatever a handler or a client does wrong stays inside its call.
 
-#![allow(clippy::disallowed_methods)] // tests have threads of their own
+#![allow(clippy::disallowed_methods, reason = "tests have threads and a clock of their own")]
 
 #[path = "support/mod.rs"]
 mod support;

@@ -140,7 +140,7 @@ impl Poller {
         Ok(token)
     }
 
-    /// A registration without a descriptor, for [`Poller::post`].
+    /// A registration without a descriptor, for pipes that have none.
     pub(crate) fn reserve(&self, ready: Arc<dyn Ready>) -> Token {
         let mut registry = self.registry.lock();
         if registry.closed {

@@ -70,7 +70,7 @@ mod tests {
 
     use super::*;
 
-    #[allow(clippy::disallowed_methods)] // a starting point; nothing waits
+    #[allow(clippy::disallowed_methods, reason = "a starting point; nothing waits")]
     fn start() -> Instant {
         Instant::now()
     }

@@ -5,7 +5,7 @@
 //! calls (`client`, `channel`).
 //!
 //! Threads: handlers, generic handlers and codecs run on the workers of the pool (or in the
-//! user's [`Executor`](crate::Executor)); callbacks on the notifier thread; look-ups, deadlines, accepts and
+//! user's [`Executor`]); callbacks on the notifier thread; look-ups, deadlines, accepts and
 //! the end of a grace on the pool's polling threads. Lock ranks: `life` (registry) →
 //! a call's `reply` → the link's; `deadlines` and the registry's `pending` are leaves.
 

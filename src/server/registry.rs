@@ -269,7 +269,7 @@ mod tests {
     fn threads_that_add_at_once_lose_nothing() {
         let (core, registry) = (core(), Registry::default());
         registry.seal();
-        #[allow(clippy::disallowed_methods)] // the test's own threads
+        #[allow(clippy::disallowed_methods, reason = "the test's own threads")]
         std::thread::scope(|scope| {
             for thread in 0..4 {
                 let (core, registry) = (&core, &registry);

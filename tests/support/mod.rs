@@ -2,8 +2,8 @@
 //! byte, a service to call, and a look at the process's threads and descriptors.
 //!
 //! Nothing here uses the library's own HTTP/2 or HPACK: a mistake in them must not be able to hide here.
-#![allow(dead_code, unreachable_pub)] // each test file uses its part
-#![allow(clippy::disallowed_methods)] // tests have threads and a clock of their own
+#![allow(dead_code, unreachable_pub, reason = "each test file uses its part")]
+#![allow(clippy::disallowed_methods, reason = "tests have threads and a clock of their own")]
 
 pub mod frames;
 pub mod hpack;

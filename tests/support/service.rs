@@ -1,7 +1,7 @@
 //! A server on a free port with the methods that a test gives it, all of raw bytes, and a channel to it.
 //!
 //! Not part of `support` itself, so that tests without a server do not build it: `mod service` with a path.
-#![allow(dead_code, unused_imports, unreachable_pub)] // each test file uses its part
+#![allow(dead_code, unused_imports, unreachable_pub, reason = "each test file uses its part")]
 
 use super::support::pattern;
 use bytes::Bytes;

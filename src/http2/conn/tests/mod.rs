@@ -18,7 +18,7 @@ use bytes::Bytes;
 use super::*;
 
 /// Some instant, always the same: tests move on from it.
-#[allow(clippy::disallowed_methods)]
+#[allow(clippy::disallowed_methods, reason = "a starting point; from there time is virtual")]
 pub(crate) fn start() -> Instant {
     static START: OnceLock<Instant> = OnceLock::new();
     *START.get_or_init(Instant::now)
