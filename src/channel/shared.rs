@@ -11,7 +11,7 @@ use crate::call::client::{Core, Defaults, Expiry};
 use crate::http2::types::Reason;
 use crate::link::{Link, LinkEvents};
 use crate::net::Pipe;
-use crate::reactor::{Job, OnTimer, Poller, clock};
+use crate::reactor::{Alarms, Job, OnTimer, Poller, clock};
 use crate::status::{Code, Status};
 
 use super::connectivity::{Attempt, Connect, Connectivity, Machine};
@@ -58,8 +58,8 @@ struct Inner {
     pump_again: bool,
     /// The link took no more in this round.
     refused: bool,
-    /// The timer that is set.
-    armed: Option<Instant>,
+    /// The timers that are set.
+    alarms: Alarms,
     watchers: Vec<Arc<Watcher>>,
 }
 
@@ -90,7 +90,7 @@ impl Shared {
             pumping: false,
             pump_again: false,
             refused: false,
-            armed: None,
+            alarms: Alarms::new(),
             watchers: Vec::new(),
         };
         Arc::new_cyclic(|this| Self {
@@ -454,8 +454,7 @@ impl Inner {
 
     fn set_timer(&mut self, todo: &mut Todo) {
         if let Some(at) = self.machine.poll_timeout() {
-            if self.armed.is_none_or(|armed| at < armed) {
-                self.armed = Some(at);
+            if self.alarms.want(at) {
                 todo.timer = Some(at);
             }
         }
@@ -465,9 +464,7 @@ impl Inner {
 impl OnTimer for Shared {
     fn fire(&self, _tag: u64, now: Instant, _jobs: &mut Vec<Job>) {
         self.change(|inner, todo| {
-            if inner.armed.is_some_and(|at| at <= now) {
-                inner.armed = None;
-            }
+            inner.alarms.fired(now);
             let connecting = inner.machine.state() == Connectivity::Connecting;
             let attempt = inner.machine.attempt();
             todo.connect = inner.machine.timeout(!inner.queue.is_empty(), now, random());

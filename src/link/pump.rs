@@ -306,8 +306,7 @@ impl Link {
 
     fn set_timer(&self, state: &mut State) {
         let Some(at) = state.conn.poll_timeout() else { return };
-        if state.phase == Phase::Open && state.timer.is_none_or(|set| at < set) {
-            state.timer = Some(at);
+        if state.phase == Phase::Open && state.alarms.want(at) {
             self.poller.timer(at, self.timer_target(), TIMER_CONNECTION);
         }
     }
@@ -459,7 +458,7 @@ impl OnTimer for Link {
         match tag {
             TIMER_CONNECTION => {
                 let mut state = self.state.lock();
-                state.timer = None;
+                state.alarms.fired(now);
                 if state.phase == Phase::Open {
                     state.timeout(now, &self.side);
                 }

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use crate::http2::hpack::Fields;
 use crate::http2::types::{Key, Reason};
 use crate::http2::{Connection, Sink};
+use crate::reactor::Alarms;
 use crate::status::Status;
 use crate::wire::headers::{self, Refusal, RequestHead};
 use crate::wire::outcome::Ending;
@@ -43,8 +44,8 @@ pub(super) struct State {
     pub(super) reads: u64,
     /// `reads` when the take-back timer last looked.
     pub(super) reads_at_timer: u64,
-    /// The earliest timer that is set for the connection's own deadlines.
-    pub(super) timer: Option<Instant>,
+    /// The timers that are set for the connection's own deadlines.
+    pub(super) alarms: Alarms,
     /// Until when writers do not yield to others, after a yield that took too long.
     pub(super) hurried_until: Option<Instant>,
     /// Streams that have a listener.
@@ -168,7 +169,7 @@ impl State {
             lazy: false,
             reads: 0,
             reads_at_timer: 0,
-            timer: None,
+            alarms: Alarms::new(),
             hurried_until: None,
             listeners: 0,
             phase: Phase::Open,

@@ -7,6 +7,7 @@
 //! Locks: all leaves, held for a few instructions; never over a callback or a system
 //! call that may block.
 
+mod alarms;
 pub(crate) mod clock;
 pub(crate) mod cork;
 mod duty;
@@ -23,6 +24,7 @@ pub use job::{Executor, Job, Rejected};
 pub use pool::ThreadPool;
 pub use threads::thread_count;
 
+pub(crate) use alarms::Alarms;
 pub(crate) use cork::Flush;
 pub(crate) use global::{client_poller, notify};
 pub(crate) use job::Work;

@@ -249,6 +249,12 @@ impl Poller {
         self.busy_poll.fetch_max(nanos, Ordering::Relaxed);
     }
 
+    /// Timers that are set.
+    #[cfg(test)]
+    pub(crate) fn timers(&self) -> usize {
+        self.timers.lock().heap.len()
+    }
+
     fn look_longer(&self, events: &mut [Event]) -> io::Result<usize> {
         let nanos = self.busy_poll.load(Ordering::Relaxed);
         if nanos == 0 {

@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use parking_lot::Mutex;
 
-use crate::reactor::{Job, OnTimer, Poller};
+use crate::reactor::{Alarms, Job, OnTimer, Poller};
 
 use super::Core;
 
@@ -32,8 +32,8 @@ pub(crate) struct Expiry {
 struct Order<T> {
     due: BTreeMap<Due, T>,
     next: u64,
-    /// The earliest timer that is set.
-    armed: Option<Instant>,
+    /// The timers that are set.
+    alarms: Alarms,
 }
 
 impl Expiry {
@@ -41,7 +41,7 @@ impl Expiry {
         Arc::new_cyclic(|this| Self {
             poller,
             this: this.clone(),
-            order: Mutex::new(Order { due: BTreeMap::new(), next: 0, armed: None }),
+            order: Mutex::new(Order { due: BTreeMap::new(), next: 0, alarms: Alarms::new() }),
         })
     }
 
@@ -83,11 +83,7 @@ impl<T> Order<T> {
         let due = Due { at, number: self.next };
         self.next = self.next.wrapping_add(1);
         self.due.insert(due, value);
-        let arm = self.armed.is_none_or(|armed| at < armed);
-        if arm {
-            self.armed = Some(at);
-        }
-        (due, arm.then_some(at))
+        (due, self.alarms.want(at).then_some(at))
     }
 
     /// What is due, and the next timer to set.
@@ -99,12 +95,9 @@ impl<T> Order<T> {
             }
             due.push(entry.remove());
         }
-        // A later timer may be set as well: then it finds nothing, which is harmless.
-        self.armed = match self.armed {
-            Some(armed) if armed > now => return (due, None),
-            _ => self.due.first_key_value().map(|(first, _)| first.at),
-        };
-        (due, self.armed)
+        self.alarms.fired(now);
+        let next = self.due.first_key_value().map(|(first, _)| first.at);
+        (due, next.filter(|at| self.alarms.want(*at)))
     }
 }
 
@@ -121,7 +114,7 @@ mod tests {
     use std::time::Duration;
 
     fn order() -> (Order<&'static str>, Instant) {
-        (Order { due: BTreeMap::new(), next: 0, armed: None }, clock::now())
+        (Order { due: BTreeMap::new(), next: 0, alarms: Alarms::new() }, clock::now())
     }
 
     fn ms(n: u64) -> Duration {
@@ -134,10 +127,9 @@ mod tests {
         assert_eq!(order.add(t + ms(20), "b").1, Some(t + ms(20)));
         assert_eq!(order.add(t + ms(30), "c").1, None);
         assert_eq!(order.add(t + ms(10), "a").1, Some(t + ms(10)));
-        assert_eq!(order.fire(t + ms(10)), (vec!["a"], Some(t + ms(20))));
+        assert_eq!(order.fire(t + ms(10)), (vec!["a"], None), "the timer for 20 ms is to come");
         assert_eq!(order.fire(t + ms(25)), (vec!["b"], Some(t + ms(30))));
         assert_eq!(order.fire(t + ms(30)), (vec!["c"], None));
-        assert_eq!(order.armed, None);
     }
 
     #[test]

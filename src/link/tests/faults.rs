@@ -186,6 +186,28 @@ fn a_flood_does_not_hold_the_thread_that_reads() {
     assert!(pipe.comes(|has| has.flood == 0 || has.closed), "the rest stays unread");
 }
 
+#[test]
+fn timers_do_not_gather_on_a_connection_that_lives_for_long() {
+    let (_pipe, link, pool) = rude_server();
+    let met = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0\0\0\0\x04\x01\0\0\0\0";
+    // Half a frame has a nearer deadline than what the connection has besides.
+    let feeds: [&[u8]; 3] = [met, &FLOOD[..10], &FLOOD[10..]];
+    let mut now = clock::now();
+    for round in 0..100 {
+        for octets in &feeds[usize::from(round > 0)..] {
+            let mut state = link.state.lock();
+            state.input(octets, now, &link.side);
+            link.settle(state);
+        }
+        now += Duration::from_secs(60);
+        link.fire(1, now, &mut Vec::new());
+    }
+    assert_eq!(link.state.lock().phase, state::Phase::Open);
+    // One a round, which this test has fired in the poller's stead, and a few.
+    let timers = pool.poller().unwrap().timers();
+    assert!(timers < 110, "{timers}");
+}
+
 /// Counts what it is told.
 #[derive(Default)]
 struct Told(AtomicUsize);
