@@ -115,6 +115,19 @@ impl Effects {
         }
     }
 
+    /// Tells the owner of the link. Generic, since `&dyn Acceptor` turns into `&dyn LinkEvents` from Rust 1.86 on only.
+    fn tell_of<E: LinkEvents + ?Sized>(&mut self, events: &E) {
+        if mem::take(&mut self.up) {
+            events.up();
+        }
+        if mem::take(&mut self.draining) {
+            events.draining();
+        }
+        if mem::take(&mut self.room) {
+            events.room();
+        }
+    }
+
     /// What comes before the listener has looked is told once: the notifier may be slow.
     fn tell_listener(&mut self, cell: &Cell) {
         if let Some(listener) = cell.notify.as_ref().filter(|listener| listener.tell()) {
@@ -359,19 +372,10 @@ impl Side {
 
     /// Tells the channel or the server what has happened. No lock may be held.
     pub(super) fn tell(&self, effects: &mut Effects) {
-        let events: &dyn LinkEvents = match self {
-            Self::Client(events) => &**events,
-            Self::Server(acceptor) => &**acceptor,
-            Self::None => return,
-        };
-        if mem::take(&mut effects.up) {
-            events.up();
-        }
-        if mem::take(&mut effects.draining) {
-            events.draining();
-        }
-        if mem::take(&mut effects.room) {
-            events.room();
+        match self {
+            Self::Client(events) => effects.tell_of(&**events),
+            Self::Server(acceptor) => effects.tell_of(&**acceptor),
+            Self::None => {}
         }
     }
 
