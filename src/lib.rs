@@ -70,7 +70,9 @@
 //! | [`RequestIterator`]: `next`; [`ServerStream::recv`], `requests` | the next request, or the half-close | |
 //! | [`RequestIterator::recv_timeout`], [`ServerStream::recv_timeout`] | the same | after its timeout |
 //! | [`ServerStream::send`], and between the items of a handler's iterator | room, when 64 KiB wait to be sent | |
-//! | [`Server::serve`], [`Server::wait_for_termination`] | [`Server::stop`] and the end of all calls | after its timeout |
+//! | [`Server::add_insecure_port`] of a name | the system's look-up of the name | after the system's own timeout |
+//! | [`Server::serve`] | [`Server::stop`] and the end of all calls | |
+//! | [`Server::wait_for_termination`] | the same | after its timeout |
 //! | [`Stopped::wait`] | the end of all calls and the return of all handlers | after its timeout |
 //!
 //! Nothing else waits: no `try_…`, `open`, `spawn`, `future`, `cancel`, `stop` or `close`, no constructor, and no `Drop`.

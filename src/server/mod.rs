@@ -214,7 +214,8 @@ impl Server {
 
     /// Listens on `address`, such as `[::]:50051`, `127.0.0.1:0` or `localhost:50051`: the
     /// port, which tells what 0 became. Binds now and accepts once started; may
-    /// be called several times, also after the start.
+    /// be called several times, also after the start. A name is looked up by the system, on this
+    /// thread, for as long as that takes; an address waits for nothing.
     ///
     /// # Errors
     /// What could not be bound, and what the system said.
