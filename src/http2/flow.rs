@@ -231,7 +231,8 @@ impl RecvWindow {
     }
 
     /// Whether the window is what holds the peer back: the application consumed a whole one within
-    /// two round trips and waits for more. With a reader that lags, the window stays, and
+    /// three round trips and waits for more. (Credit goes back by halves, so a window that
+    /// holds the peer back all the time comes in within little more than two.) With a reader that lags, the window stays, and
     /// bounds what it has not read.
     fn outpaced(&mut self, n: i64, pace: Pace) -> bool {
         self.consumed += n;
@@ -240,7 +241,7 @@ impl RecvWindow {
         }
         self.consumed = 0;
         let start = self.epoch.replace(pace.now).unwrap_or(pace.now);
-        pace.rtt.is_some_and(|rtt| pace.now.saturating_duration_since(start) < rtt * 2)
+        pace.rtt.is_some_and(|rtt| pace.now.saturating_duration_since(start) < rtt * 3)
     }
 
     /// Padding goes back at once: a granted message has room for its own octets only, and

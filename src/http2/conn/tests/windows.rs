@@ -422,6 +422,23 @@ fn windows_do_not_grow_for_slow_lines_or_slow_readers() {
 }
 
 #[test]
+fn f7_a_window_that_comes_in_by_halves_holds_the_peer_back() {
+    let mut s = Side::server();
+    s.conn.round_trip = measured(MS * 20);
+    s.input(&request(1, 0));
+    let key = s.key();
+    // Each half waits a round trip, and a little, for the credit of the other.
+    for _ in 0..12 {
+        let half = (65_535 + s.conn.stats().window_held as usize).div_ceil(2);
+        s.later(MS * 21);
+        pour(&mut s, half);
+        s.conn.release(key, half, true);
+        s.output();
+    }
+    assert!(s.conn.stats().window_held > 1 << 20, "{}", s.conn.stats().window_held);
+}
+
+#[test]
 fn k3_probes_follow_bulk_data_only() {
     let mut s = Side::server();
     s.input(&request(1, 0));
