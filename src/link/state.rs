@@ -20,6 +20,10 @@ use super::face::{Acceptor, Admit, End, Entry, LinkEvents, Notify, Outgoing, Wan
 use super::lead::Lead;
 use super::wait::Me;
 
+/// Credit granted beyond the end of a long message. nghttp2 (so grpc-js) learns that a body has ended only
+/// when it could send more of it: with a window of exactly zero its trailers never come.
+const BEYOND: usize = 1024;
+
 /// A sender waits while more than this is queued on its stream, and is woken at half.
 pub(crate) const SEND_QUOTA: usize = 64 * 1024;
 
@@ -311,7 +315,7 @@ impl State {
             // More of the message may have come with the same read.
             After::Expect(key) => {
                 if let Some(cell) = self.cells.get(key) {
-                    self.conn.expect(key, cell.inbox.missing());
+                    self.conn.expect(key, cell.inbox.missing() + BEYOND);
                 }
             }
             After::Overlong(key, status) => self.overlong(key, status),
