@@ -343,4 +343,5 @@ fn an_edge_between_a_full_socket_and_the_stuck_baton_is_not_lost() {
     pipe.detach();
 }
 
+mod credit;
 mod faults;
