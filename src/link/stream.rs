@@ -64,6 +64,8 @@ impl Stream {
     /// Never blocks.
     pub(crate) fn take(&self, consumed: usize, into: &mut Messages) -> Took {
         let mut state = self.link.state.lock();
+        // What was pending before is somebody's to send: a writer's, or a cork's.
+        let pending = state.conn.wants_output();
         if consumed > 0 {
             let waits = state.cells.get(self.key).is_some_and(|cell| !cell.inbox.ready());
             state.conn.release(self.key, consumed, waits);
@@ -74,7 +76,7 @@ impl Stream {
         cell.inbox.take(into);
         let took = Took { head: cell.head.take(), over: cell.over(), broken: cell.broken.clone() };
         // Credit that stayed here would leave a starved sender waiting for ever.
-        if state.conn.wants_output() {
+        if !pending && state.conn.wants_output() {
             self.link.flush_or_cork(state);
         }
         took

@@ -42,8 +42,8 @@ pub(super) struct Wakes {
     pub(super) reserve: bool,
     /// A worker that sleeps in the epoll is to come out.
     pub(super) kick: bool,
-    /// Nobody was woken for short jobs, since as many workers run as there are CPUs. If one of
-    /// them turns out to be long, the pool's net has to call [`Duty::top_up`].
+    /// Nobody was woken for short jobs, since as many workers run as there are CPUs, or since they
+    /// are not worth it. If one of those that run turns out to be long, the pool's net has to call [`Duty::top_up`].
     pub(super) capped: bool,
 }
 
@@ -51,9 +51,19 @@ pub(super) struct Wakes {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Queued {
     Nothing,
+    /// All that is queued is expected to end sooner than another thread would have woken up for it, and
+    /// a worker that runs a short job itself comes back for it.
+    Trifle,
     /// The next job is known to end within microseconds.
     Short,
     Long,
+}
+
+impl Queued {
+    /// Whether the next job is short.
+    pub(super) fn is_short(self) -> bool {
+        matches!(self, Self::Trifle | Self::Short)
+    }
 }
 
 /// The duty of one pool.
@@ -151,8 +161,12 @@ impl Duty {
 
     /// Whether short jobs wait for running ones although somebody sleeps.
     pub(super) fn capped(&self, queued: Queued) -> bool {
-        queued == Queued::Short
-            && self.busy - self.blocked >= self.cpus
+        let enough = match queued {
+            Queued::Trifle => 1,
+            Queued::Short => self.cpus,
+            Queued::Nothing | Queued::Long => return false,
+        };
+        self.busy - self.blocked >= enough
             && (self.polling > 0 || !self.parked.is_empty())
             && self.runners == 0
             && !self.kicked

@@ -28,6 +28,8 @@ use super::{Job, OnTimer, Poller, Rejected, Waiter, clock, threads};
 
 /// When the net looks after corks and waiting jobs.
 const NET: Duration = Duration::from_micros(300);
+/// Short jobs that take no longer than this together are not worth waking a thread for, in nanoseconds.
+const TRIFLE: u64 = 15_000;
 /// A cork as old as this belongs to a worker that is stuck: others flush between jobs.
 const STUCK: Duration = Duration::from_micros(100);
 
@@ -53,6 +55,8 @@ pub(super) struct Engine {
 
 struct State {
     queue: VecDeque<Job>,
+    /// How long the queued jobs are expected to take, in nanoseconds.
+    expected: u64,
     duty: Duty,
     stopping: bool,
     alive: usize,
@@ -81,13 +85,23 @@ impl State {
         }
     }
 
+    /// What a worker leaves behind that is about to run `own`.
+    fn left(&self, own: &Job) -> Queued {
+        match self.queued() {
+            Queued::Short if own.is_short() && self.expected < TRIFLE => Queued::Trifle,
+            queued => queued,
+        }
+    }
+
     fn take(&mut self) -> Option<Job> {
         let job = self.queue.pop_front();
+        self.expected -= job.as_ref().map_or(0, |job| u64::from(job.expected()));
         self.taken += u64::from(job.is_some());
         job
     }
 
     fn push(&mut self, job: Job) {
+        self.expected += u64::from(job.expected());
         self.queue.push_back(job);
         self.pushed += 1;
     }
@@ -100,6 +114,7 @@ impl Engine {
         let cpus = std::thread::available_parallelism().map_or(1, usize::from);
         let state = State {
             queue: VecDeque::new(),
+            expected: 0,
             duty: Duty::new(workers, cpus),
             stopping: false,
             alive: 0,
@@ -160,6 +175,7 @@ impl Engine {
         let mut state = self.state.lock();
         state.stopping = true;
         let left = std::mem::take(&mut state.queue);
+        state.expected = 0;
         drop(state);
         drop(left);
         for parker in &self.parkers {
@@ -233,10 +249,10 @@ impl Engine {
             return Next::Stop;
         }
         if let Some(job) = state.take() {
-            let left = state.queued();
+            let left = state.left(&job);
             let wakes = state.duty.taken(left);
             self.wake(state, wakes);
-            return Next::Run(job, left == Queued::Short);
+            return Next::Run(job, left.is_short());
         }
         match state.duty.idle(me) {
             Idle::Poll => Next::Poll,
@@ -276,11 +292,11 @@ impl Engine {
             let inline = if state.queue.is_empty() { found.next() } else { None };
             let refused = self.queue(&mut state, found);
             let Some(job) = inline.or_else(|| state.take()) else { continue };
-            let left = state.queued();
+            let left = state.left(&job);
             let wakes = state.duty.leave(left);
             self.wake(state, wakes);
             drop(refused);
-            return Next::Run(job, left == Queued::Short);
+            return Next::Run(job, left.is_short());
         }
     }
 
@@ -418,8 +434,8 @@ impl OnTimer for Engine {
         let mut state = self.state.lock();
         let stuck = state.taken < state.netted && state.queued() != Queued::Nothing;
         let wakes = if stuck { state.duty.top_up() } else { Wakes::default() };
-        let queued = state.queued();
-        again |= state.duty.capped(queued);
+        // Short jobs may have been left behind as a trifle since: they, too, must not wait for ever.
+        again |= state.queued() == Queued::Short && state.duty.capped(Queued::Trifle);
         self.wake(state, wakes);
         if again {
             self.spread_net();

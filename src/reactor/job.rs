@@ -7,7 +7,13 @@
 pub struct Job {
     work: Option<Box<dyn Work>>,
     short: bool,
+    /// About how long it runs, in nanoseconds.
+    expected: u32,
 }
+
+/// What is expected of a job of which no more is known.
+const SHORT_NS: u32 = 50_000;
+const LONG_NS: u32 = 1_000_000;
 
 /// What a job does, and what it does instead when nobody runs it.
 pub(crate) trait Work: Send {
@@ -18,7 +24,19 @@ pub(crate) trait Work: Send {
 impl Job {
     /// `short`: it is known to end within microseconds, so that answers may wait for it.
     pub(crate) fn new(work: Box<dyn Work>, short: bool) -> Self {
-        Self { work: Some(work), short }
+        Self { work: Some(work), short, expected: if short { SHORT_NS } else { LONG_NS } }
+    }
+
+    /// A short job that has taken about so many nanoseconds lately.
+    pub(crate) fn expecting(mut self, nanos: u32) -> Self {
+        if self.short {
+            self.expected = nanos;
+        }
+        self
+    }
+
+    pub(crate) fn expected(&self) -> u32 {
+        self.expected
     }
 
     /// Runs the handler on the current thread, until it has answered. A panic of the

@@ -133,7 +133,7 @@ impl Method {
 
 impl Entry for Method {
     fn job(self: Arc<Self>, incoming: Incoming) -> Job {
-        let short = self.is_short();
+        let (short, expected) = (self.is_short(), self.run_time.load(Ordering::Relaxed));
         let call = Arc::new(ServerCall::new(incoming, self.send_limit()));
         let (slot, admitted) = Slot::enter(self, &call);
         if !admitted {
@@ -146,7 +146,7 @@ impl Entry for Method {
         }
         let executor = slot.method.core.executor().cloned();
         let task = Task { context: ServicerContext::new(call), slot: Some(slot) };
-        let job = Job::new(Box::new(task), short);
+        let job = Job::new(Box::new(task), short).expecting(expected);
         match executor {
             None => job,
             Some(executor) => hand_to(&*executor, job),
