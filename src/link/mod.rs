@@ -16,8 +16,10 @@
 
 mod baton;
 mod cell;
+mod exchange;
 mod face;
 mod lead;
+mod patience;
 mod pump;
 mod state;
 mod stream;
@@ -25,14 +27,14 @@ mod wait;
 
 use std::fmt;
 use std::io;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU32};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
 
-use crate::http2::types::{Reason, Role};
+use crate::http2::types::{Key, Reason, Role};
 use crate::http2::{Connection, Options, Room};
 use crate::net::{Interest, Pipe, Plain};
 use crate::reactor::{Flush, Mode, OnTimer, Poller, Ready, clock};
@@ -40,6 +42,7 @@ use crate::reactor::{Flush, Mode, OnTimer, Poller, Ready, clock};
 use cell::Cell;
 use state::{Side, State};
 
+pub(crate) use exchange::Exchanged;
 pub(crate) use face::{
     Acceptor, Admit, End, Entry, Incoming, LinkEvents, Notify, Outgoing, Want, When,
 };
@@ -49,6 +52,9 @@ pub(crate) use stream::Stream;
 /// Header lists up to this size are sent without asking what the peer takes: the smallest limits
 /// in use are several times as large.
 const UNASKED: usize = 2048;
+
+/// So many calls in flight are a crowd: a writer lets others append, and who waits looks a while before it sleeps.
+const CROWD: usize = 4;
 
 /// One connection.
 pub(crate) struct Link {
@@ -61,6 +67,10 @@ pub(crate) struct Link {
     poller: Arc<Poller>,
     /// How long a leader looks at the socket before it sleeps.
     busy_poll: Duration,
+    /// The peer runs on this machine, and needs our CPUs while we wait for it.
+    local: bool,
+    /// Changes with every read.
+    progress: AtomicU32,
     lost: AtomicBool,
     this: Weak<Link>,
 }
@@ -109,6 +119,7 @@ impl Link {
     ) -> Arc<Self> {
         let state = Mutex::new(State::new(Connection::new(role, options, clock::now())));
         let poller = poller.clone();
+        let local = pipe.is_local();
         Arc::new_cyclic(|this| Self {
             state,
             pipe,
@@ -116,6 +127,8 @@ impl Link {
             side,
             poller,
             busy_poll,
+            local,
+            progress: AtomicU32::new(0),
             lost: AtomicBool::new(false),
             this: this.clone(),
         })
@@ -132,6 +145,16 @@ impl Link {
         end: bool,
         limit: usize,
     ) -> Result<Arc<Stream>, Room> {
+        Ok(Stream::new(self, self.begin(block, body, end, limit)?))
+    }
+
+    fn begin(
+        &self,
+        block: &[u8],
+        body: Option<Bytes>,
+        end: bool,
+        limit: usize,
+    ) -> Result<Key, Room> {
         let mut state = self.state.lock();
         if state.phase != state::Phase::Open {
             return Err(Room::Closed);
@@ -142,7 +165,7 @@ impl Link {
             state.conn.data(key, body, end);
         }
         self.flush_or_cork(state);
-        Ok(Stream::new(self, key))
+        Ok(key)
     }
 
     /// `Err` when the peer does not take a header list of `size` octets: with what it takes. "Exceeding the peer's

@@ -3,20 +3,21 @@
 use std::cell::RefCell;
 use std::io;
 use std::mem;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use parking_lot::MutexGuard;
 
 use crate::http2::types::Key;
 use crate::net::{Interest, Seal};
-use crate::reactor::{Job, OnTimer, Readiness, Ready, clock, cork, notify};
+use crate::reactor::{Job, OnTimer, Readiness, Ready, clock, cork, courtesy, notify, pool};
 
 use super::baton::Baton;
 use super::cell::Pending;
 use super::face::Incoming;
 use super::state::{Phase, Reading, State};
 use super::wait::Me;
-use super::{Link, Stream};
+use super::{CROWD, Link, Stream};
 
 /// What one write turn takes from the connection: a big message delays nobody by more. A message
 /// of 64 KiB goes out whole, with its prefix and frame heads.
@@ -30,12 +31,6 @@ const ROUNDS: usize = 8;
 const TAKE_BACK: Duration = Duration::from_millis(8);
 /// How long a server's link is quiet before it gives memory back.
 const REST: Duration = Duration::from_secs(1);
-/// So many calls in flight make a writer wait for others to append.
-const CROWD: usize = 4;
-/// A yield that takes longer met somebody else's work, not our callers'.
-const YIELD_BOUND: Duration = Duration::from_millis(1);
-/// How long writers then do not yield.
-const YIELD_REST: Duration = Duration::from_millis(50);
 /// How long we read and drop what the peer sends after our last octet (W67), and how long we wait
 /// for a peer that does not take that octet.
 const LINGER: Duration = Duration::from_secs(1);
@@ -117,6 +112,7 @@ impl Link {
             }
         };
         *any = true;
+        self.progress.fetch_add(1, Ordering::Relaxed);
         let plain = self.seal.open(&buffer[..read]);
         let now = clock::now();
         let mut state = self.state.lock();
@@ -193,7 +189,9 @@ impl Link {
         let mut out = WRITE.take();
         out.clear();
         out.append(&mut state.tail);
-        if self.side.is_client() && state.cells.live() >= CROWD {
+        // A handler that has not blocked gives one answer: those are corked together, or are alone.
+        let crowd = state.cells.live() >= CROWD;
+        if crowd && (self.side.is_client() || pool::has_blocked()) {
             state = self.let_others_append(state);
         }
         loop {
@@ -230,19 +228,15 @@ impl Link {
         }
     }
 
-    /// Lets callers that are ready to run append their requests, so that one system call takes
-    /// them all. Beside a busy process the yield may cost a whole time slice: then it rests.
+    /// Lets callers that are ready to run append their requests, so that one system call takes them all.
     fn let_others_append<'a>(&'a self, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
-        let before = clock::now();
-        if state.hurried_until.is_some_and(|until| before < until) {
+        let now = clock::now();
+        if !courtesy::pays(now) {
             return state;
         }
         drop(state);
-        std::thread::yield_now();
-        let mut state = self.state.lock();
-        let slow = clock::now().saturating_duration_since(before) > YIELD_BOUND;
-        state.hurried_until = slow.then(|| before + YIELD_REST);
-        state
+        courtesy::yield_cpu(now);
+        self.state.lock()
     }
 
     /// Our answers are out: a server's link whose reading rested goes on. (A client's leader
@@ -340,7 +334,7 @@ impl Link {
     }
 
     fn announce_lost(&self, cause: &str) {
-        if !self.lost.swap(true, std::sync::atomic::Ordering::AcqRel) {
+        if !self.lost.swap(true, Ordering::AcqRel) {
             self.side.lost(cause);
         }
     }

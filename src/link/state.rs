@@ -50,8 +50,6 @@ pub(super) struct State {
     pub(super) reads_at_timer: u64,
     /// The timers that are set for the connection's own deadlines.
     pub(super) alarms: Alarms,
-    /// Until when writers do not yield to others, after a yield that took too long.
-    pub(super) hurried_until: Option<Instant>,
     /// Streams that have a listener.
     listeners: usize,
     pub(super) phase: Phase,
@@ -187,7 +185,6 @@ impl State {
             reads: 0,
             reads_at_timer: 0,
             alarms: Alarms::new(),
-            hurried_until: None,
             listeners: 0,
             phase: Phase::Open,
             leaving: false,

@@ -1,17 +1,25 @@
 //! Waiting on a stream: lead or park.
 
+use std::cell::Cell;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use crate::http2::types::Key;
 use crate::net::Interest;
-use crate::reactor::{Waiter, clock, pool};
+use crate::reactor::{Waiter, clock, courtesy, pool};
 
 use super::Link;
 use super::baton::Baton;
 use super::cell::Waiting;
 use super::face::Want;
 use super::lead::Turn;
+use super::patience::{Look, Patience};
+use super::state::State;
+
+thread_local! {
+    static PATIENCE: Cell<Patience> = Cell::default();
+}
 
 /// A thread's parker, known by its address.
 #[derive(Clone, Debug)]
@@ -35,16 +43,32 @@ impl PartialEq for Me {
 
 impl Link {
     /// Waits until `want` is there for the stream (true) or the deadline has passed (false).
+    pub(super) fn wait(&self, key: Key, want: Want, deadline: Option<Instant>) -> bool {
+        self.wait_and(key, want, deadline, |_| ()).is_some()
+    }
+
+    /// Waits until `want` is there for the stream, and does `then` before the lock is released; `None`:
+    /// the deadline has passed.
     ///
     /// "Done, lead or register" happens in one critical section each time around.
-    pub(super) fn wait(&self, key: Key, want: Want, deadline: Option<Instant>) -> bool {
-        if self.state.lock().satisfied(key, want) {
-            return true;
-        }
+    pub(super) fn wait_and<R>(
+        &self,
+        key: Key,
+        want: Want,
+        deadline: Option<Instant>,
+        then: impl FnOnce(&mut State) -> R,
+    ) -> Option<R> {
         // Also a client's: a handler that calls another server must not sit on its own answers.
-        pool::before_block();
+        if pool::is_worker() {
+            let mut state = self.state.lock();
+            if state.satisfied(key, want) {
+                return Some(then(&mut state));
+            }
+            drop(state);
+            pool::before_block();
+        }
         if !self.side.is_client() {
-            return self.wait_parked(key, want, deadline);
+            return self.wait_parked(key, want, deadline, then);
         }
         let me = Me::current();
         let mut spin = self.busy_poll;
@@ -71,7 +95,9 @@ impl Link {
                 }
                 Turn::Park => {
                     drop(state);
-                    me.0.park(deadline);
+                    if !self.look_around(&me, deadline) {
+                        me.0.park(deadline);
+                    }
                 }
             }
             state = self.state.lock();
@@ -79,32 +105,41 @@ impl Link {
         if let Some(cell) = state.cells.get_mut(key) {
             *cell.waiting(want) = None;
         }
+        let done = satisfied.then(|| then(&mut state));
         if let Some(next) = state.lead.leave(&me) {
             drop(state);
             next.unpark();
         } else {
             self.hand_back(state);
         }
-        satisfied
+        done
     }
 
     /// On a server the pool's pollers read; a handler parks, once somebody else is sure to poll.
-    fn wait_parked(&self, key: Key, want: Want, deadline: Option<Instant>) -> bool {
+    fn wait_parked<R>(
+        &self,
+        key: Key,
+        want: Want,
+        deadline: Option<Instant>,
+        then: impl FnOnce(&mut State) -> R,
+    ) -> Option<R> {
         let me = Me::current();
         loop {
             let mut state = self.state.lock();
             if state.satisfied(key, want) {
-                return true;
+                return Some(then(&mut state));
             }
             let expired = deadline.is_some_and(|at| clock::now() >= at);
             if let Some(cell) = state.cells.get_mut(key) {
                 *cell.waiting(want) = (!expired).then(|| Waiting { me: me.clone(), want });
             }
             if expired {
-                return false;
+                return None;
             }
             drop(state);
-            me.0.park(deadline);
+            if !self.look_around(&me, deadline) {
+                me.0.park(deadline);
+            }
         }
     }
 
@@ -121,6 +156,30 @@ impl Link {
             }
             Err(error) => self.fail(&error),
         }
+    }
+
+    /// Looks for a permit before the thread sleeps, letting others run. True: it was given.
+    fn look_around(&self, me: &Me, deadline: Option<Instant>) -> bool {
+        let mut now = clock::now();
+        let mut patience = PATIENCE.get();
+        if !self.local || !courtesy::pays(now) || !patience.looks() {
+            PATIENCE.set(patience);
+            return false;
+        }
+        let mut look = Look::new(now, self.progress.load(Ordering::Relaxed));
+        let answered = loop {
+            if me.0.take_permit() {
+                break true;
+            }
+            now = courtesy::yield_cpu(now);
+            let goes_on = look.goes_on(now, self.progress.load(Ordering::Relaxed));
+            if !goes_on || !courtesy::pays(now) || deadline.is_some_and(|at| now >= at) {
+                break false;
+            }
+        };
+        patience.learn(answered);
+        PATIENCE.set(patience);
+        answered
     }
 
     /// Looks at the socket for up to `busy_poll` before sleeping. True: something was read.

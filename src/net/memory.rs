@@ -190,6 +190,10 @@ impl Pipe for MemoryPipe {
     fn peer(&self) -> String {
         "memory:".to_owned()
     }
+
+    fn is_local(&self) -> bool {
+        true
+    }
 }
 
 impl Drop for MemoryPipe {

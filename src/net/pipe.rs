@@ -42,6 +42,11 @@ pub(crate) trait Pipe: Send + Sync + Debug {
 
     /// The peer, as Python writes it: `ipv4:127.0.0.1:1234`.
     fn peer(&self) -> String;
+
+    /// Whether the peer runs on this machine.
+    fn is_local(&self) -> bool {
+        false
+    }
 }
 
 /// Why [`Pipe::wait`] returned. All false: the deadline.

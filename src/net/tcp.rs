@@ -111,6 +111,12 @@ impl Pipe for TcpPipe {
     fn peer(&self) -> String {
         describe(self.peer)
     }
+
+    fn is_local(&self) -> bool {
+        let own = self.socket.local_addr();
+        self.peer.ip().to_canonical().is_loopback()
+            || own.is_ok_and(|own| own.ip() == self.peer.ip())
+    }
 }
 
 /// An address as Python's `peer()` writes it: brackets of IPv6 percent-encoded.
@@ -205,6 +211,12 @@ mod tests {
         while near.try_write(b"x").is_ok() {}
         near.close();
         assert!(near.try_write(b"x").is_err());
+    }
+
+    #[test]
+    fn a_peer_behind_the_loopback_address_is_on_this_machine() {
+        let (client, server) = pair();
+        assert!(client.is_local() && server.is_local());
     }
 
     #[test]

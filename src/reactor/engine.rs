@@ -401,6 +401,16 @@ impl Engine {
     }
 }
 
+/// Whether this thread runs jobs.
+pub(crate) fn is_worker() -> bool {
+    HOME.with_borrow(|home| home.strong_count() > 0)
+}
+
+/// Whether the job that runs on this thread has blocked: an exchange, not a single answer.
+pub(crate) fn has_blocked() -> bool {
+    BLOCKED.get()
+}
+
 /// To be called before a thread blocks on anything but the pool itself: sends what was
 /// corked, and lets a fellow take the jobs that this worker would have run next. That
 /// somebody polls is sure already: a worker sees to that before it runs a job.

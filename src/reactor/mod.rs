@@ -10,6 +10,7 @@
 mod alarms;
 pub(crate) mod clock;
 pub(crate) mod cork;
+pub(crate) mod courtesy;
 mod duty;
 mod engine;
 mod global;

@@ -1,9 +1,12 @@
 //! A thread's parker: one permit, one thread that waits for it.
+//!
+//! The standard library's lock and condition variable, not `parking_lot`'s: that one has a table of waiting
+//! threads, with locks of its own, behind every wait. This one is on the path of every call.
 
-use std::sync::Arc;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use parking_lot::{Condvar, Mutex};
+use super::clock;
 
 thread_local! {
     static CURRENT: Arc<Waiter> = Arc::new(Waiter::default());
@@ -13,9 +16,16 @@ thread_local! {
 /// wake is lost; a stale permit makes a park return early, so callers loop.
 #[derive(Debug, Default)]
 pub(crate) struct Waiter {
-    /// Guards the permit. A leaf.
-    permit: Mutex<bool>,
+    /// A leaf.
+    state: Mutex<State>,
     given: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    permit: bool,
+    /// The thread sleeps: without that, giving the permit costs no system call.
+    parked: bool,
 }
 
 impl Waiter {
@@ -26,22 +36,40 @@ impl Waiter {
 
     /// Waits for a permit (true) or until the deadline (false).
     pub(crate) fn park(&self, deadline: Option<Instant>) -> bool {
-        let mut permit = self.permit.lock();
-        while !*permit {
-            match deadline {
-                None => self.given.wait(&mut permit),
-                Some(at) => {
-                    if self.given.wait_until(&mut permit, at).timed_out() {
-                        break;
-                    }
-                }
+        let mut state = self.lock();
+        state.parked = true;
+        while !state.permit {
+            let Some(at) = deadline else {
+                state = self.given.wait(state).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            };
+            let left = at.saturating_duration_since(clock::now());
+            if left.is_zero() {
+                break;
             }
+            state = self.given.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
         }
-        std::mem::replace(&mut permit, false)
+        state.parked = false;
+        std::mem::take(&mut state.permit)
+    }
+
+    /// The permit, if it has been given. Does not wait.
+    pub(crate) fn take_permit(&self) -> bool {
+        std::mem::take(&mut self.lock().permit)
     }
 
     pub(crate) fn unpark(&self) {
-        *self.permit.lock() = true;
-        self.given.notify_one();
+        let mut state = self.lock();
+        state.permit = true;
+        let parked = state.parked;
+        drop(state);
+        if parked {
+            self.given.notify_one();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Nothing panics while it is held.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use super::engine::Engine;
 use super::{Executor, Job, Poller, Rejected};
 
-pub(crate) use super::engine::before_block;
+pub(crate) use super::engine::{before_block, has_blocked, is_worker};
 
 /// Jobs that may wait for a worker, by default.
 const QUEUE: usize = 10_000;

@@ -10,13 +10,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::deadline::Deadline;
-use crate::http2::types::Reason;
-use crate::link::{Link, Stream, Want};
+use crate::link::{Exchanged, Link};
 use crate::metadata::Metadata;
 use crate::reactor::clock;
 use crate::status::{Code, Status};
-use crate::wire::framing::Messages;
-use crate::wire::outcome::{Ending, cardinality};
+use crate::wire::outcome::cardinality;
 
 use super::core::{Arrival, status_of};
 use super::{BLOCK, Core, Launch, Source, Template, fits};
@@ -83,30 +81,26 @@ impl Unary<'_> {
         if let Err(status) = fits(size, &link) {
             return Fast::Done(Err(status));
         }
-        let Ok(stream) = link.open(&block, Some(body), true, self.receive_limit) else {
-            return Fast::NoLink;
-        };
-        if !stream.wait(Want::End, self.deadline.instant()) {
-            // If an ending comes in between, that one counts.
-            stream.finish(Ending::Local(self.expired(&link)), Reason::CANCEL);
+        let until = self.deadline.instant();
+        let expired = || self.expired(&link);
+        match link.exchange(&block, body, self.receive_limit, until, expired) {
+            Ok(exchanged) => self.finish(exchanged, link),
+            Err(_) => Fast::NoLink,
         }
-        self.finish(&stream, link)
     }
 
-    /// Takes everything out of a stream that has ended.
-    fn finish(&self, stream: &Stream, link: Arc<Link>) -> Fast {
-        let mut messages = Messages::default();
-        let took = stream.take(0, &mut messages);
-        let Some(ending) = stream.ending() else {
+    /// Looks at what came of a stream that is over.
+    fn finish(&self, Exchanged { head, mut messages, ending }: Exchanged, link: Arc<Link>) -> Fast {
+        let Some(ending) = ending else {
             return Fast::Done(Err(Status::fixed(
                 Code::Internal,
                 "the server ended the stream without a status",
             )));
         };
-        if took.head.is_none() && ending.retry_safe() {
+        if head.is_none() && ending.retry_safe() {
             return Fast::Refused;
         }
-        let head = took.head.map(|head| head.metadata).unwrap_or_default();
+        let head = head.map(|head| head.metadata).unwrap_or_default();
         let status = status_of(&**self.source, ending, self.deadline);
         if status.code() != Code::Ok {
             return Fast::Done(Err(match head.is_empty() {
