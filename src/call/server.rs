@@ -174,6 +174,13 @@ impl ServerCall {
         self.outbox.get_or_init(|| Outbox::new(self.stream.clone(), self.send_limit))
     }
 
+    /// Sends what is held back to be sent together with later messages.
+    pub(crate) fn flush(&self) {
+        if let Some(outbox) = self.outbox.get() {
+            outbox.flush();
+        }
+    }
+
     /// Sends the response head now, with `metadata` in it.
     pub(crate) fn send_initial_metadata(&self, metadata: &Metadata) -> Result<(), Status> {
         let mut block = Vec::new();

@@ -9,13 +9,13 @@ use crate::http2::types::Key;
 use crate::net::Interest;
 use crate::reactor::{Waiter, clock, courtesy, pool};
 
-use super::Link;
 use super::baton::Baton;
 use super::cell::Waiting;
 use super::face::Want;
 use super::lead::Turn;
 use super::patience::{Look, Patience};
 use super::state::State;
+use super::{CROWD, Link};
 
 thread_local! {
     static PATIENCE: Cell<Patience> = Cell::default();
@@ -136,8 +136,9 @@ impl Link {
             if expired {
                 return None;
             }
+            let crowd = state.cells.live() >= CROWD;
             drop(state);
-            if !self.look_around(&me, deadline) {
+            if !(crowd && self.look_around(&me, deadline)) {
                 me.0.park(deadline);
             }
         }

@@ -64,7 +64,11 @@ impl<Req: 'static> RequestIterator<Req> {
             return Ok(None);
         }
         let deadline = self.call.deadline();
-        let next = self.inbox.next(Deadline::earliest(local, deadline));
+        let next = self.inbox.try_next().unwrap_or_else(|| {
+            // The client may send nothing before it has what we hold back.
+            self.call.flush();
+            self.inbox.next(Deadline::earliest(local, deadline))
+        });
         if matches!(next, Next::TimedOut) && deadline.expired(clock::now()) {
             // The timer does the same; whoever notices first.
             self.call.expire();

@@ -174,9 +174,7 @@ impl<Req: 'static, Resp: 'static> ServerStream<Req, Resp> {
 
     /// Sends what is being held back to be sent together with later messages, now.
     pub fn flush(&self) {
-        if let Some(outbox) = self.context.call().outbox() {
-            outbox.flush();
-        }
+        self.context.call().flush();
     }
 
     /// See [`ServicerContext::send_initial_metadata`].
