@@ -172,12 +172,91 @@ fn memory_is_bounded_whatever_is_left_unread() {
     // Both ends are in this process: what the server holds, and what waits in the client.
     let held = resident().saturating_sub(before);
     assert!(held < 150 << 20, "{} MiB are held for 20 unread streams", held >> 20);
-    // The connection still serves others, with what fits a first window: the budget is used up.
+    // The connection still serves others, though these hold all of the budget that they may.
     let echo = channel.raw_unary_unary(ECHO).unwrap().timeout(LONG);
-    let small = Bytes::from(pattern(60_000));
-    assert!(echo.call(&small).unwrap() == small);
+    let large = Bytes::from(pattern(4 << 20));
+    assert!(echo.call(&large).unwrap() == large);
     drop(go);
     drop(streams);
+}
+
+#[test]
+fn a_large_reply_completes_beside_streams_that_nobody_reads() {
+    let served = Served::with(24, []);
+    let channel = served.channel();
+    within(LONG, move || {
+        let count = channel.raw_unary_stream(COUNT).unwrap();
+        let mut unread: Vec<_> =
+            (0..20).map(|_| count.call(&Bytes::from_static(b"10 1048576")).unwrap()).collect();
+        // All are under way, and all but their first messages lie unread.
+        for stream in &mut unread {
+            assert!(stream.recv().unwrap().is_some());
+        }
+        let sized = channel.raw_unary_unary(SIZED).unwrap();
+        let len = 4 << 20;
+        let text = Bytes::from(len.to_string());
+        assert!(sized.call(&text).unwrap().len() == len);
+        assert!(sized.future(&text).result(None).unwrap().len() == len);
+        let sum = channel.raw_stream_unary(SUM).unwrap();
+        assert_eq!(sum.call(std::iter::once(Bytes::from(pattern(len)))).unwrap(), b"1 4194304"[..]);
+    });
+    drop(served);
+}
+
+#[test]
+fn one_thread_reads_many_streams_of_large_messages_in_turns() {
+    let served = Served::with(24, []);
+    let channel = served.channel();
+    within(LONG * 2, move || {
+        let count = channel.raw_unary_stream(COUNT).unwrap();
+        let mut streams: Vec<_> =
+            (0..10).map(|_| count.call(&Bytes::from_static(b"5 4194304")).unwrap()).collect();
+        for _ in 0..5 {
+            for stream in &mut streams {
+                assert!(stream.recv().unwrap().is_some());
+            }
+        }
+    });
+    drop(served);
+}
+
+#[test]
+fn uploads_that_wait_for_a_worker_let_the_others_go_on() {
+    let served = Served::with(2, []);
+    let channel = served.channel();
+    within(LONG * 2, move || {
+        let sum = channel.raw_stream_unary(SUM).unwrap();
+        let body = Bytes::from(pattern(1 << 20));
+        let calls: Vec<_> =
+            (0..40).map(|_| sum.future(std::iter::repeat_n(body.clone(), 5))).collect();
+        for mut call in calls {
+            assert_eq!(call.result(None).unwrap(), b"5 5242880"[..]);
+        }
+    });
+    drop(served);
+}
+
+#[test]
+fn requests_that_wait_for_a_worker_let_the_others_go_on() {
+    let served = Served::with(1, []);
+    let channel = served.channel();
+    within(LONG * 2, move || {
+        let body = Bytes::from(pattern(4 << 20));
+        let sum = channel.raw_stream_unary(SUM).unwrap();
+        let (mut sender, mut upload) = sum.open();
+        sender.send(&Bytes::from_static(b"the worker is busy")).unwrap();
+        let echo = channel.raw_unary_unary(ECHO).unwrap();
+        let mut waiting: Vec<_> = (0..10).map(|_| echo.future(&body)).collect();
+        for _ in 0..10 {
+            sender.send(&body).unwrap();
+        }
+        sender.done_writing().unwrap();
+        upload.result(None).unwrap();
+        for call in &mut waiting {
+            assert!(call.result(None).unwrap() == body);
+        }
+    });
+    drop(served);
 }
 
 #[test]

@@ -143,7 +143,8 @@ impl ChannelBuilder {
     }
 
     /// How many bytes all calls of a connection may have received and not yet read, beyond
-    /// 64 KiB each. Default: 16 MiB. More fills long fat lines with many streams; this is the channel's largest use of memory.
+    /// 128 KiB each. Default: 16 MiB. More fills long fat lines with many streams; this is the channel's largest use of
+    /// memory. A reply that somebody waits for comes even when others have used it up.
     pub fn receive_budget(self, bytes: usize) -> Self {
         self.set(|settings| settings.http2.window_budget = bytes)
     }

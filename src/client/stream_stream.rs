@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use crate::link::Replies;
+
 use super::options::per_call_options;
 use super::stream_unary::pull;
 use super::stub::Method;
@@ -44,7 +46,7 @@ impl<Req: 'static, Resp: 'static> StreamStream<Req, Resp> {
     #[must_use = "dropping the handle cancels the call"]
     pub fn open(&self) -> Duplex<Req, Resp> {
         let method = &self.method;
-        let core = method.start(&self.options, None, false);
+        let core = method.start(&self.options, None, Replies::Many);
         let limit = method.send_limit(&self.options);
         let sender = RequestSender::new(core.clone(), method.request.clone(), limit);
         Duplex::new(sender, Responses::new(core, method.response.clone()))

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::deadline::Deadline;
 use crate::error::ResultError;
+use crate::link::Replies;
 use crate::reactor::helper;
 use crate::status::{Code, Status};
 
@@ -72,7 +73,7 @@ impl<Req: 'static, Resp: 'static> StreamUnary<Req, Resp> {
     #[must_use = "dropping either handle cancels the call"]
     pub fn open(&self) -> (RequestSender<Req>, CallFuture<Resp>) {
         let method = &self.method;
-        let core = method.start(&self.options, None, true);
+        let core = method.start(&self.options, None, Replies::One);
         let limit = method.send_limit(&self.options);
         let sender = RequestSender::new(core.clone(), method.request.clone(), limit);
         (sender, CallFuture::new(core, method.response.clone()))

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use crate::call::client::{Core, Launch, Source, Template};
 use crate::channel::Channel;
 use crate::codec::Codec;
+use crate::link::Replies;
 use crate::reactor::clock;
 use crate::status::Status;
 use crate::wire::framing;
@@ -53,12 +54,13 @@ impl<Req: 'static, Resp: 'static> Method<Req, Resp> {
         &self,
         options: &CallOptions,
         body: Option<Bytes>,
-        single: bool,
+        replies: Replies,
     ) -> Arc<Core> {
-        Core::start(self.source.clone(), self.launch(options, body), single)
+        let single = replies == Replies::One;
+        Core::start(self.source.clone(), self.launch(options, body, replies), single)
     }
 
-    fn launch(&self, options: &CallOptions, body: Option<Bytes>) -> Launch {
+    fn launch(&self, options: &CallOptions, body: Option<Bytes>, replies: Replies) -> Launch {
         let defaults = self.source.defaults();
         Launch {
             template: self.template.clone(),
@@ -66,13 +68,14 @@ impl<Req: 'static, Resp: 'static> Method<Req, Resp> {
             deadline: options.start(clock::now),
             wait_for_ready: options.waits_for_ready(false),
             receive_limit: options.receive_limit(defaults.max_receive),
+            replies,
             body,
         }
     }
 
     /// A call that has failed before it began.
     pub(super) fn failed(&self, options: &CallOptions, status: Status) -> Arc<Core> {
-        Core::failed(self.source.clone(), self.launch(options, None), status)
+        Core::failed(self.source.clone(), self.launch(options, None, Replies::One), status)
     }
 
     /// The longest message of a request.

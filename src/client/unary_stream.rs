@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::link::Replies;
 use crate::status::Status;
 
 use super::options::per_call_options;
@@ -26,7 +27,7 @@ impl<Req: 'static, Resp: 'static> UnaryStream<Req, Resp> {
     /// itself ends, the responses tell.
     pub fn call(&self, request: &Req) -> Result<Responses<Resp>, Status> {
         let body = self.method.frame(&self.options, request)?;
-        let core = self.method.start(&self.options, Some(body), false);
+        let core = self.method.start(&self.options, Some(body), Replies::Many);
         Ok(Responses::new(core, self.method.response.clone()))
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::call::client::{Reply, Unary};
+use crate::link::Replies;
 use crate::reactor::clock;
 use crate::status::Status;
 
@@ -57,7 +58,7 @@ impl<Req: 'static, Resp: 'static> UnaryUnary<Req, Resp> {
     pub fn future(&self, request: &Req) -> CallFuture<Resp> {
         let method = &self.method;
         let core = match method.frame(&self.options, request) {
-            Ok(body) => method.start(&self.options, Some(body), true),
+            Ok(body) => method.start(&self.options, Some(body), Replies::One),
             Err(status) => method.failed(&self.options, status),
         };
         CallFuture::new(core, method.response.clone())

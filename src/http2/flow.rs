@@ -1,7 +1,6 @@
 //! Flow-control windows: arithmetic, credit thresholds, growth, whole-message grants.
 //!
-//! Owns the numbers of RFC 9113 §5.2 and §6.9 for one direction of one stream or of the
-//! connection, and the budget that the grown windows of a connection share.
+//! Owns the numbers of RFC 9113 §5.2 and §6.9 for one direction of one stream or of the connection.
 //! Deliberately ignores who reads or writes, and frames: callers turn the returned credit
 //! into WINDOW_UPDATE. No locks, no threads, no clock: `now` is an argument.
 //!
@@ -9,6 +8,8 @@
 //! (§6.9.2), and no sum of 31-bit numbers that a peer can send overflows it.
 
 use std::time::{Duration, Instant};
+
+use super::budget::{Budget, Claim};
 
 /// The largest window a peer may be given or give (§6.9.1).
 pub(crate) const MAX_WINDOW: i64 = 0x7fff_ffff;
@@ -104,44 +105,6 @@ impl ConnWindow {
     }
 }
 
-/// What the grown windows and granted messages of one connection may hold together.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Budget {
-    limit: i64,
-    /// Sum of what windows grew beyond their initial size.
-    grown: i64,
-    /// Sum of what whole messages were granted beyond their windows.
-    loaned: i64,
-}
-
-impl Budget {
-    pub(crate) fn new(limit: usize) -> Self {
-        Self { limit: i64::try_from(limit).unwrap_or(i64::MAX / 4), grown: 0, loaned: 0 }
-    }
-
-    /// Growth never takes more than half, so that it cannot starve grants:
-    /// a window never shrinks while its stream lives.
-    fn may_grow(&self, by: i64) -> bool {
-        (self.grown + by) * 2 <= self.limit
-    }
-
-    /// The first grant always passes: a message that the receive limit allows
-    /// must be able to complete, or the stream would stop for ever.
-    fn may_loan(&self, n: i64) -> bool {
-        self.loaned == 0 || self.grown + self.loaned + n <= self.limit
-    }
-
-    /// Nothing is held: what every connection must come back to.
-    #[cfg(test)]
-    pub(crate) fn is_zero(&self) -> bool {
-        self.grown == 0 && self.loaned == 0
-    }
-
-    pub(crate) fn held(&self) -> i64 {
-        self.grown + self.loaned
-    }
-}
-
 /// The receive window of one stream.
 ///
 /// Invariant: `left + unread + owed == size + loan`: every octet the peer was allowed
@@ -160,6 +123,10 @@ pub(crate) struct RecvWindow {
     initial: i64,
     /// Granted beyond `size` for one long message; paid back by what is consumed.
     loan: i64,
+    /// What of the loan counts against the budget: until the message is taken, which is before it is consumed. A reader
+    /// may have one message in hand on each of many streams, and wait for another.
+    held: i64,
+    claim: Claim,
     /// When the current window's worth began to come in, and how much of it has been consumed.
     epoch: Option<Instant>,
     consumed: i64,
@@ -183,7 +150,7 @@ pub(crate) struct Pace {
 pub(crate) enum Grant {
     /// Announce this much (zero: the window suffices).
     Credit(u32),
-    /// The budget is used up: ask again when some of it comes back.
+    /// The budget is used up: ask again when some of it comes back, or the claim is stronger.
     Wait,
 }
 
@@ -196,6 +163,8 @@ impl RecvWindow {
             size: initial,
             initial,
             loan: 0,
+            held: 0,
+            claim: Claim::Ahead,
             epoch: None,
             consumed: 0,
             total: 0,
@@ -217,11 +186,11 @@ impl RecvWindow {
     /// once half a window is owed, or when the window grows.
     #[inline]
     pub(crate) fn release(&mut self, n: usize, pace: Pace, budget: &mut Budget) -> Option<u32> {
-        let n = (n as i64).min(self.unread);
+        let n = i64::try_from(n).unwrap_or(i64::MAX).min(self.unread);
         self.unread -= n;
         let paid = n.min(self.loan);
         self.loan -= paid;
-        budget.loaned -= paid;
+        self.hold(self.held.min(self.loan), self.claim, budget);
         self.owed += n - paid;
         let growth = if self.outpaced(n, pace) { self.grow(pace.max, budget) } else { 0 };
         if growth == 0 && self.owed * 2 < self.size {
@@ -253,20 +222,26 @@ impl RecvWindow {
         u32::try_from(self.flush()).ok().filter(|&n| n > 0)
     }
 
-    /// `len` octets of one message are still to come: makes room for all of them, or the
-    /// message could never complete while nobody reads. Asked for when
-    /// a message has begun that is longer than what has come of it.
-    /// `turn`: nobody else waits for the budget.
-    pub(crate) fn grant(&mut self, len: usize, turn: bool, budget: &mut Budget) -> Grant {
+    /// `len` octets of one message are still to come: makes room for all of them, or a message longer than the
+    /// window could never complete. Asked for when a message has begun, and again with a better claim.
+    /// `turn`: nobody with the same claim waits for the budget.
+    pub(crate) fn grant(
+        &mut self,
+        len: usize,
+        claim: Claim,
+        turn: bool,
+        budget: &mut Budget,
+    ) -> Grant {
         let len = i64::try_from(len).unwrap_or(MAX_WINDOW).min(MAX_WINDOW);
         let missing = len - self.left - self.owed;
         if missing > 0 {
-            if !turn || !budget.may_loan(missing) {
+            if !turn || !budget.may_lend(missing, claim) {
                 return Grant::Wait;
             }
             self.loan += missing;
-            budget.loaned += missing;
             self.left += missing;
+            let claim = if self.held == 0 { claim } else { claim.min(self.claim) };
+            self.hold(self.held + missing, claim, budget);
         } else if self.left >= len {
             return Grant::Credit(0);
         }
@@ -274,12 +249,26 @@ impl RecvWindow {
         Grant::Credit(u32::try_from(credit).unwrap_or(0))
     }
 
+    /// `n` octets, whole messages, went to their reader. Their credit goes back when they are consumed.
+    pub(crate) fn take(&mut self, n: usize, budget: &mut Budget) {
+        let n = i64::try_from(n).unwrap_or(i64::MAX);
+        self.hold((self.held - n).max(0), self.claim, budget);
+    }
+
+    /// The message that its reader awaited is complete. Should the reader have gone, it is in nobody's way.
+    pub(crate) fn complete(&mut self, budget: &mut Budget) {
+        if self.claim == Claim::Awaited {
+            self.hold(self.held, Claim::Ahead, budget);
+        }
+    }
+
     /// No more DATA will come (END_STREAM): growth is given back; of the loan only
-    /// what is still unread stays until it is consumed.
+    /// what is still unread stays until it is taken.
     pub(crate) fn end(&mut self, budget: &mut Budget) {
         budget.grown -= self.size - self.initial;
         self.size = self.initial;
-        self.pay(self.loan - self.loan.min(self.unread), budget);
+        self.loan = self.loan.min(self.unread);
+        self.hold(self.held.min(self.loan), self.claim, budget);
     }
 
     /// The stream is gone: gives everything back.
@@ -306,9 +295,18 @@ impl RecvWindow {
         self.left + self.unread + self.owed == self.size + self.loan
     }
 
-    fn pay(&mut self, n: i64, budget: &mut Budget) {
-        self.loan -= n;
-        budget.loaned -= n;
+    /// What it holds of the budget: the growth, and what is lent to a message.
+    #[cfg(test)]
+    pub(crate) fn holds(&self) -> i64 {
+        assert!((0..=self.loan).contains(&self.held), "{self:?}");
+        self.size - self.initial + self.held
+    }
+
+    /// From now on `n` octets of the loan count against the budget, by this claim.
+    fn hold(&mut self, n: i64, claim: Claim, budget: &mut Budget) {
+        *budget.lent(self.claim) -= self.held;
+        *budget.lent(claim) += n;
+        (self.held, self.claim) = (n, claim);
     }
 
     fn flush(&mut self) -> i64 {

@@ -4,6 +4,7 @@
 //! lock, no clock. Left out on purpose: server push (refused), priorities
 //! (parsed, validated and dropped), upgrade from HTTP/1.1, CONNECT.
 
+mod budget;
 mod conn;
 pub(crate) mod error;
 pub(crate) mod flow;
@@ -16,6 +17,7 @@ mod settings;
 mod stream;
 pub(crate) mod types;
 
+pub(crate) use budget::Claim;
 pub(crate) use conn::{Connection, Options, Room, Sink};
 
 #[cfg(test)]

@@ -11,7 +11,8 @@ use std::hash::{BuildHasherDefault, Hasher};
 
 use bytes::Bytes;
 
-use super::flow::{Budget, RecvWindow, SendWindow};
+use super::budget::{Budget, Claim};
+use super::flow::{RecvWindow, SendWindow};
 use super::types::Key;
 
 /// Our half of a stream.
@@ -150,8 +151,9 @@ pub(crate) struct Streams {
     /// Not over on the wire.
     pub(crate) active: u32,
     pub(crate) budget: Budget,
-    /// Streams that wait for budget, first come first served, with what they need.
-    pub(crate) waiting: VecDeque<(Key, usize)>,
+    /// Streams that wait for budget, by their claim, with what they need.
+    awaited: VecDeque<(Key, usize)>,
+    handed: VecDeque<(Key, usize)>,
 }
 
 impl Streams {
@@ -165,7 +167,8 @@ impl Streams {
             lingering: 0,
             active: 0,
             budget: Budget::new(budget),
-            waiting: VecDeque::new(),
+            awaited: VecDeque::new(),
+            handed: VecDeque::new(),
         }
     }
 
@@ -262,6 +265,26 @@ impl Streams {
         (slot.id == key.id && key.id != 0).then_some((slot, &mut self.budget))
     }
 
+    /// The streams with this claim that wait for budget. Those ahead of their readers wait among the
+    /// awaited, when somebody waits for them.
+    pub(crate) fn waiting(&mut self, claim: Claim) -> &mut VecDeque<(Key, usize)> {
+        match claim {
+            Claim::Awaited | Claim::Ahead => &mut self.awaited,
+            Claim::Handed => &mut self.handed,
+        }
+    }
+
+    /// The stream wants no budget any more.
+    pub(crate) fn stop_waiting(&mut self, key: Key) {
+        self.awaited.retain(|&(other, _)| other != key);
+        self.handed.retain(|&(other, _)| other != key);
+    }
+
+    #[cfg(test)]
+    pub(crate) fn all_waiting(&self) -> usize {
+        self.awaited.len() + self.handed.len()
+    }
+
     #[inline]
     pub(crate) fn find(&mut self, id: u32) -> Option<Key> {
         if self.slots.get(self.last as usize).is_some_and(|slot| slot.id == id) && id != 0 {
@@ -333,7 +356,8 @@ impl Streams {
             self.slots = Vec::new();
             self.free = Vec::new();
             self.ids = HashMap::default();
-            self.waiting = VecDeque::new();
+            self.awaited = VecDeque::new();
+            self.handed = VecDeque::new();
         }
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
+use crate::http2::Claim;
 use crate::http2::types::Key;
 use crate::status::Status;
 use crate::wire::framing::Assembler;
@@ -22,6 +23,12 @@ pub(super) struct Cell {
     pub(super) head: Option<ResponseHead>,
     /// The response headers have been seen, taken or not.
     pub(super) headed: bool,
+    /// One message is due, and it is taken when everything is there.
+    pub(super) single: bool,
+    /// Its reader has looked, and nothing whole has been there since.
+    pub(super) awaited: bool,
+    /// A long message is on its way by that claim.
+    pub(super) promised: bool,
     /// The peer has ended its half.
     pub(super) peer_done: bool,
     /// The peer's half ended inside a message (W39), or came to one that is too long (W38):
@@ -82,6 +89,9 @@ impl Cell {
             inbox: Assembler::new(limit),
             head: None,
             headed: false,
+            single: false,
+            awaited: false,
+            promised: false,
             peer_done: false,
             broken: None,
             ending: None,
@@ -90,6 +100,18 @@ impl Cell {
             notify: None,
             pending: None,
             refusal: None,
+        }
+    }
+
+    /// By what claim a long message that has begun may come at once. `None`: one message ahead of its reader
+    /// is enough.
+    pub(super) fn claim(&self) -> Option<Claim> {
+        if self.pending.is_some() {
+            Some(Claim::Handed)
+        } else if self.single || self.awaited {
+            Some(Claim::Awaited)
+        } else {
+            (!self.inbox.ready()).then_some(Claim::Ahead)
         }
     }
 

@@ -17,7 +17,7 @@ use crate::wire::outcome::Ending;
 
 use super::Link;
 use super::cell::Cell;
-use super::face::Want;
+use super::face::{Replies, Want};
 use super::state::State;
 
 /// Everything there was on a stream that is over.
@@ -42,7 +42,7 @@ impl Link {
         deadline: Option<Instant>,
         expired: impl FnOnce() -> Status,
     ) -> Result<Exchanged, Room> {
-        let key = self.begin(block, Some(body), true, limit)?;
+        let key = self.begin(block, Some(body), true, limit, Replies::One)?;
         let over = self.wait_and(key, Want::End, deadline, |state| self.collect(state, key));
         let collected = over.unwrap_or_else(|| {
             let ending = Ending::Local(expired());

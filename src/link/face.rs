@@ -71,6 +71,15 @@ pub(crate) struct Incoming {
     pub(crate) arrived: Instant,
 }
 
+/// How many messages a server may answer with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Replies {
+    /// One, which somebody takes as soon as the answer is complete.
+    One,
+    /// A stream, read when its reader likes.
+    Many,
+}
+
 /// Told of progress on a stream that no thread waits on.
 pub(crate) trait Notify: Send + Sync {
     /// The stream has ended, or a message is there, or its send queue has room. Runs on the notifier thread.

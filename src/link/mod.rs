@@ -16,6 +16,7 @@
 
 mod baton;
 mod cell;
+mod credit;
 mod exchange;
 mod face;
 mod lead;
@@ -44,7 +45,7 @@ use state::{Side, State};
 
 pub(crate) use exchange::Exchanged;
 pub(crate) use face::{
-    Acceptor, Admit, End, Entry, Incoming, LinkEvents, Notify, Outgoing, Want, When,
+    Acceptor, Admit, End, Entry, Incoming, LinkEvents, Notify, Outgoing, Replies, Want, When,
 };
 pub(crate) use state::SEND_QUOTA;
 pub(crate) use stream::Stream;
@@ -144,8 +145,9 @@ impl Link {
         body: Option<Bytes>,
         end: bool,
         limit: usize,
+        replies: Replies,
     ) -> Result<Arc<Stream>, Room> {
-        Ok(Stream::new(self, self.begin(block, body, end, limit)?))
+        Ok(Stream::new(self, self.begin(block, body, end, limit, replies)?))
     }
 
     fn begin(
@@ -154,13 +156,16 @@ impl Link {
         body: Option<Bytes>,
         end: bool,
         limit: usize,
+        replies: Replies,
     ) -> Result<Key, Room> {
         let mut state = self.state.lock();
         if state.phase != state::Phase::Open {
             return Err(Room::Closed);
         }
         let key = state.conn.open(block, end && body.is_none())?;
-        state.cells.insert(Cell::new(key, limit));
+        let mut cell = Cell::new(key, limit);
+        cell.single = replies == Replies::One;
+        state.cells.insert(cell);
         if let Some(body) = body {
             state.conn.data(key, body, end);
         }

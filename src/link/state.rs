@@ -16,13 +16,10 @@ use crate::wire::outcome::Ending;
 
 use super::baton::Baton;
 use super::cell::{Cell, Cells, Listener, Pending, Waiting};
+use super::credit;
 use super::face::{Acceptor, Admit, End, Entry, LinkEvents, Notify, Outgoing, Want, When};
 use super::lead::Lead;
 use super::wait::Me;
-
-/// Credit granted beyond the end of a long message. nghttp2 (so grpc-js) learns that a body has ended only
-/// when it could send more of it: with a window of exactly zero its trailers never come.
-const BEYOND: usize = 1024;
 
 /// A sender waits while more than this is queued on its stream, and is woken at half.
 pub(crate) const SEND_QUOTA: usize = 64 * 1024;
@@ -149,8 +146,11 @@ impl Effects {
 }
 
 /// What a frame asks of the connection, done when it has finished with its input.
-enum After {
+pub(super) enum After {
+    /// A long message has begun.
     Expect(Key),
+    /// A long message that was awaited is whole.
+    Complete(Key),
     Overlong(Key, Status),
     Refuse(Key, Status),
     Plain(Key, Refusal),
@@ -310,11 +310,8 @@ impl State {
     fn follow_up(&mut self, item: After) {
         match item {
             // More of the message may have come with the same read.
-            After::Expect(key) => {
-                if let Some(cell) = self.cells.get(key) {
-                    self.conn.expect(key, cell.inbox.missing() + BEYOND);
-                }
-            }
+            After::Expect(key) => self.expect(key),
+            After::Complete(key) => self.conn.complete(key),
             After::Overlong(key, status) => self.overlong(key, status),
             After::Refuse(key, status) => self.answer(key, &status),
             After::Plain(key, refusal) => {
@@ -329,7 +326,7 @@ impl State {
         }
     }
 
-    /// A message longer than the limit (W38): the call ends, the rest is not read.
+    /// A message longer than the limit (W38), or one too many (W41): the call ends, the rest is not read.
     fn overlong(&mut self, key: Key, status: Status) {
         let Some(cell) = self.cells.get_mut(key) else { return };
         if cell.pending.is_some() {
@@ -418,6 +415,7 @@ impl Receiver<'_> {
             self.effects.incoming.push((key, pending));
         } else {
             cell.pending = Some(pending);
+            cell.single = true;
         }
         self.cells.insert(cell);
     }
@@ -505,9 +503,7 @@ impl Sink for Receiver<'_> {
                 }
                 Err(status) => return self.after.push(After::Overlong(key, status)),
                 Ok(fed) => {
-                    if fed.expects.is_some() {
-                        self.after.push(After::Expect(key));
-                    }
+                    self.after.extend(credit::after_feed(cell, fed));
                     if fed.whole > 0 && !end {
                         self.effects.tell(self.lead, cell);
                     }

@@ -66,15 +66,7 @@ impl Stream {
         let mut state = self.link.state.lock();
         // What was pending before is somebody's to send: a writer's, or a cork's.
         let pending = state.conn.wants_output();
-        if consumed > 0 {
-            let waits = state.cells.get(self.key).is_some_and(|cell| !cell.inbox.ready());
-            state.conn.release(self.key, consumed, waits);
-        }
-        let Some(cell) = state.cells.get_mut(self.key) else {
-            return Took { over: true, ..Took::default() };
-        };
-        cell.inbox.take(into);
-        let took = Took { head: cell.head.take(), over: cell.over(), broken: cell.broken.clone() };
+        let took = state.take(self.key, consumed, into);
         // Credit that stayed here would leave a starved sender waiting for ever.
         if !pending && state.conn.wants_output() {
             self.link.flush_or_cork(state);

@@ -149,7 +149,9 @@ fn soon() -> Option<std::time::Instant> {
 }
 
 fn unary(link: &Arc<Link>, message: &[u8]) -> (Vec<Bytes>, Ending) {
-    let stream = link.open(&block("/echo/Unary"), Some(framed(message)), true, 1 << 20).unwrap();
+    let stream = link
+        .open(&block("/echo/Unary"), Some(framed(message)), true, 1 << 20, Replies::One)
+        .unwrap();
     assert!(stream.wait(Want::End, soon()), "no answer");
     let mut messages = Messages::default();
     stream.take(0, &mut messages);
@@ -198,7 +200,8 @@ fn many_callers_share_one_link() {
 #[test]
 fn a_stream_answers_message_by_message() {
     let rig = rig();
-    let stream = rig.client.open(&block("/echo/Stream"), None, false, 1 << 20).unwrap();
+    let stream =
+        rig.client.open(&block("/echo/Stream"), None, false, 1 << 20, Replies::Many).unwrap();
     let mut messages = Messages::default();
     for n in 0..10u8 {
         stream.send(Outgoing { head: None, data: Some(framed(&[n])), end: End::No });
@@ -215,7 +218,10 @@ fn a_stream_answers_message_by_message() {
 #[test]
 fn w14_an_unknown_method_is_refused_before_anything_runs() {
     let rig = rig();
-    let stream = rig.client.open(&block("/echo/None"), Some(framed(b"")), true, 1 << 20).unwrap();
+    let stream = rig
+        .client
+        .open(&block("/echo/None"), Some(framed(b"")), true, 1 << 20, Replies::One)
+        .unwrap();
     assert!(stream.wait(Want::End, soon()));
     let status = stream.ending().unwrap().to_status(false);
     assert_eq!(status.code(), crate::Code::Unimplemented);
@@ -224,7 +230,8 @@ fn w14_an_unknown_method_is_refused_before_anything_runs() {
 #[test]
 fn a_cancel_from_another_thread_ends_a_leaders_wait() {
     let rig = rig();
-    let stream = rig.client.open(&block("/echo/Stream"), None, false, 1 << 20).unwrap();
+    let stream =
+        rig.client.open(&block("/echo/Stream"), None, false, 1 << 20, Replies::Many).unwrap();
     thread::scope(|scope| {
         let waiting = scope.spawn(|| stream.wait(Want::End, soon()));
         let cancelled = Ending::Local(Status::cancelled("enough"));
@@ -237,11 +244,12 @@ fn a_cancel_from_another_thread_ends_a_leaders_wait() {
 #[test]
 fn a_closed_link_loses_its_streams_and_says_so_once() {
     let rig = rig();
-    let stream = rig.client.open(&block("/echo/Stream"), None, false, 1 << 20).unwrap();
+    let stream =
+        rig.client.open(&block("/echo/Stream"), None, false, 1 << 20, Replies::Many).unwrap();
     rig.client.close(Reason::NO_ERROR, "closed by the test");
     assert!(stream.wait(Want::End, soon()));
     assert_eq!(stream.ending().unwrap().to_status(false).code(), crate::Code::Unavailable);
-    assert!(rig.client.open(&block("/echo/Unary"), None, true, 1).is_err());
+    assert!(rig.client.open(&block("/echo/Unary"), None, true, 1, Replies::One).is_err());
     assert_eq!(rig.channel.lost.load(Ordering::SeqCst), 1);
 }
 

@@ -83,6 +83,11 @@ impl Link {
             if let Some(cell) = state.cells.get_mut(key) {
                 *cell.waiting(want) = Some(Waiting { me: me.clone(), want });
             }
+            if state.ask(key, want) {
+                self.flush_now(state);
+                state = self.state.lock();
+                continue;
+            }
             match state.lead.enter(&me) {
                 Turn::Lead => {
                     let write = state.baton == Baton::Stuck;

@@ -35,8 +35,9 @@ pub struct ServerOptions {
     /// The longest list of request metadata, in bytes as HTTP/2 counts them (each field is
     /// its name, its value and 32). Default 16 KiB. More ends the call with `RESOURCE_EXHAUSTED`.
     pub max_metadata_size: usize,
-    /// How much unread request data one connection may hold, in bytes. Default 16 MiB. Less
-    /// bounds memory more tightly and slows large uploads over slow lines.
+    /// How much unread request data one connection may hold beyond 128 KiB for each call, in bytes. Default 16 MiB. Less
+    /// bounds memory more tightly and slows large uploads over slow lines. A message that a handler waits for comes
+    /// even when others have used it up.
     pub window_budget: usize,
     /// The server asks a connection that has been silent this long for a sign of life.
     /// Default 2 hours. Shorter finds dead clients sooner.

@@ -131,17 +131,21 @@ impl Assembler {
         self.whole > 0 || !self.closed.is_empty()
     }
 
-    /// Moves the whole messages out, in segments.
-    pub(crate) fn take(&mut self, into: &mut Messages) {
+    /// Moves the whole messages out, in segments. How many octets they have, prefixes included.
+    pub(crate) fn take(&mut self, into: &mut Messages) -> usize {
+        let mut taken = 0;
         if !self.closed.is_empty() {
             for segment in self.closed.drain(..) {
+                taken += segment.len();
                 into.push(segment);
             }
         }
         if self.whole > 0 {
             let segment = self.cut();
+            taken += segment.len();
             into.push(segment);
         }
+        taken
     }
 
     /// The stream has ended: is that between two messages?
@@ -160,6 +164,11 @@ impl Assembler {
     /// How many octets the message that has begun still lacks; zero between two messages.
     pub(crate) fn missing(&self) -> usize {
         self.missing
+    }
+
+    /// Whether a long message has begun and is not complete.
+    pub(crate) fn in_long(&self) -> bool {
+        self.missing > 0 && self.missing + self.open.len() - self.whole > LARGE
     }
 
     /// How many octets wait here, whole or not.

@@ -26,7 +26,7 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use crate::deadline::Deadline;
-use crate::link::{Link, Stream};
+use crate::link::{Link, Replies, Stream};
 use crate::metadata::Metadata;
 use crate::status::Status;
 use crate::wire::headers::RequestTemplate;
@@ -80,6 +80,7 @@ pub(crate) struct Launch {
     pub(crate) deadline: Deadline,
     pub(crate) wait_for_ready: bool,
     pub(crate) receive_limit: usize,
+    pub(crate) replies: Replies,
     /// The whole request, framed; `None`: messages follow.
     pub(crate) body: Option<Bytes>,
 }
@@ -94,7 +95,8 @@ impl Launch {
         // W4: the remaining time as late as possible, and anew for each attempt.
         let size = self.template.block(self.deadline.remaining(now), &self.metadata, &mut block);
         fits(size, link).map_err(NotOpened::Failed)?;
-        link.open(&block, self.body.clone(), self.body.is_some(), self.receive_limit)
+        let (body, end) = (self.body.clone(), self.body.is_some());
+        link.open(&block, body, end, self.receive_limit, self.replies)
             .map_err(|_| NotOpened::Refused)
     }
 }

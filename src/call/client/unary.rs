@@ -10,7 +10,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::deadline::Deadline;
-use crate::link::{Exchanged, Link};
+use crate::link::{Exchanged, Link, Replies};
 use crate::metadata::Metadata;
 use crate::reactor::clock;
 use crate::status::{Code, Status};
@@ -142,6 +142,7 @@ impl Unary<'_> {
             deadline: self.deadline,
             wait_for_ready: self.wait_for_ready,
             receive_limit: self.receive_limit,
+            replies: Replies::One,
             body: Some(body),
         }
     }
@@ -164,6 +165,7 @@ impl Reply {
                     deadline: Deadline::NEVER,
                     wait_for_ready: false,
                     receive_limit: 0,
+                    replies: Replies::One,
                     body: None,
                 };
                 Core::ended(source, launch, (status, head, link.peer()))

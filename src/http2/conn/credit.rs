@@ -1,5 +1,6 @@
 //! Credit for the peer: what was read, and whole messages that have begun.
 
+use super::super::budget::Claim;
 use super::super::flow::{Grant, Pace};
 use super::super::frame::{MAX_31, WindowUpdate};
 use super::super::types::Key;
@@ -29,46 +30,73 @@ impl Connection {
         }
     }
 
-    /// A message has begun and `len` of its octets are still to come: lets the peer send all of it, whether anybody reads or not.
-    pub(crate) fn expect(&mut self, key: Key, len: usize) {
-        let turn = self.streams.waiting.is_empty();
+    /// `n` octets, whole messages, are in their reader's hands, though not consumed: what they held of the budget
+    /// serves others.
+    #[inline]
+    pub(crate) fn taken(&mut self, key: Key, n: usize) {
+        let Some((slot, budget)) = self.streams.with_budget(key) else { return };
+        let held = budget.held();
+        slot.recv_window.take(n, budget);
+        if budget.held() < held {
+            self.regrant();
+        }
+    }
+
+    /// The message that the stream's reader awaited is complete.
+    pub(crate) fn complete(&mut self, key: Key) {
+        if let Some((slot, budget)) = self.streams.with_budget(key) {
+            slot.recv_window.complete(budget);
+            self.regrant();
+        }
+    }
+
+    /// A message has begun and `len` of its octets are still to come: lets the peer send all of it, if the claim is
+    /// good for that. What is ahead of its reader does not queue: the reader will come, with a better claim.
+    pub(crate) fn expect(&mut self, key: Key, len: usize, claim: Claim) {
+        let turn = self.streams.waiting(claim).is_empty();
         let Some((slot, budget)) = self.streams.with_budget(key) else { return };
         if !slot.receives() {
             return;
         }
-        match slot.recv_window.grant(len, turn, budget) {
+        match slot.recv_window.grant(len, claim, turn, budget) {
             Grant::Credit(0) => {}
             Grant::Credit(increment) => {
                 WindowUpdate { stream: key.id, increment }.encode(&mut self.out.control);
             }
-            Grant::Wait if !slot.wants_grant => {
+            Grant::Wait if claim != Claim::Ahead && !slot.wants_grant => {
                 slot.wants_grant = true;
                 slot.wanted_from = slot.recv_window.received();
-                self.streams.waiting.push_back((key, len));
+                self.streams.waiting(claim).push_back((key, len));
             }
             Grant::Wait => {}
         }
     }
 
-    /// Budget came back: serves those who wait for it, first come first served.
+    /// Budget came back: serves those who wait for it, first come first served among equal claims.
     pub(super) fn regrant(&mut self) {
-        while let Some(&(key, len)) = self.streams.waiting.front() {
-            let waiting = self.streams.with_budget(key).filter(|(slot, _)| slot.receives());
-            if let Some((slot, budget)) = waiting {
-                let since = slot.recv_window.received().wrapping_sub(slot.wanted_from);
-                let rest = len.saturating_sub(usize::try_from(since).unwrap_or(usize::MAX));
-                match slot.recv_window.grant(rest, true, budget) {
-                    Grant::Wait => return,
-                    Grant::Credit(increment) => {
-                        slot.wants_grant = false;
-                        if increment > 0 {
-                            let update = WindowUpdate { stream: key.id, increment };
-                            update.encode(&mut self.out.control);
-                        }
-                    }
+        for claim in [Claim::Awaited, Claim::Handed] {
+            while let Some(&(key, len)) = self.streams.waiting(claim).front() {
+                if !self.regrant_one(key, len, claim) {
+                    break;
                 }
+                self.streams.waiting(claim).pop_front();
             }
-            self.streams.waiting.pop_front();
         }
+    }
+
+    /// Whether the stream need not wait any longer.
+    fn regrant_one(&mut self, key: Key, len: usize, claim: Claim) -> bool {
+        let waiting = self.streams.with_budget(key).filter(|(slot, _)| slot.receives());
+        let Some((slot, budget)) = waiting else { return true };
+        let since = slot.recv_window.received().wrapping_sub(slot.wanted_from);
+        let rest = len.saturating_sub(usize::try_from(since).unwrap_or(usize::MAX));
+        let Grant::Credit(increment) = slot.recv_window.grant(rest, claim, true, budget) else {
+            return false;
+        };
+        slot.wants_grant = false;
+        if increment > 0 {
+            WindowUpdate { stream: key.id, increment }.encode(&mut self.out.control);
+        }
+        true
     }
 }

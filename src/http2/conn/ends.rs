@@ -77,7 +77,7 @@ impl Connection {
             self.out.strike(key);
         }
         if waited {
-            self.streams.waiting.retain(|&(other, _)| other != key);
+            self.streams.stop_waiting(key);
         }
         self.notices.room |=
             self.role == Role::Client && self.streams.active == self.peer.max_streams;
@@ -107,7 +107,6 @@ impl Connection {
         for key in self.streams.open_keys() {
             self.close(key, Closed::ByUs);
         }
-        self.streams.waiting.clear();
         if !std::mem::replace(&mut self.notices.lost, true) {
             sink.lost(reason, cause);
         }

@@ -25,7 +25,7 @@ pub(crate) struct Options {
     pub(crate) max_window: u32,
     /// The connection's receive window. It bounds no memory: see [`super::super::flow::ConnWindow`].
     pub(crate) connection_window: u32,
-    /// What growth and whole-message grants of all streams may hold together.
+    /// What growth and whole-message grants of all streams may hold together: see [`super::super::budget::Budget`].
     pub(crate) window_budget: usize,
     /// From the first octet to the peer's first SETTINGS (A15).
     pub(crate) handshake_timeout: Duration,

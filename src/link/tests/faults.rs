@@ -157,14 +157,15 @@ fn a_peer_that_never_reads_does_not_keep_a_closed_server_link() {
 fn a_leader_that_goes_leaves_nobodys_write_behind() {
     let (pipe, link) = rude_client();
     assert!(pipe.comes(|has| has.armed.read && !has.armed.write));
-    let leads = link.open(&block("/echo/Stream"), None, false, 1 << 20).unwrap();
+    let leads = link.open(&block("/echo/Stream"), None, false, 1 << 20, Replies::Many).unwrap();
     thread::scope(|scope| {
         let until = clock::now() + Duration::from_millis(50);
         let leader = scope.spawn(move || leads.wait(Want::Message, Some(until)));
         assert!(pipe.comes(|has| has.waiting));
         // A write sticks while another leads, and the leader's deadline passes.
         pipe.set(|has| has.full = true);
-        let _sends = link.open(&block("/echo/Stream"), None, false, 1 << 20).unwrap();
+        let _sends =
+            link.open(&block("/echo/Stream"), None, false, 1 << 20, Replies::Many).unwrap();
         assert!(!leader.join().unwrap());
     });
     assert!(pipe.comes(|has| has.armed.write), "nobody waits until the socket is writable");
@@ -221,7 +222,8 @@ impl Notify for Told {
 #[test]
 fn a_slow_notifier_is_told_once_however_much_comes() {
     let rig = rig();
-    let stream = rig.client.open(&block("/echo/Stream"), None, false, 1 << 20).unwrap();
+    let stream =
+        rig.client.open(&block("/echo/Stream"), None, false, 1 << 20, Replies::Many).unwrap();
     let told = Arc::new(Told::default());
     let (go, wait) = mpsc::channel::<()>();
     crate::reactor::notify(Box::new(move || {

@@ -247,7 +247,7 @@ fn waiting_lists_do_not_outlive_their_streams() {
     let mut s = Side::server_with(&options);
     s.input(&request(1, 0));
     let holder = s.key();
-    s.conn.expect(holder, 1 << 20);
+    s.conn.expect(holder, 1 << 20, Claim::Awaited);
     s.conn.data(holder, bytes(65_535), false);
     s.output();
     for id in 1..10_000 {
@@ -256,12 +256,12 @@ fn waiting_lists_do_not_outlive_their_streams() {
         let key = s.key();
         s.conn.data(key, bytes(1), false);
         s.conn.data(key, bytes(100_000), false);
-        s.conn.expect(key, 1 << 20);
+        s.conn.expect(key, 1 << 20, Claim::Awaited);
         s.input(&rst(id, Reason::CANCEL));
         s.conn.forget(key);
         s.sink.events.clear();
     }
-    assert!(s.conn.streams.waiting.len() <= 1);
+    assert!(s.conn.streams.all_waiting() <= 1);
     assert!(s.conn.out.ready.len() <= 1);
     assert!(!s.conn.wants_output(), "nothing is left to say");
     assert_eq!(s.conn.stats().held, 1);
@@ -310,7 +310,7 @@ fn a26_noise_of_valid_frames_and_bit_flips_never_panics() {
                 1 => s.conn.trailers(key, Bytes::from(block(&[("a", "b")]))),
                 2 => s.conn.headers(key, &block(&[(":status", "200")]), random(2) == 0),
                 3 => s.conn.release(key, random(1000) as usize, true),
-                4 => s.conn.expect(key, random(1 << 24) as usize),
+                4 => s.conn.expect(key, random(1 << 24) as usize, Claim::Awaited),
                 5 => s.conn.reset(key, Reason::CANCEL),
                 6 => s.conn.forget(key),
                 7 => drop(s.conn.open(&block(GET), random(2) == 0)),

@@ -219,7 +219,7 @@ fn w57_the_end_of_a_connection_is_told_once_and_everything_is_free() {
     assert_eq!(s.conn.stats().active, 0);
     s.conn.data(key, bytes(1), true);
     s.conn.release(key, 5, true);
-    s.conn.expect(key, 1 << 20);
+    s.conn.expect(key, 1 << 20, Claim::Awaited);
     s.conn.forget(key);
     s.conn.forget(key);
     assert_eq!(s.conn.stats().held, 0);

@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::*;
+use crate::http2::Claim;
 
 /// Some instant, always the same: tests move on from it.
 #[allow(clippy::disallowed_methods, reason = "a starting point; from there time is virtual")]

@@ -201,14 +201,16 @@ impl World {
                 view.finished = true;
                 finish(&mut half.conn, who == 1, key, view.sent);
             }
-            10..16 => {
+            10..15 => {
                 let n = self.random.below(view.received - view.released + 1);
                 view.released += n;
                 half.conn.release(key, n, true);
             }
             16 if view.headers > 0 && !view.ended => {
-                half.conn.expect(key, self.random.below(1 << 20));
+                let claim = [Claim::Awaited, Claim::Handed, Claim::Ahead][self.random.below(3)];
+                half.conn.expect(key, self.random.below(1 << 20), claim);
             }
+            15 => half.conn.taken(key, self.random.below(view.received + 1)),
             17 => half.conn.reset(key, Reason::CANCEL),
             18 => {
                 view.forgotten = true;
@@ -267,11 +269,12 @@ fn finish(conn: &mut Connection, server: bool, key: Key, sent: usize) {
 fn check(half: &mut Half) {
     let conn = &mut half.conn;
     assert!(conn.window.balanced());
-    let mut held = 0;
+    let (mut held, mut holds) = (0, 0);
     for (_, slot) in conn.streams.each() {
         assert!(!slot.receives() || slot.recv_window.balanced());
         assert_eq!(slot.queued, slot.queue.iter().map(Bytes::len).sum::<usize>());
         held += 1;
+        holds += slot.recv_window.holds();
         let (id, state) = (slot.id, slot.state());
         let before = half.states.insert(id, state).unwrap_or(State::Open);
         assert!(may_become(before, state), "{before:?} to {state:?}");
@@ -280,6 +283,7 @@ fn check(half: &mut Half) {
         }
     }
     assert_eq!(held, conn.streams.held());
+    assert_eq!(holds, conn.streams.budget.held());
     assert!(conn.streams.active as usize <= held);
 }
 
@@ -318,7 +322,7 @@ fn run(seed: u64) {
         }
         assert_eq!(half.conn.stats().held, 0);
         assert!(half.conn.streams.budget.is_zero());
-        assert!(half.conn.streams.waiting.is_empty());
+        assert!(half.conn.streams.all_waiting() == 0);
     }
     let [client, server] = &world.halves;
     for (id, (_, there)) in &server.views.streams {

@@ -293,7 +293,7 @@ fn f4_a_long_message_is_granted_whole_and_paid_back() {
     let key = s.key();
     pour(&mut s, 16_384);
     let message = 4 << 20;
-    s.conn.expect(key, message - 16_384);
+    s.conn.expect(key, message - 16_384, Claim::Awaited);
     let out = s.output();
     assert_eq!(credited(&out, 1), message - 65_535, "room for all of it");
     pour(&mut s, message - 16_384);
@@ -317,7 +317,7 @@ fn f4_grants_queue_for_the_budget_first_come_first_served() {
         .into();
     s.output();
     let len = 800_000;
-    keys.iter().for_each(|&key| s.conn.expect(key, len));
+    keys.iter().for_each(|&key| s.conn.expect(key, len, Claim::Awaited));
     let out = s.output();
     assert_eq!([1, 3, 5].map(|id| credited(&out, id) > 0), [true, false, false]);
     // A part of it comes in while it waits: less is granted.
@@ -329,19 +329,97 @@ fn f4_grants_queue_for_the_budget_first_come_first_served() {
     assert_eq!(credited(&out, 5), 0);
     // What fits the window needs no budget and does not queue.
     s.input(&request(7, 0));
-    s.conn.expect(s.key(), 65_535);
-    assert_eq!(s.conn.streams.waiting.len(), 1);
+    s.conn.expect(s.key(), 65_535, Claim::Awaited);
+    assert_eq!(s.conn.streams.all_waiting(), 1);
     s.conn.forget(s.key());
     // One that ends gives way; one that is above the whole budget passes alone.
     s.conn.reset(keys[1], Reason::CANCEL);
     s.conn.forget(keys[1]);
     assert!(credited(&s.output(), 5) > 0);
     s.conn.forget(keys[2]);
-    s.conn.expect(keys[0], 3 << 20);
+    s.conn.expect(keys[0], 3 << 20, Claim::Awaited);
     assert!(credited(&s.output(), 1) > 2 << 20);
     s.conn.forget(keys[0]);
     assert!(s.conn.streams.budget.is_zero());
-    assert!(s.conn.streams.waiting.is_empty());
+    assert!(s.conn.streams.all_waiting() == 0);
+}
+
+/// A server with streams 1, 3, 5 and so on, one for each claim, that ask for `len` octets in turn.
+fn claimed(budget: usize, len: usize, claims: &[Claim]) -> (Side, Vec<Key>) {
+    let options = Options { window_budget: budget, ..first_window(Options::new(Role::Server)) };
+    let mut s = Side::server_with(&options);
+    let ids = (1..).step_by(2);
+    let keys = claims.iter().zip(ids).map(|(&claim, id)| {
+        s.input(&request(id, 0));
+        s.conn.expect(s.key(), len, claim);
+        s.key()
+    });
+    let keys = keys.collect();
+    (s, keys)
+}
+
+fn granted(s: &mut Side, keys: &[Key]) -> Vec<bool> {
+    let out = s.output();
+    keys.iter().map(|key| credited(&out, key.id) > 0).collect()
+}
+
+#[test]
+fn f4_messages_ahead_of_their_readers_leave_a_quarter() {
+    const LEN: usize = 65_535 + (1 << 20);
+    let (mut s, keys) = claimed(16 << 20, LEN, &[Claim::Ahead; 20]);
+    let passed = granted(&mut s, &keys);
+    assert_eq!(passed.iter().filter(|&&passed| passed).count(), 12);
+    assert_eq!(s.conn.stats().window_held, 12 << 20);
+    assert_eq!(s.conn.streams.all_waiting(), 0, "their readers will ask");
+    // Nor may windows grow into it.
+    s.conn.round_trip = measured(MS * 100);
+    s.input(&request(41, 0));
+    for _ in 0..4 {
+        s.input(&frame(DATA, 0, 41, &[0; 16_383]));
+    }
+    s.conn.release(s.key(), 65_532, true);
+    s.input(&frame(DATA, 0, 41, &[0; 3]));
+    s.conn.release(s.key(), 3, true);
+    assert_eq!(s.conn.stats().window_held, 12 << 20);
+    // One of them is waited for.
+    s.output();
+    s.conn.expect(keys[19], LEN, Claim::Awaited);
+    assert_eq!(granted(&mut s, &keys[19..]), [true]);
+    assert_eq!(s.conn.stats().window_held, 13 << 20);
+}
+
+#[test]
+fn f4_one_message_of_each_kind_always_passes() {
+    use Claim::{Ahead, Awaited, Handed};
+    let all = [Ahead, Awaited, Handed, Awaited, Handed, Ahead];
+    let (mut s, keys) = claimed(1 << 20, 5 << 20, &all);
+    assert_eq!(granted(&mut s, &keys), [false, true, true, false, false, false]);
+    // Complete, and its reader does not come: the next one's turn.
+    s.conn.complete(keys[1]);
+    assert_eq!(granted(&mut s, &keys), [false, false, false, true, false, false]);
+    // A request is in the way of the next until it is taken.
+    s.conn.complete(keys[2]);
+    assert_eq!(granted(&mut s, &keys), [false; 6]);
+    s.conn.taken(keys[2], 5 << 20);
+    assert_eq!(granted(&mut s, &keys), [false, false, false, false, true, false]);
+    keys.iter().for_each(|&key| s.conn.forget(key));
+    assert!(s.conn.streams.budget.is_zero());
+}
+
+#[test]
+fn f4_what_is_taken_serves_others_before_it_is_consumed() {
+    let len = 1 << 20;
+    let (mut s, keys) = claimed(1 << 20, len, &[Claim::Awaited; 2]);
+    assert_eq!(granted(&mut s, &keys), [true, false]);
+    pour(&mut s, len);
+    s.conn.taken(keys[0], len);
+    assert_eq!(granted(&mut s, &keys), [false, true], "no credit, but a turn for the next");
+    // Consumed: the window as before, and nothing twice.
+    s.conn.release(keys[0], len, true);
+    assert_eq!(credited(&s.output(), 1), 65_535);
+    assert_eq!(s.conn.stats().window_held, (len - 65_535) as u64);
+    s.conn.forget(keys[1]);
+    assert!(s.conn.streams.budget.is_zero());
 }
 
 #[test]
@@ -349,7 +427,7 @@ fn f4_padding_does_not_starve_a_granted_message() {
     let mut s = Side::server();
     s.input(&request(1, 0));
     let key = s.key();
-    s.conn.expect(key, 200_000);
+    s.conn.expect(key, 200_000, Claim::Awaited);
     let (mut window, mut left) = (65_535 + credited(&s.output(), 1), 200_000usize);
     while left > 0 {
         let n = left.min(100);
