@@ -22,7 +22,7 @@ use crate::deadline::Deadline;
 use crate::http2::types::Reason;
 use crate::link::{End, Incoming, Notify, Outgoing, Stream, Want};
 use crate::metadata::Metadata;
-use crate::reactor::{clock, notify};
+use crate::reactor::{clock, notify, spares};
 use crate::status::{Code, Status};
 use crate::wire::framing::{self, Messages};
 use crate::wire::headers::{self, RequestHead, Subtype};
@@ -265,7 +265,7 @@ impl ServerCall {
     }
 
     fn frame<T: 'static>(&self, codec: &dyn Codec<T>, message: &T) -> Result<Bytes, Status> {
-        let mut framed = Vec::with_capacity(framing::PREFIX + codec.size_hint(message));
+        let mut framed = spares::buffer(framing::PREFIX + codec.size_hint(message));
         framing::encode(codec, message, self.send_limit, &mut framed)?;
         Ok(framed.into())
     }

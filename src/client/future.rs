@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::call::client::Core;
 use crate::codec::Codec;
 use crate::error::ResultError;
+use crate::reactor::spares;
 use crate::status::{Code, Status};
 
 use super::Call;
@@ -130,7 +131,7 @@ fn give<Resp: 'static>(core: &Core, codec: &dyn Codec<Resp>) -> Result<Resp, Res
         Err(_) if core.was_cancelled() => return Err(ResultError::Cancelled),
         Err(status) => return Err(ResultError::Rpc(status)),
     };
-    codec.decode(message).map_err(|status| {
+    spares::decode(codec, message).map_err(|status| {
         core.override_status(status.clone());
         ResultError::Rpc(status)
     })

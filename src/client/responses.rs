@@ -10,6 +10,7 @@ use crate::codec::Codec;
 use crate::deadline::Deadline;
 use crate::error::ResultError;
 use crate::metadata::Metadata;
+use crate::reactor::spares;
 use crate::status::{Code, Status};
 
 use super::call::{call_handle, until};
@@ -88,7 +89,7 @@ impl<Resp: 'static> Responses<Resp> {
 
     fn decode(&mut self, arrival: Arrival) -> Result<Option<Resp>, ResultError> {
         match arrival {
-            Arrival::Message(bytes) => match self.codec.decode(bytes) {
+            Arrival::Message(bytes) => match spares::decode(&*self.codec, bytes) {
                 Ok(response) => Ok(Some(response)),
                 Err(status) => {
                     self.core.override_status(status.clone());

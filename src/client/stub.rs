@@ -9,7 +9,7 @@ use crate::call::client::{Core, Launch, Source, Template};
 use crate::channel::Channel;
 use crate::codec::Codec;
 use crate::link::Replies;
-use crate::reactor::clock;
+use crate::reactor::{clock, spares};
 use crate::status::Status;
 use crate::wire::framing;
 
@@ -44,7 +44,7 @@ impl<Req: 'static, Resp: 'static> Method<Req, Resp> {
     /// One message with its prefix, as the whole of a request.
     pub(super) fn frame(&self, options: &CallOptions, request: &Req) -> Result<Bytes, Status> {
         let limit = self.send_limit(options);
-        let mut framed = Vec::new();
+        let mut framed = spares::buffer(framing::PREFIX + self.request.size_hint(request));
         framing::encode(&*self.request, request, limit, &mut framed)?;
         Ok(framed.into())
     }

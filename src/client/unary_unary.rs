@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::call::client::{Reply, Unary};
 use crate::link::Replies;
-use crate::reactor::clock;
+use crate::reactor::{clock, spares};
 use crate::status::Status;
 
 use super::options::per_call_options;
@@ -40,7 +40,7 @@ impl<Req: 'static, Resp: 'static> UnaryUnary<Req, Resp> {
     /// The status of a call that failed.
     pub fn call(&self, request: &Req) -> Result<Resp, Status> {
         let reply = self.exchange(request)?;
-        self.method.response.decode(reply.message)
+        spares::decode(&*self.method.response, reply.message)
     }
 
     /// Like [`call`](Self::call), and gives a handle on the ended call for its metadata.
@@ -49,7 +49,7 @@ impl<Req: 'static, Resp: 'static> UnaryUnary<Req, Resp> {
     /// The status of a call that failed.
     pub fn with_call(&self, request: &Req) -> Result<(Resp, Call), Status> {
         let (core, message) = self.exchange(request)?.into_parts(self.method.source.clone());
-        Ok((self.method.response.decode(message)?, Call::new(core)))
+        Ok((spares::decode(&*self.method.response, message)?, Call::new(core)))
     }
 
     /// Begins the call and returns at once; no thread waits for the response. A request that

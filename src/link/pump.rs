@@ -10,7 +10,7 @@ use parking_lot::MutexGuard;
 
 use crate::http2::types::Key;
 use crate::net::{Interest, Seal};
-use crate::reactor::{Job, OnTimer, Readiness, Ready, clock, cork, courtesy, notify, pool};
+use crate::reactor::{Job, OnTimer, Readiness, Ready, clock, cork, courtesy, notify, pool, spares};
 
 use super::baton::Baton;
 use super::cell::Pending;
@@ -429,6 +429,7 @@ impl Link {
         }
         if state.cells.live() == 0 {
             state.conn.rest();
+            spares::rest(clock::now());
         }
         let stuck = state.baton == Baton::Stuck;
         if self.side.is_client() && state.lead.is_free() && (stuck || !state.armed) {

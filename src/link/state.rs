@@ -9,7 +9,7 @@ use bytes::Bytes;
 use crate::http2::hpack::Fields;
 use crate::http2::types::{Key, Reason};
 use crate::http2::{Connection, Sink};
-use crate::reactor::Alarms;
+use crate::reactor::{Alarms, spares};
 use crate::status::Status;
 use crate::wire::headers::{self, Refusal, RequestHead};
 use crate::wire::outcome::Ending;
@@ -206,6 +206,9 @@ impl State {
     /// Moves about `budget` octets of output to `out`.
     pub(super) fn output(&mut self, out: &mut Vec<u8>, budget: usize, now: Instant) {
         self.with_receiver(now, &Side::None, |conn, sink| conn.poll_output(out, budget, sink));
+        while let Some(sent) = self.conn.take_sent() {
+            spares::put(sent);
+        }
     }
 
     pub(super) fn abort(&mut self, reason: Reason, why: &str, now: Instant) {
@@ -503,6 +506,11 @@ impl Sink for Receiver<'_> {
                 }
                 Err(status) => return self.after.push(After::Overlong(key, status)),
                 Ok(fed) => {
+                    if fed.expects.is_some() {
+                        if let Some(buffer) = spares::take(cell.inbox.wants()) {
+                            cell.inbox.move_to(buffer);
+                        }
+                    }
                     self.after.extend(credit::after_feed(cell, fed));
                     if fed.whole > 0 && !end {
                         self.effects.tell(self.lead, cell);

@@ -19,6 +19,7 @@ mod job;
 mod parker;
 mod poller;
 pub(crate) mod pool;
+pub(crate) mod spares;
 pub(crate) mod threads;
 
 pub use job::{Executor, Job, Rejected};

@@ -16,6 +16,7 @@ use super::requests::RequestIterator;
 use super::stream::ServerStream;
 use crate::call::SendError;
 use crate::codec::{Codec, Prost};
+use crate::reactor::spares;
 use crate::status::{Code, Status};
 
 /// How many messages a method takes and gives.
@@ -551,7 +552,7 @@ where
 }
 
 fn single<Req: 'static>(context: &ServicerContext, codec: &dyn Codec<Req>) -> Result<Req, Status> {
-    codec.decode(context.call().single_request()?)
+    spares::decode(codec, context.call().single_request()?)
 }
 
 /// Sends what the iterator gives, then the status. Stops pulling once the call is over.

@@ -11,7 +11,7 @@ use crate::call::{Finish, Inbox, Next};
 use crate::codec::Codec;
 use crate::deadline::Deadline;
 use crate::error::ResultError;
-use crate::reactor::clock;
+use crate::reactor::{clock, spares};
 use crate::status::Status;
 
 /// The messages a client sends, in order; ends when it has half-closed.
@@ -91,7 +91,7 @@ impl<Req: 'static> RequestIterator<Req> {
     }
 
     fn decode(&mut self, bytes: Bytes) -> Result<Option<Req>, ResultError> {
-        match self.codec.decode(bytes) {
+        match spares::decode(&*self.codec, bytes) {
             Ok(message) => Ok(Some(message)),
             Err(status) => self.fail(status),
         }

@@ -171,6 +171,17 @@ impl Assembler {
         self.missing > 0 && self.missing + self.open.len() - self.whole > LARGE
     }
 
+    /// How long the segment being filled will be when the message that has begun is whole.
+    pub(crate) fn wants(&self) -> usize {
+        self.open.len() + self.missing
+    }
+
+    /// Goes on in `buffer`, an empty one of the length that it [`wants`](Self::wants), instead of growing.
+    pub(crate) fn move_to(&mut self, mut buffer: Vec<u8>) {
+        buffer.extend_from_slice(&self.open);
+        self.open = buffer;
+    }
+
     /// How many octets wait here, whole or not.
     #[cfg(test)]
     pub(crate) fn buffered(&self) -> usize {

@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 
-use bytes::Buf;
+use bytes::{Buf, Bytes};
 
 use super::super::flow::SendWindow;
 use super::super::frame::{self, data};
@@ -34,6 +34,8 @@ pub(super) struct Output {
     pub(super) window: SendWindow,
     /// Answers in `control` that the peer made us give.
     pub(super) replies: u32,
+    /// Queued octets that have been framed to their end, for whoever wants their buffers.
+    pub(super) sent: Vec<Bytes>,
     /// The peer shrank the decoder's table below our encoder's: said at the next block.
     pub(super) table_update: bool,
 }
@@ -45,6 +47,7 @@ impl Output {
             ready: VecDeque::new(),
             window: SendWindow::new(super::super::flow::DEFAULT_WINDOW),
             replies: 0,
+            sent: Vec::new(),
             table_update: false,
         }
     }
@@ -140,6 +143,7 @@ impl Connection {
 
     /// Appends what is to be written: all control bytes, then DATA until `out` has `budget` bytes.
     pub(crate) fn poll_output(&mut self, out: &mut Vec<u8>, budget: usize, sink: &mut dyn Sink) {
+        self.out.sent.clear();
         self.out.flush(out);
         while out.len() < budget && self.out.window.available() > 0 {
             let Some(key) = self.out.ready.pop_front() else { break };
@@ -157,6 +161,12 @@ impl Connection {
         self.deliver(sink);
     }
 
+    /// Octets given to [`data`](Self::data) that have all left: to be asked for after each
+    /// [`poll_output`](Self::poll_output).
+    pub(crate) fn take_sent(&mut self) -> Option<Bytes> {
+        self.out.sent.pop()
+    }
+
     /// One stream's turn: one DATA frame, made of as many pieces as fit.
     fn turn(&mut self, key: Key, out: &mut Vec<u8>, sink: &mut dyn Sink) {
         let conn_room = self.out.window.available();
@@ -168,7 +178,7 @@ impl Connection {
         }
         let last = n == slot.queued && slot.sending == Sending::Ending;
         data::encode_head(out, key.id, n as u32, last);
-        take_pieces(slot, n, out);
+        take_pieces(slot, n, out, &mut self.out.sent);
         slot.send_window.take(n);
         self.out.window.take(n);
         self.strikes.on_sent();
@@ -232,7 +242,7 @@ impl Connection {
 pub(super) struct Overflowed;
 
 /// Moves `n` octets from the stream's queue to `out`.
-fn take_pieces(slot: &mut Slot, mut n: usize, out: &mut Vec<u8>) {
+fn take_pieces(slot: &mut Slot, mut n: usize, out: &mut Vec<u8>, sent: &mut Vec<Bytes>) {
     out.reserve(n);
     slot.queued -= n;
     while n > 0 {
@@ -244,6 +254,6 @@ fn take_pieces(slot: &mut Slot, mut n: usize, out: &mut Vec<u8>) {
         }
         n -= piece.len();
         out.extend_from_slice(piece);
-        slot.queue.pop_front();
+        sent.extend(slot.queue.pop_front());
     }
 }

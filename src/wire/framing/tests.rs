@@ -246,3 +246,23 @@ fn a_codec_that_fails_leaves_the_buffer_as_it_was() {
     assert_eq!(encode(&Fails, &(), 3, &mut out).unwrap_err().code(), Code::DataLoss);
     assert_eq!(out, b"before");
 }
+
+#[test]
+fn a_long_message_goes_on_in_a_buffer_that_it_is_given() {
+    let framed = framed(&[100_000]);
+    let mut assembler = Assembler::new(200_000);
+    let fed = assembler.feed(&framed[..20_000]).unwrap();
+    assert_eq!(fed.expects, Some(framed.len() - 20_000));
+    assert_eq!(assembler.wants(), framed.len());
+    let buffer = Vec::with_capacity(assembler.wants());
+    let place = buffer.as_ptr();
+    assembler.move_to(buffer);
+    for part in framed[20_000..].chunks(9_999) {
+        assembler.feed(part).unwrap();
+    }
+    let mut messages = Messages::default();
+    assembler.take(&mut messages);
+    let got = messages.next().unwrap();
+    assert!(got == message(0, 100_000));
+    assert_eq!(got.as_ptr(), place.wrapping_add(PREFIX), "it has stayed there");
+}
