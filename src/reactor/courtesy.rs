@@ -15,7 +15,7 @@ const SLOW: Duration = Duration::from_millis(2);
 /// How long nobody yields then.
 const REST: Duration = Duration::from_millis(100);
 
-/// Until when nobody yields, in microseconds since [`origin`].
+/// Until when nobody yields, in microseconds since the first call of [`micros`].
 static RESTS_UNTIL: AtomicU64 = AtomicU64::new(0);
 
 /// Whether a yield is a good bet.
