@@ -287,11 +287,11 @@ fn l5_a_client_that_stops_reading_holds_up_only_its_own() {
     // Both workers are busy with it, or wait; the connection of another is served all the same.
     let mut peer = Peer::connect(served.address());
     peer.assert_alive();
-    let before = Holdings::now().thread_count();
+    let before = grpc_threads::thread_count();
     silent.abort();
     let stream = peer.request(ECHO, b"x");
     assert_eq!(peer.wait_end(stream).messages(), [b"x"]);
-    assert!(Holdings::now().thread_count() <= before);
+    assert!(grpc_threads::thread_count() <= before);
 }
 
 /// Panics when it is dropped.
