@@ -50,7 +50,8 @@ impl Link {
             if state.finish(key, ending) {
                 state.conn.reset(key, Reason::CANCEL);
             }
-            self.collect(&mut state, key)
+            // The reset is there before `collect` looks: it would take it for somebody else's to send.
+            Collected { flush: true, ..self.collect(&mut state, key) }
         });
         let Collected { exchanged, cell, flush } = collected;
         if flush {

@@ -351,5 +351,20 @@ fn an_edge_between_a_full_socket_and_the_stuck_baton_is_not_lost() {
     pipe.detach();
 }
 
+#[test]
+fn the_reset_of_a_unary_call_that_has_expired_goes_out() {
+    let pipe = Arc::new(FullOnce::default());
+    let poller = client_poller().unwrap();
+    let (options, channel) = (Options::new(Role::Client), Arc::new(Channel::default()));
+    let client = Link::client(pipe.clone(), &options, Duration::ZERO, channel, &poller).unwrap();
+    let expired = || Status::new(crate::Code::DeadlineExceeded, "late");
+    let request = block("/echo/Unary");
+    let exchanged = client.exchange(&request, framed(b""), 100, Some(clock::now()), expired);
+    let Ok(Exchanged { ending: Some(ending), .. }) = exchanged else { panic!("no end") };
+    assert_eq!(ending.to_status(true).code(), crate::Code::DeadlineExceeded);
+    assert!(!client.state.lock().conn.wants_output(), "it would stop others' credit, too");
+    pipe.detach();
+}
+
 mod credit;
 mod faults;
