@@ -130,7 +130,7 @@ pub(crate) struct RecvWindow {
     /// When the current window's worth began to come in, and how much of it has been consumed.
     epoch: Option<Instant>,
     consumed: i64,
-    /// Octets of DATA so far, padding included.
+    /// Octets of DATA so far, without the padding that was given back.
     total: u64,
 }
 
@@ -219,6 +219,7 @@ impl RecvWindow {
         let n = (n as i64).min(self.unread);
         self.unread -= n;
         self.owed += n;
+        self.total = self.total.saturating_sub(n.unsigned_abs());
         u32::try_from(self.flush()).ok().filter(|&n| n > 0)
     }
 
@@ -268,7 +269,9 @@ impl RecvWindow {
         budget.grown -= self.size - self.initial;
         self.size = self.initial;
         self.loan = self.loan.min(self.unread);
-        self.hold(self.held.min(self.loan), self.claim, budget);
+        // What was awaited is complete, or never will be: should its reader have gone, it is in nobody's way.
+        let claim = if self.claim == Claim::Awaited { Claim::Ahead } else { self.claim };
+        self.hold(self.held.min(self.loan), claim, budget);
     }
 
     /// The stream is gone: gives everything back.
@@ -285,7 +288,7 @@ impl RecvWindow {
         self.initial += delta;
     }
 
-    /// Octets of DATA that came in so far.
+    /// Octets of DATA that came in so far, without padding.
     pub(crate) fn received(&self) -> u64 {
         self.total
     }

@@ -49,13 +49,11 @@ impl Connection {
     pub(super) fn received_end(&mut self, key: Key) {
         let Some((slot, budget)) = self.streams.with_budget(key) else { return };
         slot.receiving = Receiving::Done;
-        let held = budget.held();
         slot.recv_window.end(budget);
-        let freed = budget.held() < held;
         if slot.sending == Sending::Done {
             self.resets.earn();
             self.close(key, Closed::Ended);
-        } else if freed {
+        } else {
             self.regrant();
         }
     }
@@ -68,11 +66,10 @@ impl Connection {
         }
         let ended = slot.receiving == Receiving::Done;
         slot.closed = Some(if ended { Closed::Ended } else { closed });
-        let (held, orphan, was_ready) = (budget.held(), slot.orphan, slot.ready);
+        let (orphan, was_ready) = (slot.orphan, slot.ready);
         slot.drop_queue();
         slot.recv_window.end(budget);
         let waited = std::mem::take(&mut slot.wants_grant);
-        let freed = waited || budget.held() < held;
         if was_ready {
             self.out.strike(key);
         }
@@ -87,17 +84,12 @@ impl Connection {
             return;
         }
         self.streams.linger(key);
-        if freed {
-            self.regrant();
-        }
+        self.regrant();
     }
 
     pub(super) fn free(&mut self, key: Key) {
-        let held = self.streams.budget.held();
         self.streams.remove(key);
-        if self.streams.budget.held() < held {
-            self.regrant();
-        }
+        self.regrant();
     }
 
     /// The connection is over. What was queued as control frames (GOAWAY) still goes out.

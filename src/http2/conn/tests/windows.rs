@@ -344,6 +344,45 @@ fn f4_grants_queue_for_the_budget_first_come_first_served() {
     assert!(s.conn.streams.all_waiting() == 0);
 }
 
+#[test]
+fn f4_padding_is_no_part_of_a_message_that_waits_for_the_budget() {
+    let (mut s, keys) = claimed(1 << 20, 800_000, &[Claim::Awaited; 2]);
+    s.output();
+    for _ in 0..100 {
+        // 44 octets of the message, 256 of padding with its length.
+        s.input(&frame(DATA, PADDED, 3, &[&[255][..], &[0; 299]].concat()));
+    }
+    s.output();
+    s.conn.forget(keys[0]);
+    let window = 65_535 - 4_400;
+    assert_eq!(credited(&s.output(), 3), 800_000 - 4_400 - window, "room for all of it");
+}
+
+#[test]
+fn f4_a_message_that_will_never_be_complete_is_in_nobodys_way() {
+    let (mut s, keys) = claimed(1 << 20, 3 << 20, &[Claim::Awaited; 2]);
+    assert_eq!(granted(&mut s, &keys), [true, false]);
+    pour(&mut s, (3 << 20) - 1);
+    // Its owner does not let go.
+    s.input(&rst(1, Reason::CANCEL));
+    assert_eq!(granted(&mut s, &keys), [false, true]);
+    keys.iter().for_each(|&key| s.conn.forget(key));
+    assert!(s.conn.streams.budget.is_zero());
+}
+
+#[test]
+fn f4_the_end_of_a_stream_without_an_owner_serves_others() {
+    let (mut s, keys) = claimed(1 << 20, 3 << 20, &[Claim::Awaited; 2]);
+    assert_eq!(granted(&mut s, &keys), [true, false]);
+    // Answered and let go while the answer waits for the window.
+    s.conn.headers(keys[0], &block(&[(":status", "200")]), false);
+    s.conn.data(keys[0], bytes(100_000), true);
+    s.conn.forget(keys[0]);
+    assert_eq!(granted(&mut s, &keys), [false; 2]);
+    s.input(&rst(1, Reason::CANCEL));
+    assert_eq!(granted(&mut s, &keys), [false, true]);
+}
+
 /// A server with streams 1, 3, 5 and so on, one for each claim, that ask for `len` octets in turn.
 fn claimed(budget: usize, len: usize, claims: &[Claim]) -> (Side, Vec<Key>) {
     let options = Options { window_budget: budget, ..first_window(Options::new(Role::Server)) };
