@@ -117,6 +117,7 @@ impl Output {
         if self.ready.is_empty() {
             self.ready = VecDeque::new();
         }
+        self.sent = Vec::new();
     }
 
     /// Moves the control bytes to `out`; by swapping, if that is all there is.

@@ -137,6 +137,8 @@ fn small_pieces_share_a_frame() {
     s.conn.data(key, Bytes::new(), false);
     s.conn.data(key, Bytes::new(), true);
     assert_eq!(sent(&s.output()), [(0, true)], "an end needs no window");
+    s.conn.rest();
+    assert_eq!(s.conn.out.sent.capacity(), 0, "an idle connection holds nothing");
 }
 
 #[test]
