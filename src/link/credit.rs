@@ -8,6 +8,7 @@ use std::mem;
 
 use crate::http2::Claim;
 use crate::http2::types::Key;
+use crate::reactor::spares;
 use crate::wire::framing::{Fed, Messages};
 use crate::wire::outcome::cardinality;
 
@@ -26,7 +27,12 @@ impl State {
         let Some(cell) = self.cells.get_mut(key) else { return };
         if let Some(claim) = cell.claim() {
             cell.promised = claim == Claim::Awaited && cell.inbox.in_long();
-            self.conn.expect(key, cell.inbox.missing() + BEYOND, claim);
+            // Not before it is granted: a kept buffer is as long as the peer says, whatever has come.
+            if self.conn.expect(key, cell.inbox.missing() + BEYOND, claim) {
+                if let Some(buffer) = cell.inbox.lacks().and_then(spares::take) {
+                    cell.inbox.move_to(buffer);
+                }
+            }
         }
     }
 

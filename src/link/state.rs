@@ -506,11 +506,6 @@ impl Sink for Receiver<'_> {
                 }
                 Err(status) => return self.after.push(After::Overlong(key, status)),
                 Ok(fed) => {
-                    if fed.expects.is_some() {
-                        if let Some(buffer) = spares::take(cell.inbox.wants()) {
-                            cell.inbox.move_to(buffer);
-                        }
-                    }
                     self.after.extend(credit::after_feed(cell, fed));
                     if fed.whole > 0 && !end {
                         self.effects.tell(self.lead, cell);

@@ -21,7 +21,7 @@ const LONG: usize = 128 * 1024;
 /// So many octets are kept at most.
 const MOST: usize = 16 * 1024 * 1024;
 /// A message gets no buffer that is so many times as large.
-const WASTE: usize = 4;
+const WASTE: usize = 2;
 /// How long they are kept unused.
 const UNUSED: Duration = Duration::from_secs(1);
 
@@ -75,7 +75,8 @@ pub(crate) fn rest(now: Instant) {
 
 impl Spares {
     fn take(&mut self, len: usize, now: Instant) -> Option<Vec<u8>> {
-        let fits = |buffer: &Vec<u8>| (len..=len * WASTE).contains(&buffer.capacity());
+        let fits =
+            |buffer: &Vec<u8>| (len..=len.saturating_mul(WASTE)).contains(&buffer.capacity());
         let place = self.buffers.iter().rposition(fits)?;
         self.used = Some(now);
         let buffer = self.buffers.swap_remove(place);
@@ -118,9 +119,10 @@ mod tests {
         let mut spares = spares();
         assert!(spares.put(Vec::with_capacity(LONG * 8), now).is_none());
         assert!(spares.take(LONG * 8 + 1, now).is_none(), "too long for it");
-        assert!(spares.take(LONG * 2 - 1, now).is_none(), "a waste");
-        assert_eq!(spares.take(LONG * 2, now).unwrap().capacity(), LONG * 8);
-        assert!(spares.take(LONG * 2, now).is_none(), "it is in use");
+        assert!(spares.take(LONG * 4 - 1, now).is_none(), "a waste");
+        assert!(spares.take(usize::MAX, now).is_none());
+        assert_eq!(spares.take(LONG * 4, now).unwrap().capacity(), LONG * 8);
+        assert!(spares.take(LONG * 4, now).is_none(), "it is in use");
     }
 
     #[test]

@@ -171,12 +171,13 @@ impl Assembler {
         self.missing > 0 && self.missing + self.open.len() - self.whole > LARGE
     }
 
-    /// How long the segment being filled will be when the message that has begun is whole.
-    pub(crate) fn wants(&self) -> usize {
-        self.open.len() + self.missing
+    /// How long the segment being filled will be when the message that has begun is whole, if it has to grow for that.
+    pub(crate) fn lacks(&self) -> Option<usize> {
+        let len = self.open.len() + self.missing;
+        (len > self.open.capacity()).then_some(len)
     }
 
-    /// Goes on in `buffer`, an empty one of the length that it [`wants`](Self::wants), instead of growing.
+    /// Goes on in `buffer`, an empty one of the length that it [`lacks`](Self::lacks), instead of growing.
     pub(crate) fn move_to(&mut self, mut buffer: Vec<u8>) {
         buffer.extend_from_slice(&self.open);
         self.open = buffer;
@@ -186,6 +187,12 @@ impl Assembler {
     #[cfg(test)]
     pub(crate) fn buffered(&self) -> usize {
         self.open.len() + self.closed.iter().map(Bytes::len).sum::<usize>()
+    }
+
+    /// How many octets are reserved for the segment being filled.
+    #[cfg(test)]
+    pub(crate) fn capacity(&self) -> usize {
+        self.open.capacity()
     }
 
     fn take_in(&mut self, payload: &[u8], fed: &mut Fed) -> Result<(), Status> {

@@ -51,17 +51,18 @@ impl Connection {
     }
 
     /// A message has begun and `len` of its octets are still to come: lets the peer send all of it, if the claim is
-    /// good for that. What is ahead of its reader does not queue: the reader will come, with a better claim.
-    pub(crate) fn expect(&mut self, key: Key, len: usize, claim: Claim) {
+    /// good for that: whether it is. What is ahead of its reader does not queue: the reader will come, with a better claim.
+    pub(crate) fn expect(&mut self, key: Key, len: usize, claim: Claim) -> bool {
         let turn = self.streams.waiting(claim).is_empty();
-        let Some((slot, budget)) = self.streams.with_budget(key) else { return };
+        let Some((slot, budget)) = self.streams.with_budget(key) else { return false };
         if !slot.receives() {
-            return;
+            return false;
         }
         match slot.recv_window.grant(len, claim, turn, budget) {
-            Grant::Credit(0) => {}
+            Grant::Credit(0) => return true,
             Grant::Credit(increment) => {
                 WindowUpdate { stream: key.id, increment }.encode(&mut self.out.control);
+                return true;
             }
             Grant::Wait if claim != Claim::Ahead && !slot.wants_grant => {
                 slot.wants_grant = true;
@@ -70,6 +71,7 @@ impl Connection {
             }
             Grant::Wait => {}
         }
+        false
     }
 
     /// Budget came back: serves those who wait for it, first come first served among equal claims.

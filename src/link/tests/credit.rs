@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use super::*;
 use crate::http2::types::Key;
+use crate::reactor::spares;
 
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
@@ -296,6 +297,21 @@ fn requests_that_wait_for_workers_do_not_stop_those_that_are_read() {
         assert_eq!(peer.take(key, &mut Messages::default()), 1);
         assert!(peer.pour(stream, rest).is_empty());
     }
+}
+
+#[test]
+fn a_length_that_is_announced_and_not_granted_takes_no_spare_buffer() {
+    const LEN: usize = 3_333_333;
+    let capacity = |peer: &Strict, key| peer.state.cells.get(key).unwrap().inbox.capacity();
+    let mut peer = Strict::server();
+    let keys: Vec<_> = (0..20).map(|_| peer.answers(Replies::Many)).collect();
+    let mut reserved = 0;
+    for key in keys {
+        spares::put(Bytes::from(vec![1; LEN + 100]));
+        peer.pour(key.id, &long(LEN)[..10_000]);
+        reserved += capacity(&peer, key);
+    }
+    assert!(reserved <= 16 * MIB, "{reserved} octets are reserved, {} granted", peer.held());
 }
 
 #[test]

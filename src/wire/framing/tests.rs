@@ -253,10 +253,11 @@ fn a_long_message_goes_on_in_a_buffer_that_it_is_given() {
     let mut assembler = Assembler::new(200_000);
     let fed = assembler.feed(&framed[..20_000]).unwrap();
     assert_eq!(fed.expects, Some(framed.len() - 20_000));
-    assert_eq!(assembler.wants(), framed.len());
-    let buffer = Vec::with_capacity(assembler.wants());
+    assert_eq!(assembler.lacks(), Some(framed.len()));
+    let buffer = Vec::with_capacity(framed.len());
     let place = buffer.as_ptr();
     assembler.move_to(buffer);
+    assert_eq!(assembler.lacks(), None);
     for part in framed[20_000..].chunks(9_999) {
         assembler.feed(part).unwrap();
     }

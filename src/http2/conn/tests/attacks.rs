@@ -310,7 +310,9 @@ fn a26_noise_of_valid_frames_and_bit_flips_never_panics() {
                 1 => s.conn.trailers(key, Bytes::from(block(&[("a", "b")]))),
                 2 => s.conn.headers(key, &block(&[(":status", "200")]), random(2) == 0),
                 3 => s.conn.release(key, random(1000) as usize, true),
-                4 => s.conn.expect(key, random(1 << 24) as usize, Claim::Awaited),
+                4 => {
+                    s.conn.expect(key, random(1 << 24) as usize, Claim::Awaited);
+                }
                 5 => s.conn.reset(key, Reason::CANCEL),
                 6 => s.conn.forget(key),
                 7 => drop(s.conn.open(&block(GET), random(2) == 0)),

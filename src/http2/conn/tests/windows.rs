@@ -319,7 +319,8 @@ fn f4_grants_queue_for_the_budget_first_come_first_served() {
         .into();
     s.output();
     let len = 800_000;
-    keys.iter().for_each(|&key| s.conn.expect(key, len, Claim::Awaited));
+    let passed = keys.iter().map(|&key| s.conn.expect(key, len, Claim::Awaited));
+    assert_eq!(passed.collect::<Vec<_>>(), [true, false, false]);
     let out = s.output();
     assert_eq!([1, 3, 5].map(|id| credited(&out, id) > 0), [true, false, false]);
     // A part of it comes in while it waits: less is granted.
