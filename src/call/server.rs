@@ -265,7 +265,8 @@ impl ServerCall {
     }
 
     fn frame<T: 'static>(&self, codec: &dyn Codec<T>, message: &T) -> Result<Bytes, Status> {
-        let mut framed = spares::buffer(framing::PREFIX + codec.size_hint(message));
+        let hint = codec.size_hint(message);
+        let mut framed = spares::buffer(framing::PREFIX.saturating_add(hint));
         framing::encode(codec, message, self.send_limit, &mut framed)?;
         Ok(framed.into())
     }

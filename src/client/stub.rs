@@ -44,7 +44,8 @@ impl<Req: 'static, Resp: 'static> Method<Req, Resp> {
     /// One message with its prefix, as the whole of a request.
     pub(super) fn frame(&self, options: &CallOptions, request: &Req) -> Result<Bytes, Status> {
         let limit = self.send_limit(options);
-        let mut framed = spares::buffer(framing::PREFIX + self.request.size_hint(request));
+        let hint = self.request.size_hint(request);
+        let mut framed = spares::buffer(framing::PREFIX.saturating_add(hint));
         framing::encode(&*self.request, request, limit, &mut framed)?;
         Ok(framed.into())
     }

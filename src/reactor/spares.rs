@@ -39,9 +39,10 @@ pub(crate) fn take(len: usize) -> Option<Vec<u8>> {
     if len < LONG { None } else { SPARES.lock().take(len, clock::now()) }
 }
 
-/// An empty buffer for a message of `len` octets.
+/// An empty buffer for a message of about `len` octets: one that fits, or one that has nothing reserved, as `len` may be
+/// what a user's codec says.
 pub(crate) fn buffer(len: usize) -> Vec<u8> {
-    take(len).unwrap_or_else(|| Vec::with_capacity(len))
+    take(len).unwrap_or_default()
 }
 
 /// Keeps the buffer of what has been sent or read, if it is long and nobody else looks at it.

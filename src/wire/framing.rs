@@ -47,7 +47,8 @@ pub(crate) fn encode<T: 'static>(
     out: &mut Vec<u8>,
 ) -> Result<usize, Status> {
     let start = out.len();
-    out.reserve(PREFIX + codec.size_hint(message));
+    // A hint that is too much for the limit, or for the machine, reserves nothing.
+    let _ = out.try_reserve(PREFIX.saturating_add(codec.size_hint(message).min(limit)));
     put_prefix(out, 0);
     let result = codec.encode(message, out).and_then(|()| {
         let len = out.len().saturating_sub(start + PREFIX);

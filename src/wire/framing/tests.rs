@@ -248,6 +248,30 @@ fn a_codec_that_fails_leaves_the_buffer_as_it_was() {
 }
 
 #[test]
+fn a_codecs_hint_is_no_more_than_a_hint() {
+    struct Hints(usize);
+    impl Codec<()> for Hints {
+        fn encode(&self, (): &(), out: &mut dyn bytes::BufMut) -> Result<(), Status> {
+            out.put_slice(b"message");
+            Ok(())
+        }
+        fn decode(&self, _: Bytes) -> Result<(), Status> {
+            Ok(())
+        }
+        fn size_hint(&self, (): &()) -> usize {
+            self.0
+        }
+    }
+    for hint in [0, 7, 1 << 50, usize::MAX / 2, usize::MAX] {
+        let mut out = Vec::new();
+        assert_eq!(encode(&Hints(hint), &(), usize::MAX, &mut out).unwrap(), PREFIX + 7);
+    }
+    let mut out = Vec::new();
+    encode(&Hints(1 << 30), &(), 7, &mut out).unwrap();
+    assert!(out.capacity() < 100, "more than may be sent");
+}
+
+#[test]
 fn a_long_message_goes_on_in_a_buffer_that_it_is_given() {
     let framed = framed(&[100_000]);
     let mut assembler = Assembler::new(200_000);
