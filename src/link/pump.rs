@@ -39,6 +39,7 @@ const TIMER_CONNECTION: u64 = 1;
 const TIMER_QUIET: u64 = 2;
 const TIMER_LINGER: u64 = 3;
 const TIMER_READ: u64 = 4;
+const TIMER_SPARES: u64 = 5;
 
 thread_local! {
     static READ: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
@@ -422,18 +423,25 @@ impl Link {
         let quiet = state.reads == state.reads_at_timer;
         state.reads_at_timer = state.reads;
         if state.phase == Phase::Closed {
-            return;
+            drop(state);
+            return self.rest_spares();
         }
         if !quiet {
             return self.watch_for_quiet(&mut state);
         }
         if state.cells.live() == 0 {
             state.conn.rest();
-            spares::rest(clock::now());
+            self.rest_spares();
         }
         let stuck = state.baton == Baton::Stuck;
         if self.side.is_client() && state.lead.is_free() && (stuck || !state.armed) {
             self.arm(&mut state);
+        }
+    }
+
+    fn rest_spares(&self) {
+        if let Some(at) = spares::rest(clock::now()) {
+            self.poller.timer(at, self.timer_target(), TIMER_SPARES);
         }
     }
 
@@ -460,6 +468,7 @@ impl OnTimer for Link {
                 self.flush_now(state);
             }
             TIMER_QUIET => self.look_whether_quiet(),
+            TIMER_SPARES => self.rest_spares(),
             TIMER_READ => self.ready(Readiness { read: true, ..Readiness::default() }, jobs),
             _ => {
                 let mut state = self.state.lock();

@@ -25,13 +25,16 @@ const WASTE: usize = 2;
 /// How long they are kept unused.
 const UNUSED: Duration = Duration::from_secs(1);
 
-static SPARES: Mutex<Spares> = Mutex::new(Spares { buffers: Vec::new(), octets: 0, used: None });
+static SPARES: Mutex<Spares> =
+    Mutex::new(Spares { buffers: Vec::new(), octets: 0, used: None, looks_at: None });
 
 struct Spares {
     buffers: Vec<Vec<u8>>,
     octets: usize,
     /// When one was last taken or put.
     used: Option<Instant>,
+    /// When somebody will look whether they are still used.
+    looks_at: Option<Instant>,
 }
 
 /// An empty buffer for a message of `len` octets, if one is there that fits.
@@ -68,10 +71,11 @@ pub(crate) fn decode<T>(codec: &(impl Codec<T> + ?Sized), message: Bytes) -> Res
     decoded
 }
 
-/// A link has been quiet for a while: frees what nobody has used lately.
-pub(crate) fn rest(now: Instant) {
-    let unused = SPARES.lock().rest(now);
+/// A link has been quiet for a while: frees what nobody has used lately, or tells when to look again, if nobody else will.
+pub(crate) fn rest(now: Instant) -> Option<Instant> {
+    let (unused, again) = SPARES.lock().rest(now);
     drop(unused);
+    again
 }
 
 impl Spares {
@@ -96,13 +100,19 @@ impl Spares {
         None
     }
 
-    fn rest(&mut self, now: Instant) -> Vec<Vec<u8>> {
-        if self.used.is_none_or(|used| now.saturating_duration_since(used) < UNUSED) {
-            return Vec::new();
+    fn rest(&mut self, now: Instant) -> (Vec<Vec<u8>>, Option<Instant>) {
+        let Some(unused_at) = self.used.map(|used| used + UNUSED) else {
+            return (Vec::new(), None);
+        };
+        if now < unused_at {
+            // A client's link is quiet long before that, and does not look twice.
+            let looked_after = self.looks_at.is_some_and(|at| at > now);
+            self.looks_at = if looked_after { self.looks_at } else { Some(unused_at) };
+            return (Vec::new(), (!looked_after).then_some(unused_at));
         }
         self.used = None;
         self.octets = 0;
-        std::mem::take(&mut self.buffers)
+        (std::mem::take(&mut self.buffers), None)
     }
 }
 
@@ -111,7 +121,7 @@ mod tests {
     use super::*;
 
     fn spares() -> Spares {
-        Spares { buffers: Vec::new(), octets: 0, used: None }
+        Spares { buffers: Vec::new(), octets: 0, used: None, looks_at: None }
     }
 
     #[test]
@@ -132,8 +142,9 @@ mod tests {
         let mut spares = spares();
         let kept = (0..200).filter(|_| spares.put(Vec::with_capacity(LONG), now).is_none()).count();
         assert_eq!(kept, MOST / LONG);
-        assert!(spares.rest(now + UNUSED / 2).is_empty());
-        assert_eq!(spares.rest(now + UNUSED).len(), kept);
+        assert_eq!(spares.rest(now + UNUSED / 2), (Vec::new(), Some(now + UNUSED)));
+        assert_eq!(spares.rest(now + UNUSED / 2), (Vec::new(), None), "one will look");
+        assert_eq!(spares.rest(now + UNUSED).0.len(), kept);
         assert!(spares.put(Vec::with_capacity(MOST), now).is_none(), "the count begins anew");
     }
 
