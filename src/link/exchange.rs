@@ -63,7 +63,7 @@ impl Link {
     }
 
     fn collect(&self, state: &mut State, key: Key) -> Collected {
-        let pending = state.conn.wants_output();
+        let unsent = state.unsent();
         let mut cell = state.forget(key);
         let mut exchanged = Exchanged::default();
         if let Some(cell) = &mut cell {
@@ -74,7 +74,7 @@ impl Link {
         if state.cells.live() == 0 {
             self.watch_for_quiet(state);
         }
-        Collected { exchanged, cell, flush: !pending && state.conn.wants_output() }
+        Collected { exchanged, cell, flush: state.unsent_since(unsent) }
     }
 }
 

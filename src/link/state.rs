@@ -65,6 +65,13 @@ pub(super) enum Reading {
     Again,
 }
 
+/// What a link had to send at some time.
+#[derive(Clone, Copy)]
+pub(super) struct Unsent {
+    any: bool,
+    control: usize,
+}
+
 /// How far the connection's end has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
@@ -209,6 +216,16 @@ impl State {
         while let Some(sent) = self.conn.take_sent() {
             spares::put(sent);
         }
+    }
+
+    /// What there is to send, for [`unsent_since`](Self::unsent_since).
+    pub(super) fn unsent(&self) -> Unsent {
+        Unsent { any: self.conn.wants_output(), control: self.conn.control_len() }
+    }
+
+    /// Whether there is something to send that was not there then.
+    pub(super) fn unsent_since(&self, then: Unsent) -> bool {
+        self.conn.control_len() > then.control || !then.any && self.conn.wants_output()
     }
 
     pub(super) fn abort(&mut self, reason: Reason, why: &str, now: Instant) {

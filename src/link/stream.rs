@@ -64,11 +64,11 @@ impl Stream {
     /// Never blocks.
     pub(crate) fn take(&self, consumed: usize, into: &mut Messages) -> Took {
         let mut state = self.link.state.lock();
-        // What was pending before is somebody's to send: a writer's, or a cork's.
-        let pending = state.conn.wants_output();
+        // What is pending already is somebody's to send: a writer's, or a cork's.
+        let unsent = state.unsent();
         let took = state.take(self.key, consumed, into);
         // Credit that stayed here would leave a starved sender waiting for ever.
-        if !pending && state.conn.wants_output() {
+        if state.unsent_since(unsent) {
             self.link.flush_or_cork(state);
         }
         took

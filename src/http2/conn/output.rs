@@ -142,6 +142,11 @@ impl Connection {
             || self.notices.room && self.room() == Room::Yes
     }
 
+    /// Octets that leave before any queued DATA.
+    pub(crate) fn control_len(&self) -> usize {
+        self.out.control.len()
+    }
+
     /// Appends what is to be written: all control bytes, then DATA until `out` has `budget` bytes.
     pub(crate) fn poll_output(&mut self, out: &mut Vec<u8>, budget: usize, sink: &mut dyn Sink) {
         self.out.sent.clear();
