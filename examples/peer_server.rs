@@ -75,13 +75,21 @@ where
     unary_unary_rpc_method_handler_with(behaviour, Raw, Raw)
 }
 
-/// How many calls ended before their handlers did, by the token they brought.
+/// How many calls ended before their handlers did, and (with " begins") how many began to wait, by the token they
+/// brought.
 #[derive(Clone, Default)]
 struct Ends(Arc<Mutex<HashMap<String, u32>>>);
 
 impl Ends {
     fn count(&self, context: &ServicerContext) {
-        let token = asked(context, "x-token").unwrap_or_default().to_owned();
+        self.note(asked(context, "x-token").unwrap_or_default().to_owned());
+    }
+
+    fn count_begin(&self, context: &ServicerContext) {
+        self.note(format!("{} begins", asked(context, "x-token").unwrap_or_default()));
+    }
+
+    fn note(&self, token: String) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(token).or_default() += 1;
     }
 
@@ -153,10 +161,11 @@ fn much(request: Bytes, context: &ServicerContext) -> Reply {
     Ok(Bytes::from_static(b"much"))
 }
 
-/// Counts the call under its token if it ends before the time has passed.
+/// Counts the call under its token: that it begins, and if it ends before the time has passed.
 fn wait(request: &[u8], context: &ServicerContext, ends: &Ends) -> Reply {
     let time = Duration::from_millis(number(request)? as u64);
     let (over, end) = channel();
+    ends.count_begin(context);
     if !context.add_callback(move || over.send(()).unwrap_or(())) || end.recv_timeout(time).is_ok()
     {
         ends.count(context);

@@ -1,7 +1,6 @@
 //! Messages and streams, deadlines, cancelling, and many calls at once.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -98,7 +97,7 @@ pub(crate) fn deadlines(server: &Server) -> Outcome {
     let wait = peer.unary("Wait").header("x-token", "late")?.timeout(short);
     failure("a slow reply", wait.call(&bytes("8000")), late)?;
     between("end of a slow reply", soon.start, began.elapsed(), soon.end)?;
-    eventually("the server sees the end of a unary call", || peer.saw_end("late"))?;
+    eventually("the server sees the end of a unary call", || peer.saw("late"))?;
 
     let began = Instant::now();
     let hold = peer.replies("Hold").header("x-token", "late stream")?.timeout(short);
@@ -106,7 +105,7 @@ pub(crate) fn deadlines(server: &Server) -> Outcome {
     check("first", stream.recv()?, Some(bytes("holding")))?;
     failure("a slow stream", stream.recv(), late)?;
     between("end of a slow stream", soon.start, began.elapsed(), soon.end)?;
-    eventually("the server sees the end of a stream", || peer.saw_end("late stream"))?;
+    eventually("the server sees the end of a stream", || peer.saw("late stream"))?;
 
     let mut future = peer.unary("Wait").timeout(short).future(&bytes("8000"));
     failure("a slow future", future.result(None).map_err(Status::from), late)?;
@@ -168,22 +167,22 @@ pub(crate) fn cancel(server: &Server) -> Outcome {
     let before = peer.who()?;
     let wait = peer.unary("Wait").header("x-token", "unary")?;
     let mut call = wait.future(&bytes("20000"));
-    sleep(Duration::from_millis(300));
+    eventually("the call runs", || peer.saw("unary begins"))?;
     check("cancel", call.cancel(), true)?;
     check("cancelled", call.cancelled(), true)?;
     check("code", call.exception(None).map(|_| Code::Ok).unwrap_or(call.code()), Code::Cancelled)?;
-    eventually("the server sees the cancel", || peer.saw_end("unary"))?;
+    eventually("the server sees the cancel", || peer.saw("unary"))?;
 
     let mut stream = peer.replies("Hold").header("x-token", "stream")?.call(&Bytes::new())?;
     check("first", stream.recv()?, Some(bytes("holding")))?;
     stream.cancel();
     failure("the stream", stream.recv(), Code::Cancelled)?;
-    eventually("the server sees the cancel of a stream", || peer.saw_end("stream"))?;
+    eventually("the server sees the cancel of a stream", || peer.saw("stream"))?;
 
     let mut stream = peer.replies("Hold").header("x-token", "drop")?.call(&Bytes::new())?;
     check("first", stream.recv()?, Some(bytes("holding")))?;
     drop(stream);
-    eventually("the server sees that a stream was dropped", || peer.saw_end("drop"))?;
+    eventually("the server sees that a stream was dropped", || peer.saw("drop"))?;
 
     let result = peer.unary("Cancel").call(&Bytes::new());
     failure("cancelled by the server", result, Code::Cancelled)?;

@@ -114,8 +114,8 @@ impl Methods {
         in_time(self.channel.stream_stream_with(&path(name), Raw), StreamStream::options)
     }
 
-    /// Whether the server saw the one call with this token end early.
-    pub(crate) fn saw_end(&self, token: &str) -> bool {
+    /// Whether the server saw the one call with this token end early, or, with " begins" behind it, run.
+    pub(crate) fn saw(&self, token: &str) -> bool {
         self.unary("Seen").call(&bytes(token)).is_ok_and(|reply| text(&reply) == "1")
     }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use grpc_threads::{Code, Status};
 
-use super::{Methods, Outcome, Server, between, bytes, check, failure};
+use super::{Methods, Outcome, Server, between, bytes, check, eventually, failure};
 
 pub(crate) fn killed_and_back(server: &Server) -> Outcome {
     let mut first = server.again(0, &[])?;
@@ -16,7 +16,7 @@ pub(crate) fn killed_and_back(server: &Server) -> Outcome {
     let mut stream = peer.replies("Hold").call(&Bytes::new())?;
     stream.recv()?;
     let mut call = peer.unary("Wait").future(&bytes("20000"));
-    sleep(Duration::from_millis(300));
+    eventually("the call runs", || peer.saw(" begins"))?;
     let began = Instant::now();
     first.kill();
     let result = call.result(None).map_err(Status::from);
@@ -39,7 +39,7 @@ pub(crate) fn stopped_and_back(server: &Server) -> Outcome {
     let echo = peer.unary("Echo");
     check("before", echo.call(&bytes("a"))?, bytes("a"))?;
     let mut call = peer.unary("Wait").future(&bytes("800"));
-    sleep(Duration::from_millis(300));
+    eventually("the call runs", || peer.saw(" begins"))?;
     first.stop()?;
     check("a call that was running", call.result(None)?, bytes("waited"))?;
     let _second = server.again(first.port, &[])?;
@@ -54,6 +54,7 @@ pub(crate) fn wait_for_ready(server: &Server) -> Outcome {
     failure("nobody there", peer.unary("Echo").call(&Bytes::new()), Code::Unavailable)?;
     let mut waiting = peer.unary("Echo").wait_for_ready(true).future(&bytes("patient"));
     let stream = peer.both("Chat").wait_for_ready(true).spawn([bytes("patient")]);
+    // In vain: no event tells that a call goes on waiting.
     sleep(Duration::from_millis(200));
     check("waiting", waiting.done(), false)?;
     let _second = server.again(first.port, &[])?;

@@ -48,9 +48,9 @@ def echo_metadata(context):
     context.set_trailing_metadata(metadata(context, "x-trail-"))
 
 
-def count_end(context):
+def count_end(context, what=""):
     with ended_early_lock:
-        token = asked(context, "x-token", "")
+        token = asked(context, "x-token", "") + what
         ended_early[token] = ended_early.get(token, 0) + 1
 
 
@@ -128,7 +128,8 @@ def much(request, context):
 
 
 def wait(request, context):
-    """Counts the call under its token if it ends before the time has passed."""
+    """Counts the call under its token: that it begins, and if it ends before the time has passed."""
+    count_end(context, " begins")
     if end_of(context).wait(int(request) / 1000):
         count_end(context)
     return b"waited"
@@ -538,7 +539,7 @@ def case_cancel(server):
     with Methods(server) as peer:
         before = peer.unary("Who")(b"", timeout=10)
         call = peer.unary("Wait").future(b"20000", metadata=[("x-token", "unary")], timeout=30)
-        time.sleep(0.3)
+        eventually("the call runs", lambda: peer.seen("unary begins") == 1)
         check("cancel", call.cancel(), True)
         check("code", call.code(), grpc.StatusCode.CANCELLED)
         eventually("the server sees the cancel", lambda: peer.seen("unary") == 1)
@@ -561,7 +562,7 @@ def case_killed_and_back(server):
         stream = peer.replies("Hold")(b"", timeout=30)
         next(stream)
         call = peer.unary("Wait").future(b"20000", timeout=30)
-        time.sleep(0.3)
+        eventually("the call runs", lambda: peer.seen(" begins") == 1)
         began = time.monotonic()
         first.kill()
         check_status("a running call", failure(call.result), unavailable)
@@ -580,7 +581,7 @@ def case_stopped_and_back(server):
     with Server(server.command) as first, Methods(first) as peer:
         check("before", peer.unary("Echo")(b"a", timeout=10), b"a")
         call = peer.unary("Wait").future(b"800", timeout=30)
-        time.sleep(0.3)
+        eventually("the call runs", lambda: peer.seen(" begins") == 1)
         first.stop()
         check("a call that was running", call.result(), b"waited")
         with Server(server.command, first.port):
@@ -596,7 +597,7 @@ def case_wait_for_ready(server):
             check_status("nobody there", error, grpc.StatusCode.UNAVAILABLE)
             waiting = peer.unary("Echo").future(b"patient", timeout=30, wait_for_ready=True)
             stream = peer.both("Chat")(iter([b"patient"]), timeout=30, wait_for_ready=True)
-            time.sleep(0.2)
+            time.sleep(0.2)  # In vain: no event tells that a call goes on waiting.
             check("waiting", waiting.done(), False)
             with Server(server.command, first.port):
                 check("reply", waiting.result(), b"patient")
