@@ -1,7 +1,7 @@
 //! A TCP connection as a pipe.
 
 use std::io::{self, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
@@ -113,10 +113,13 @@ impl Pipe for TcpPipe {
     }
 
     fn is_local(&self) -> bool {
-        let own = self.socket.local_addr();
-        self.peer.ip().to_canonical().is_loopback()
-            || own.is_ok_and(|own| own.ip() == self.peer.ip())
+        self.socket.local_addr().is_ok_and(|own| same_host(own.ip(), self.peer.ip()))
     }
+}
+
+/// A connection between these two stays on one machine.
+fn same_host(own: IpAddr, peer: IpAddr) -> bool {
+    peer.to_canonical().is_loopback() || own == peer
 }
 
 /// An address as Python's `peer()` writes it: brackets of IPv6 percent-encoded.
@@ -217,6 +220,11 @@ mod tests {
     fn a_peer_behind_the_loopback_address_is_on_this_machine() {
         let (client, server) = pair();
         assert!(client.is_local() && server.is_local());
+        let ip = |text: &str| text.parse::<IpAddr>().unwrap();
+        assert!(same_host(ip("::ffff:127.0.0.1"), ip("::ffff:127.0.0.1")));
+        assert!(same_host(ip("192.0.2.1"), ip("192.0.2.1")), "by its own address");
+        assert!(!same_host(ip("192.0.2.1"), ip("192.0.2.2")));
+        assert!(!same_host(ip("2001:db8::1"), ip("2001:db8::2")));
     }
 
     #[test]
