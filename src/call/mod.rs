@@ -10,5 +10,26 @@ mod inbox;
 mod outbox;
 pub(crate) mod server;
 
+use bytes::Bytes;
+
+use crate::codec::Codec;
+use crate::reactor::spares;
+use crate::status::Status;
+use crate::wire::framing;
+
 pub(crate) use inbox::{Finish, Inbox, Next};
 pub(crate) use outbox::{Outbox, SendError};
+
+/// One message with its prefix: the whole of a request or an answer. A long one gets a kept buffer.
+pub(crate) fn frame<T: 'static>(
+    codec: &dyn Codec<T>,
+    message: &T,
+    limit: usize,
+) -> Result<Bytes, Status> {
+    // Not reserved when it is too much for the limit, or for the machine: it is what a user's codec says.
+    let hint = framing::PREFIX.saturating_add(codec.size_hint(message).min(limit));
+    let mut framed = spares::buffer(hint);
+    let _ = framed.try_reserve(hint);
+    framing::encode_reserved(codec, message, limit, &mut framed)?;
+    Ok(framed.into())
+}

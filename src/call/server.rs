@@ -16,15 +16,15 @@ use std::time::Duration;
 use bytes::Bytes;
 use parking_lot::Mutex;
 
-use super::Outbox;
+use super::{Outbox, frame};
 use crate::codec::Codec;
 use crate::deadline::Deadline;
 use crate::http2::types::Reason;
 use crate::link::{End, Incoming, Notify, Outgoing, Stream, Want};
 use crate::metadata::Metadata;
-use crate::reactor::{clock, notify, spares};
+use crate::reactor::{clock, notify};
 use crate::status::{Code, Status};
-use crate::wire::framing::{self, Messages};
+use crate::wire::framing::Messages;
 use crate::wire::headers::{self, RequestHead, Subtype};
 use crate::wire::outcome::{Ending, cardinality};
 
@@ -258,17 +258,10 @@ impl ServerCall {
 
     /// Ends a unary answer: head, message and trailers go in one append.
     pub(crate) fn answer<T: 'static>(&self, codec: &dyn Codec<T>, outcome: Result<T, Status>) {
-        match outcome.and_then(|message| self.frame(codec, &message)) {
+        match outcome.and_then(|message| frame(codec, &message, self.send_limit)) {
             Ok(data) => self.conclude(Some(data), Ok(())),
             Err(status) => self.conclude(None, Err(status)),
         }
-    }
-
-    fn frame<T: 'static>(&self, codec: &dyn Codec<T>, message: &T) -> Result<Bytes, Status> {
-        let hint = codec.size_hint(message);
-        let mut framed = spares::buffer(framing::PREFIX.saturating_add(hint));
-        framing::encode(codec, message, self.send_limit, &mut framed)?;
-        Ok(framed.into())
     }
 
     /// Ends the call with a status, after the messages that were sent.

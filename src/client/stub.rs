@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::call;
 use crate::call::client::{Core, Launch, Source, Template};
 use crate::channel::Channel;
 use crate::codec::Codec;
 use crate::link::Replies;
-use crate::reactor::{clock, spares};
+use crate::reactor::clock;
 use crate::status::Status;
-use crate::wire::framing;
 
 use super::{CallOptions, MethodPath};
 
@@ -43,11 +43,7 @@ impl<Req: 'static, Resp: 'static> Method<Req, Resp> {
 
     /// One message with its prefix, as the whole of a request.
     pub(super) fn frame(&self, options: &CallOptions, request: &Req) -> Result<Bytes, Status> {
-        let limit = self.send_limit(options);
-        let hint = self.request.size_hint(request);
-        let mut framed = spares::buffer(framing::PREFIX.saturating_add(hint));
-        framing::encode(&*self.request, request, limit, &mut framed)?;
-        Ok(framed.into())
+        call::frame(&*self.request, request, self.send_limit(options))
     }
 
     /// Begins a call; never blocks. `body`: the whole request, else messages follow.

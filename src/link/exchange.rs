@@ -18,7 +18,7 @@ use crate::wire::outcome::Ending;
 use super::Link;
 use super::cell::Cell;
 use super::face::{Replies, Want};
-use super::state::State;
+use super::state::{State, Unsent};
 
 /// Everything there was on a stream that is over.
 #[derive(Default)]
@@ -43,15 +43,18 @@ impl Link {
         expired: impl FnOnce() -> Status,
     ) -> Result<Exchanged, Room> {
         let key = self.begin(block, Some(body), true, limit, Replies::One)?;
-        let over = self.wait_and(key, Want::End, deadline, |state| self.collect(state, key));
+        let over = self.wait_and(key, Want::End, deadline, |state| {
+            let before = state.unsent();
+            self.collect(state, key, before)
+        });
         let collected = over.unwrap_or_else(|| {
             let ending = Ending::Local(expired());
             let mut state = self.state.lock();
+            let before = state.unsent();
             if state.finish(key, ending) {
                 state.conn.reset(key, Reason::CANCEL);
             }
-            // The reset is there before `collect` looks: it would take it for somebody else's to send.
-            Collected { flush: true, ..self.collect(&mut state, key) }
+            self.collect(&mut state, key, before)
         });
         let Collected { exchanged, cell, flush } = collected;
         if flush {
@@ -62,8 +65,8 @@ impl Link {
         Ok(exchanged)
     }
 
-    fn collect(&self, state: &mut State, key: Key) -> Collected {
-        let unsent = state.unsent();
+    /// `before`: what there was to send before this call came to its end.
+    fn collect(&self, state: &mut State, key: Key, before: Unsent) -> Collected {
         let mut cell = state.forget(key);
         let mut exchanged = Exchanged::default();
         if let Some(cell) = &mut cell {
@@ -74,7 +77,7 @@ impl Link {
         if state.cells.live() == 0 {
             self.watch_for_quiet(state);
         }
-        Collected { exchanged, cell, flush: state.unsent_since(unsent) }
+        Collected { exchanged, cell, flush: state.unsent_since(before) }
     }
 }
 
@@ -82,6 +85,6 @@ impl Link {
 struct Collected {
     exchanged: Exchanged,
     cell: Option<Box<Cell>>,
-    /// Forgetting the stream has something to say to the peer.
+    /// The end of the call has something to say to the peer.
     flush: bool,
 }

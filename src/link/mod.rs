@@ -70,8 +70,8 @@ pub(crate) struct Link {
     busy_poll: Duration,
     /// The peer runs on this machine, and needs our CPUs while we wait for it.
     local: bool,
-    /// Changes with every read.
-    progress: AtomicU32,
+    /// Grows with every read: tells a waiter that something comes, and an idle link from a busy one.
+    reads: AtomicU32,
     lost: AtomicBool,
     this: Weak<Link>,
 }
@@ -129,7 +129,7 @@ impl Link {
             poller,
             busy_poll,
             local,
-            progress: AtomicU32::new(0),
+            reads: AtomicU32::new(0),
             lost: AtomicBool::new(false),
             this: this.clone(),
         })

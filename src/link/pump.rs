@@ -113,7 +113,7 @@ impl Link {
             }
         };
         *any = true;
-        self.progress.fetch_add(1, Ordering::Relaxed);
+        self.reads.fetch_add(1, Ordering::Relaxed);
         let plain = self.seal.open(&buffer[..read]);
         let now = clock::now();
         let mut state = self.state.lock();
@@ -197,9 +197,8 @@ impl Link {
         }
         loop {
             let fresh = out.is_empty();
-            if fresh {
-                state.output(&mut out, TURN, clock::now());
-            }
+            let framed =
+                if fresh { state.output(&mut out, TURN, clock::now()) } else { Vec::new() };
             if out.is_empty() {
                 state.baton.release();
                 self.read_again(&mut state);
@@ -207,6 +206,7 @@ impl Link {
                 return self.settle(state);
             }
             drop(state);
+            framed.into_iter().for_each(spares::put);
             if fresh {
                 self.seal.seal(&mut out);
             }
@@ -420,8 +420,8 @@ impl Link {
     fn look_whether_quiet(&self) {
         let mut state = self.state.lock();
         state.lazy = false;
-        let quiet = state.reads == state.reads_at_timer;
-        state.reads_at_timer = state.reads;
+        let reads = self.reads.load(Ordering::Relaxed);
+        let quiet = mem::replace(&mut state.reads_at_timer, reads) == reads;
         if state.phase == Phase::Closed {
             drop(state);
             return self.rest_spares();
@@ -429,13 +429,17 @@ impl Link {
         if !quiet {
             return self.watch_for_quiet(&mut state);
         }
-        if state.cells.live() == 0 {
+        let unused = state.cells.live() == 0;
+        if unused {
             state.conn.rest();
-            self.rest_spares();
         }
         let stuck = state.baton == Baton::Stuck;
         if self.side.is_client() && state.lead.is_free() && (stuck || !state.armed) {
             self.arm(&mut state);
+        }
+        drop(state);
+        if unused {
+            self.rest_spares();
         }
     }
 

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use crate::http2::hpack::Fields;
 use crate::http2::types::{Key, Reason};
 use crate::http2::{Connection, Sink};
-use crate::reactor::{Alarms, spares};
+use crate::reactor::Alarms;
 use crate::status::Status;
 use crate::wire::headers::{self, Refusal, RequestHead};
 use crate::wire::outcome::Ending;
@@ -41,10 +41,8 @@ pub(super) struct State {
     pub(super) armed: bool,
     /// A timer is set that looks whether the link has become quiet.
     pub(super) lazy: bool,
-    /// Grows with every read: tells an idle link from a busy one.
-    pub(super) reads: u64,
-    /// `reads` when the take-back timer last looked.
-    pub(super) reads_at_timer: u64,
+    /// The link's count of reads when the take-back timer last looked.
+    pub(super) reads_at_timer: u32,
     /// The timers that are set for the connection's own deadlines.
     pub(super) alarms: Alarms,
     /// Streams that have a listener.
@@ -189,7 +187,6 @@ impl State {
             hung_up: false,
             armed: false,
             lazy: false,
-            reads: 0,
             reads_at_timer: 0,
             alarms: Alarms::new(),
             listeners: 0,
@@ -202,7 +199,6 @@ impl State {
 
     /// Feeds what was read from the socket.
     pub(super) fn input(&mut self, octets: &[u8], now: Instant, side: &Side) {
-        self.reads = self.reads.wrapping_add(1);
         self.with_receiver(now, side, |conn, sink| conn.handle_input(octets, now, sink));
     }
 
@@ -210,12 +206,11 @@ impl State {
         self.with_receiver(now, side, |conn, sink| conn.handle_timeout(now, sink));
     }
 
-    /// Moves about `budget` octets of output to `out`.
-    pub(super) fn output(&mut self, out: &mut Vec<u8>, budget: usize, now: Instant) {
+    /// Moves about `budget` octets of output to `out`. What is returned is not needed any more, and is
+    /// long perhaps: it is for dropping once the lock is released.
+    pub(super) fn output(&mut self, out: &mut Vec<u8>, budget: usize, now: Instant) -> Vec<Bytes> {
         self.with_receiver(now, &Side::None, |conn, sink| conn.poll_output(out, budget, sink));
-        while let Some(sent) = self.conn.take_sent() {
-            spares::put(sent);
-        }
+        self.conn.take_sent()
     }
 
     /// What there is to send, for [`unsent_since`](Self::unsent_since).

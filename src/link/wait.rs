@@ -172,13 +172,13 @@ impl Link {
             PATIENCE.set(patience);
             return false;
         }
-        let mut look = Look::new(now, self.progress.load(Ordering::Relaxed));
+        let mut look = Look::new(now, self.reads.load(Ordering::Relaxed));
         let answered = loop {
             if me.0.take_permit() {
                 break true;
             }
             now = courtesy::yield_cpu(now);
-            let goes_on = look.goes_on(now, self.progress.load(Ordering::Relaxed));
+            let goes_on = look.goes_on(now, self.reads.load(Ordering::Relaxed));
             if !goes_on || !courtesy::pays(now) || deadline.is_some_and(|at| now >= at) {
                 break false;
             }

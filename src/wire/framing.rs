@@ -46,9 +46,19 @@ pub(crate) fn encode<T: 'static>(
     limit: usize,
     out: &mut Vec<u8>,
 ) -> Result<usize, Status> {
-    let start = out.len();
     // A hint that is too much for the limit, or for the machine, reserves nothing.
     let _ = out.try_reserve(PREFIX.saturating_add(codec.size_hint(message).min(limit)));
+    encode_reserved(codec, message, limit, out)
+}
+
+/// [`encode`] into a buffer that has room already, as far as that is known.
+pub(crate) fn encode_reserved<T: 'static>(
+    codec: &dyn Codec<T>,
+    message: &T,
+    limit: usize,
+    out: &mut Vec<u8>,
+) -> Result<usize, Status> {
+    let start = out.len();
     put_prefix(out, 0);
     let result = codec.encode(message, out).and_then(|()| {
         let len = out.len().saturating_sub(start + PREFIX);

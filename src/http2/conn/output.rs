@@ -167,10 +167,10 @@ impl Connection {
         self.deliver(sink);
     }
 
-    /// Octets given to [`data`](Self::data) that have all left: to be asked for after each
-    /// [`poll_output`](Self::poll_output).
-    pub(crate) fn take_sent(&mut self) -> Option<Bytes> {
-        self.out.sent.pop()
+    /// Octets given to [`data`](Self::data) that [`poll_output`](Self::poll_output) has framed to their end: to be
+    /// asked for after it, as to free them may take long.
+    pub(crate) fn take_sent(&mut self) -> Vec<Bytes> {
+        std::mem::take(&mut self.out.sent)
     }
 
     /// One stream's turn: one DATA frame, made of as many pieces as fit.
