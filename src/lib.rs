@@ -102,6 +102,8 @@ mod error;
 pub mod metadata;
 #[cfg(feature = "runtime")]
 mod status;
+#[cfg(feature = "runtime")]
+mod sync;
 
 #[cfg(feature = "runtime")]
 pub use channel::{

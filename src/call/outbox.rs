@@ -12,8 +12,8 @@
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
+use crate::sync::Mutex;
 use bytes::Bytes;
-use parking_lot::Mutex;
 
 use crate::codec::Codec;
 use crate::deadline::Deadline;

@@ -1,11 +1,11 @@
 //! What all handles of a channel share: the machine, the links, the calls that queue.
 
+use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use parking_lot::{Condvar, Mutex, RwLock};
+use crate::sync::{Condvar, Mutex, RwLock};
 
 use crate::call::client::{Core, Defaults, Expiry};
 use crate::http2::types::Reason;

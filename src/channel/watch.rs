@@ -1,12 +1,12 @@
 //! Telling others of a channel's connectivity: [`Subscription`] and [`ReadyFuture`].
 
+use crate::sync::atomic::{AtomicBool, Ordering};
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use parking_lot::{Condvar, Mutex};
+use crate::sync::{Condvar, Mutex};
 
 use crate::error::ResultError;
 use crate::reactor::{clock, notify};

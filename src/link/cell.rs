@@ -1,8 +1,8 @@
 //! A stream's mailbox: what the peer has sent and nobody has taken yet, and who
 //! waits for it. Guarded by the link's lock.
 
+use crate::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use crate::http2::Claim;

@@ -14,7 +14,8 @@ use crate::wire::outcome::cardinality;
 
 use super::cell::Cell;
 use super::face::Want;
-use super::state::{After, State};
+use super::receiver::After;
+use super::state::State;
 use super::stream::Took;
 
 /// Credit granted beyond the end of a long message. nghttp2 (so grpc-js) learns that a body has ended only

@@ -17,23 +17,25 @@
 mod baton;
 mod cell;
 mod credit;
+mod effects;
 mod exchange;
 mod face;
 mod lead;
 mod patience;
 mod pump;
+mod receiver;
 mod state;
 mod stream;
 mod wait;
 
+use crate::sync::atomic::{AtomicBool, AtomicU32};
 use std::fmt;
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicU32};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use crate::sync::Mutex;
 use bytes::Bytes;
-use parking_lot::Mutex;
 
 use crate::http2::types::{Key, Reason, Role};
 use crate::http2::{Connection, Options, Room};
@@ -41,7 +43,8 @@ use crate::net::{Interest, Pipe, Plain};
 use crate::reactor::{Flush, Mode, OnTimer, Poller, Ready, clock};
 
 use cell::Cell;
-use state::{Side, State};
+use effects::Side;
+use state::State;
 
 pub(crate) use exchange::Exchanged;
 pub(crate) use face::{

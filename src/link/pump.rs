@@ -1,12 +1,12 @@
 //! Moving octets between the socket and the connection.
 
+use crate::sync::atomic::Ordering;
 use std::cell::RefCell;
 use std::io;
 use std::mem;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use parking_lot::MutexGuard;
+use crate::sync::MutexGuard;
 
 use crate::http2::types::Key;
 use crate::net::{Interest, Seal};

@@ -1,8 +1,8 @@
 //! Waiting on a stream: lead or park.
 
+use crate::sync::atomic::Ordering;
 use std::cell::Cell;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use crate::http2::types::Key;

@@ -7,7 +7,7 @@ use std::os::fd::AsFd;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
+use crate::sync::Mutex;
 use rustix::io::Errno;
 use socket2::{Domain, Protocol, Socket, Type};
 

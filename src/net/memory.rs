@@ -5,7 +5,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Instant;
 
-use parking_lot::{Condvar, Mutex};
+use crate::sync::{Condvar, Mutex};
 
 use super::{Pipe, Waited};
 use crate::reactor::{Interest, Mode, Poller, Readiness, Ready, Token};

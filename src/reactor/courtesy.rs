@@ -4,8 +4,8 @@
 //! or another process's, it is lost: that one keeps the CPU for its whole time slice, some milliseconds, where a thread
 //! that sleeps would be let in as soon as it is woken. So after one slow yield nobody in the process yields for a while.
 
+use crate::sync::atomic::{AtomicU64, Ordering};
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::clock;

@@ -12,15 +12,15 @@
 //!
 //! Locks: `state`, a leaf, never held over a wake, a job's drop or a callback.
 
+use crate::sync::atomic::{AtomicBool, Ordering};
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use parking_lot::{Condvar, Mutex, MutexGuard};
+use crate::sync::{Condvar, Mutex, MutexGuard};
 
 use super::cork::{self, Shelf};
 use super::duty::{Duty, Idle, Order, Queued, Wakes};

@@ -5,8 +5,8 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use crate::sync::Mutex;
 use crossbeam_channel::{Sender, unbounded};
-use parking_lot::Mutex;
 
 use super::{Poller, threads};
 

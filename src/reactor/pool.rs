@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 #[cfg(test)]
 use std::time::Instant;
 
-use parking_lot::Mutex;
+use crate::sync::Mutex;
 
 use super::engine::Engine;
 use super::{Executor, Job, Poller, Rejected};

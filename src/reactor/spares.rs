@@ -9,8 +9,8 @@
 
 use std::time::{Duration, Instant};
 
+use crate::sync::Mutex;
 use bytes::Bytes;
-use parking_lot::Mutex;
 
 use super::clock;
 use crate::codec::Codec;

@@ -1,7 +1,7 @@
 //! Where threads are born: named, counted, and never with a panic when none can be had.
 
+use crate::sync::atomic::{AtomicUsize, Ordering};
 use std::io;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::{Builder, JoinHandle};
 
 static ALIVE: AtomicUsize = AtomicUsize::new(0);

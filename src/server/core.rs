@@ -1,11 +1,11 @@
 //! What all parts of one server share: its options, the count of its calls, their
 //! deadlines, its poller and its life.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use crate::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Instant;
 
-use parking_lot::Mutex;
+use crate::sync::Mutex;
 
 use super::deadlines::{Deadlines, Ticket};
 use super::life::Life;

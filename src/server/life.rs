@@ -6,12 +6,12 @@
 //!
 //! Lock: `state` is the highest rank of all (registry): connections are told outside it.
 
+use crate::sync::atomic::{AtomicBool, Ordering};
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use parking_lot::{Condvar, Mutex};
+use crate::sync::{Condvar, Mutex};
 
 use super::ports::Port;
 use crate::deadline::Deadline;

@@ -4,11 +4,11 @@
 //! Owns who counts as running. User code runs in [`Task::run`] only: on a worker of the
 //! pool or in the user's executor. [`Method::job`] runs on whichever thread read the request.
 
+use crate::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::any::Any;
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use super::context::ServicerContext;

@@ -1,12 +1,12 @@
 //! Where a server listens, and what it does with a connection that comes in.
 
+use crate::sync::atomic::{AtomicBool, Ordering};
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
-use parking_lot::Mutex;
+use crate::sync::Mutex;
 
 use super::core::Core;
 use super::method::{Method, unknown_method};

@@ -1,11 +1,11 @@
 //! [`Core`]: a call somebody holds a handle on.
 
+use crate::sync::atomic::{AtomicBool, Ordering};
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 
+use crate::sync::{Condvar, Mutex, MutexGuard};
 use bytes::Bytes;
-use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use crate::call::{Finish, Inbox, Next};
 use crate::deadline::Deadline;

@@ -7,7 +7,7 @@ use std::fmt;
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
-use parking_lot::Mutex;
+use crate::sync::Mutex;
 
 use crate::reactor::{Alarms, Job, OnTimer, Poller};
 

@@ -1,0 +1,231 @@
+//! Where the connection's events go: into the cells, and to whoever waits on them.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::http2::Sink;
+use crate::http2::hpack::Fields;
+use crate::http2::types::{Key, Reason};
+use crate::status::Status;
+use crate::wire::headers::{self, Refusal, RequestHead};
+use crate::wire::outcome::Ending;
+
+use super::cell::{Cell, Cells, Pending};
+use super::credit;
+use super::effects::Effects;
+use super::face::{Acceptor, Admit, Entry, Want, When};
+use super::lead::Lead;
+use super::wait::Me;
+
+/// What a frame asks of the connection, done when it has finished with its input.
+pub(super) enum After {
+    /// A long message has begun.
+    Expect(Key),
+    /// A long message that was awaited is whole.
+    Complete(Key),
+    Overlong(Key, Status),
+    Refuse(Key, Status),
+    Plain(Key, Refusal),
+    Reset(Key),
+    Forget(Key),
+}
+
+/// Where the connection's events go.
+pub(super) struct Receiver<'a> {
+    pub(super) cells: &'a mut Cells,
+    pub(super) lead: &'a mut Lead<Me>,
+    pub(super) effects: &'a mut Effects,
+    pub(super) farewell: &'a mut Option<Box<str>>,
+    pub(super) after: &'a mut Vec<After>,
+    pub(super) acceptor: Option<&'a Arc<dyn Acceptor>>,
+    pub(super) now: Instant,
+}
+
+impl Receiver<'_> {
+    fn request(&mut self, key: Key, fields: &Fields, end: bool) {
+        let Some(acceptor) = self.acceptor else { return };
+        let head = match headers::parse_request(fields) {
+            Ok(head) => head,
+            Err(refusal) => return self.refuse(key, refusal, end),
+        };
+        match acceptor.admit(&head) {
+            Admit::Refuse(status) => self.after.push(After::Refuse(key, status)),
+            Admit::Run { entry, when, limit } => {
+                self.admitted(key, head, (entry, when, limit), end)
+            }
+        }
+    }
+
+    fn admitted(
+        &mut self,
+        key: Key,
+        head: RequestHead,
+        (entry, when, limit): (Arc<dyn Entry>, When, usize),
+        end: bool,
+    ) {
+        let mut cell = Cell::new(key, limit);
+        cell.peer_done = end;
+        let pending = Pending { head, entry, arrived: self.now };
+        if end || when == When::Headers {
+            self.effects.incoming.push((key, pending));
+        } else {
+            cell.pending = Some(pending);
+            cell.single = true;
+        }
+        self.cells.insert(cell);
+    }
+
+    /// No gRPC request. The plain answer waits for the end of the request: an early
+    /// one would be followed by a reset, which ordinary HTTP clients take for a failure.
+    fn refuse(&mut self, key: Key, refusal: Refusal, end: bool) {
+        if let Some(status) = refusal.status() {
+            return self.after.push(After::Refuse(key, status.clone()));
+        }
+        if end {
+            return self.after.push(After::Plain(key, refusal));
+        }
+        let mut cell = Cell::new(key, usize::MAX);
+        cell.refusal = Some(refusal);
+        self.cells.insert(cell);
+    }
+
+    /// The peer's half has ended: complete requests are handed over.
+    fn half_closed(&mut self, key: Key) {
+        let Some(cell) = self.cells.get_mut(key) else { return };
+        cell.peer_done = true;
+        cell.broken = cell.inbox.finish().err();
+        if let Some(refusal) = cell.refusal.take() {
+            self.cells.remove(key);
+            return self.after.push(After::Plain(key, refusal));
+        }
+        if let Some(pending) = cell.pending.take() {
+            self.effects.incoming.push((key, pending));
+        }
+        self.effects.tell(self.lead, cell);
+    }
+
+    fn ended(&mut self, key: Key, ending: Ending) {
+        let Some(cell) = self.cells.get_mut(key) else { return };
+        if cell.pending.is_some() || cell.refusal.is_some() {
+            self.cells.remove(key);
+            return self.after.push(After::Forget(key));
+        }
+        if cell.end(ending) {
+            self.effects.tell(self.lead, cell);
+        }
+    }
+}
+
+impl Sink for Receiver<'_> {
+    fn headers(&mut self, key: Key, fields: &Fields, end: bool) {
+        let Some(cell) = self.cells.get_mut(key) else { return self.request(key, fields, end) };
+        let response = headers::parse_response(fields, end);
+        cell.headed = true;
+        if end {
+            let ending = Ending::from_trailers_only(response, fields);
+            return self.ended(key, ending);
+        }
+        if let Some(ending) = Ending::from_head(&response) {
+            // No gRPC: what follows is no message.
+            self.ended(key, ending);
+            return self.after.push(After::Reset(key));
+        }
+        cell.head = Some(response);
+        self.effects.tell(self.lead, cell);
+    }
+
+    fn trailers(&mut self, key: Key, fields: &Fields) {
+        let Some(cell) = self.cells.get_mut(key) else { return };
+        if self.acceptor.is_some() {
+            return self.half_closed(key);
+        }
+        let ending = match cell.inbox.finish() {
+            Ok(()) => Ending::from_trailers(headers::parse_trailers(fields)),
+            Err(status) => Ending::Local(status),
+        };
+        self.ended(key, ending);
+    }
+
+    fn data(&mut self, key: Key, payload: &[u8], end: bool) {
+        let Some(cell) = self.cells.get_mut(key) else { return };
+        if cell.refusal.is_none() && cell.ending.is_none() && !payload.is_empty() {
+            match cell.inbox.feed(payload) {
+                // A handler has the call: it learns of it from its requests, and answers.
+                Err(status) if self.acceptor.is_some() && cell.pending.is_none() => {
+                    cell.peer_done = true;
+                    cell.broken = Some(status);
+                    return self.effects.tell(self.lead, cell);
+                }
+                Err(status) => return self.after.push(After::Overlong(key, status)),
+                Ok(fed) => {
+                    self.after.extend(credit::after_feed(cell, fed));
+                    if fed.whole > 0 && !end {
+                        self.effects.tell(self.lead, cell);
+                    }
+                }
+            }
+        }
+        if !end {
+            return;
+        }
+        if self.acceptor.is_some() {
+            self.half_closed(key);
+        } else {
+            self.ended(key, Ending::NoTrailers);
+        }
+    }
+
+    fn reset(&mut self, key: Key, reason: Reason, by_peer: bool, cause: &'static str) {
+        self.ended(key, Ending::Reset { reason, by_peer, cause });
+    }
+
+    fn unprocessed(&mut self, key: Key) {
+        self.ended(key, Ending::Unprocessed);
+    }
+
+    fn writable(&mut self, key: Key) {
+        let Some(cell) = self.cells.get_mut(key) else { return };
+        let waiting = cell.sender.take();
+        self.effects.wake(self.lead, waiting);
+        if cell.receiver.as_ref().is_some_and(|waiting| waiting.want == Want::Turn) {
+            let waiting = cell.receiver.take();
+            self.effects.wake(self.lead, waiting);
+        }
+        self.effects.tell_listener(cell);
+    }
+
+    fn room(&mut self) {
+        self.effects.room = true;
+    }
+
+    fn ready(&mut self) {
+        self.effects.up = true;
+    }
+
+    fn goaway(&mut self, reason: Reason, debug: &[u8]) {
+        self.effects.draining = true;
+        // An end without an error needs no explanation, unless one is given.
+        if reason != Reason::NO_ERROR || !debug.is_empty() {
+            let text = String::from_utf8_lossy(&debug[..debug.len().min(FAREWELL)]);
+            *self.farewell = Some(format!("{} {:?}", reason.name(), text).into());
+        }
+    }
+
+    fn lost(&mut self, reason: Reason, cause: &str) {
+        let why = with_farewell(&format!("{cause} ({})", reason.name()), self.farewell.as_deref());
+        for cell in self.cells.iter_mut() {
+            if cell.end(Ending::Lost(why.clone())) {
+                self.effects.tell(self.lead, cell);
+            }
+        }
+        self.effects.lost.get_or_insert(why);
+    }
+}
+
+/// As much of a peer's GOAWAY text as is kept.
+const FAREWELL: usize = 256;
+
+/// The cause of a loss, with what the peer said before.
+pub(super) fn with_farewell(why: &str, farewell: Option<&str>) -> String {
+    farewell.map_or_else(|| why.to_owned(), |said| format!("{why}; its GOAWAY said {said}"))
+}
