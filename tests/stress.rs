@@ -332,3 +332,39 @@ fn eight_floods_with_a_call_for_each_message() {
     });
     drop(served);
 }
+
+/// Callers without deadlines beside threads that cancel: every answer reaches its caller, though readers rest while
+/// somebody else writes a pile of resets.
+#[test]
+fn callers_beside_threads_that_cancel_all_get_their_answers() {
+    let served = Served::new();
+    within(LONG * 2, move || {
+        let channel = served.channel();
+        let until = Instant::now() + RACE;
+        let answered = AtomicUsize::new(0);
+        thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    let echo = channel.raw_unary_unary(ECHO).unwrap();
+                    while Instant::now() < until {
+                        match echo.call(&Bytes::from_static(b"x")) {
+                            Ok(_) => drop(answered.fetch_add(1, Ordering::Relaxed)),
+                            Err(status) => assert_eq!(status.code(), Code::Unavailable, "{status}"),
+                        }
+                    }
+                });
+            }
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    let echo = channel.raw_unary_unary(ECHO).unwrap();
+                    while Instant::now() < until {
+                        let some = (0..40).map(|_| echo.future(&Bytes::from_static(b"y")));
+                        drop(some.collect::<Vec<_>>());
+                    }
+                });
+            }
+        });
+        assert!(answered.into_inner() > 100);
+        drop(served);
+    });
+}

@@ -55,6 +55,9 @@ impl Settings {
         if self.timing.attempt.is_zero() {
             return Err(wrong("connect timeout: zero leaves no time to connect".into()));
         }
+        if self.http2.write_timeout < Duration::from_millis(100) {
+            return Err(wrong("write timeout: below 100 ms a busy server would lose us".into()));
+        }
         Ok(())
     }
 }
@@ -165,6 +168,13 @@ impl ChannelBuilder {
             settings.http2.keepalive.timeout = timeout;
             settings.http2.keepalive.without_calls = without_calls;
         })
+    }
+
+    /// Gives a connection up whose server takes nothing for this long, though something waits to be sent to it and the
+    /// socket is full, whatever the server sends itself. Default: 20 s; at least 100 ms; `Duration::MAX` is never.
+    /// Longer suits servers that stop reading for a while; until then calls wait, up to their deadlines.
+    pub fn write_timeout(self, timeout: Duration) -> Self {
+        self.set(|settings| settings.http2.write_timeout = timeout)
     }
 
     /// How long a lone waiting call looks at the socket before it sleeps. Default: zero. Up to 50 µs saves

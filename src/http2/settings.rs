@@ -63,11 +63,9 @@ impl Exchange {
         first.then(|| now.saturating_duration_since(self.started))
     }
 
-    pub(crate) fn deadline(&self, handshake: Duration, ack: Duration) -> Option<Instant> {
-        match (self.met, self.acknowledged) {
-            (false, _) => Some(self.started + handshake),
-            (true, false) => Some(self.started + ack),
-            (true, true) => None,
-        }
+    /// When the peer's first word is overdue. That it acknowledges ours late, or never, harms nobody: until then it
+    /// has the defaults, and whether it lives is keepalive's to ask.
+    pub(crate) fn deadline(&self, handshake: Duration) -> Option<Instant> {
+        if self.met { None } else { self.started.checked_add(handshake) }
     }
 }

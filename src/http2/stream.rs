@@ -113,16 +113,17 @@ impl Slot {
         }
     }
 
-    pub(crate) fn drop_queue(&mut self) {
+    /// Drops what is queued: how many octets that were.
+    pub(crate) fn drop_queue(&mut self) -> usize {
         self.queue.clear();
         if self.queue.capacity() > 8 {
             self.queue = VecDeque::new();
         }
-        self.queued = 0;
         self.ready = false;
         if let Sending::Trailers(_) = self.sending {
             self.sending = Sending::Ending;
         }
+        std::mem::take(&mut self.queued)
     }
 }
 
@@ -326,7 +327,7 @@ impl Streams {
     pub(crate) fn remove(&mut self, key: Key) {
         let Some((slot, budget)) = self.with_budget(key) else { return };
         slot.recv_window.close(budget);
-        slot.drop_queue();
+        debug_assert_eq!(slot.queued, 0, "what was queued went when the stream was over");
         slot.id = 0;
         let closed = slot.closed.unwrap_or(Closed::ByUs);
         let lingered = slot.lingers;

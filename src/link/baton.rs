@@ -8,7 +8,7 @@
 //! resumes. Guarded by the link's lock.
 
 /// The baton of one link.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Baton {
     /// Nobody writes. Nothing is left to send, except under a cork.
     Free,

@@ -98,6 +98,11 @@ impl<W: Clone + PartialEq> Lead<W> {
         matches!(self.holder, Holder::Nobody)
     }
 
+    /// Whether the poller leads.
+    pub(super) fn polls(&self) -> bool {
+        matches!(self.holder, Holder::Poller)
+    }
+
     /// Whether others wait behind the holder.
     pub(super) fn contended(&self) -> bool {
         !self.queue.is_empty()

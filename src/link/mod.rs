@@ -27,6 +27,8 @@ mod receiver;
 mod state;
 mod stream;
 mod wait;
+mod watch;
+mod write;
 
 use crate::sync::atomic::{AtomicBool, AtomicU32};
 use std::fmt;
@@ -39,7 +41,7 @@ use bytes::Bytes;
 
 use crate::http2::types::{Key, Reason, Role};
 use crate::http2::{Connection, Options, Room};
-use crate::net::{Interest, Pipe, Plain};
+use crate::net::{Pipe, Plain};
 use crate::reactor::{Flush, Mode, OnTimer, Poller, Ready, clock};
 
 use cell::Cell;
@@ -59,6 +61,10 @@ const UNASKED: usize = 2048;
 
 /// So many calls in flight are a crowd: a writer lets others append, and who waits looks a while before it sleeps.
 const CROWD: usize = 4;
+
+/// How long we read and drop what the peer sends after our last octet (W67), and how long we wait
+/// for a peer that does not take that octet.
+const LINGER: Duration = Duration::from_secs(1);
 
 /// One connection.
 pub(crate) struct Link {
@@ -92,9 +98,7 @@ impl Link {
         let ready: Arc<dyn Ready> = link.clone();
         link.pipe.attach(poller, Mode::OneShot, ready)?;
         link.flush_now(link.state.lock());
-        let mut state = link.state.lock();
-        state.armed = link.pipe.arm(Interest { read: true, write: false }).is_ok();
-        link.settle(state);
+        link.settle_as(link.state.lock(), true);
         Ok(link)
     }
 
@@ -121,7 +125,10 @@ impl Link {
         poller: &Arc<Poller>,
         busy_poll: Duration,
     ) -> Arc<Self> {
-        let state = Mutex::new(State::new(Connection::new(role, options, clock::now())));
+        let state = Mutex::new(State::new(
+            Connection::new(role, options, clock::now()),
+            role == Role::Client,
+        ));
         let poller = poller.clone();
         let local = pipe.is_local();
         Arc::new_cyclic(|this| Self {

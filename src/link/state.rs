@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use crate::http2::types::{Key, Reason};
 use crate::http2::{Connection, Sink};
+use crate::net::Interest;
 use crate::reactor::Alarms;
 use crate::status::Status;
 use crate::wire::headers;
@@ -19,6 +20,7 @@ use super::face::{End, Notify, Outgoing, Want};
 use super::lead::Lead;
 use super::receiver::{After, Receiver, with_farewell};
 use super::wait::Me;
+use super::watch::{Facts, Holder, Watch};
 
 /// A sender waits while more than this is queued on its stream, and is woken at half.
 pub(crate) const SEND_QUOTA: usize = 64 * 1024;
@@ -31,15 +33,9 @@ pub(super) struct State {
     pub(super) baton: Baton,
     /// Octets taken from the connection that the full socket did not take.
     pub(super) tail: Vec<u8>,
-    pub(super) reading: Reading,
-    /// Reading rests until our answers have gone out (A9).
-    pub(super) paused: bool,
+    pub(super) watch: Watch,
     /// The peer's end has been reported: reading goes on to it, after a short read, too.
     pub(super) hung_up: bool,
-    /// The poller's one-shot interest is set (client).
-    pub(super) armed: bool,
-    /// A timer is set that looks whether the link has become quiet.
-    pub(super) lazy: bool,
     /// The link's count of reads when the take-back timer last looked.
     pub(super) reads_at_timer: u32,
     /// The timers that are set for the connection's own deadlines.
@@ -52,14 +48,6 @@ pub(super) struct State {
     /// What the peer's GOAWAY said: why the connection ends, if it then does (W57).
     farewell: Option<Box<str>>,
     pub(super) effects: Effects,
-}
-
-/// Who may read a server's link: an edge that comes while one thread reads makes that thread read again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Reading {
-    Idle,
-    Busy,
-    Again,
 }
 
 /// What a link had to send at some time.
@@ -82,18 +70,15 @@ pub(super) enum Phase {
 }
 
 impl State {
-    pub(super) fn new(conn: Connection) -> Self {
+    pub(super) fn new(conn: Connection, client: bool) -> Self {
         Self {
             conn,
             cells: Cells::default(),
             lead: Lead::new(),
             baton: Baton::Free,
             tail: Vec::new(),
-            reading: Reading::Idle,
-            paused: false,
+            watch: Watch::new(client),
             hung_up: false,
-            armed: false,
-            lazy: false,
             reads_at_timer: 0,
             alarms: Alarms::new(),
             listeners: 0,
@@ -181,9 +166,30 @@ impl State {
         self.effects.tell(&mut self.lead, cell);
     }
 
-    /// Whether something is expected that no thread waits for.
-    pub(super) fn expects_events(&self) -> bool {
-        self.listeners > 0
+    /// What the link has to hear of its socket.
+    pub(super) fn need(&self) -> Interest {
+        let read = match self.phase {
+            Phase::Open => self.conn.wants_input(),
+            // What comes is dropped, to the end (W67).
+            Phase::Lingering => true,
+            Phase::Closed => false,
+        };
+        Interest { read, write: self.baton == Baton::Stuck && self.phase == Phase::Open }
+    }
+
+    /// What decides who is to watch the socket. `eager`: the poller goes on.
+    pub(super) fn facts(&self, eager: bool) -> Facts {
+        let holder = match () {
+            () if self.lead.is_free() => Holder::Nobody,
+            () if self.lead.polls() => Holder::Poller,
+            () => Holder::Waiter,
+        };
+        Facts {
+            holder,
+            need: self.need(),
+            eager: eager || self.listeners > 0,
+            told: self.effects.kick,
+        }
     }
 
     /// The stream's owner lets go. The cell is for dropping once the lock is released: its
@@ -224,9 +230,12 @@ impl State {
             now,
         };
         work(&mut self.conn, &mut sink);
+        // What follows from the peer's input counts as that itself does (A9).
+        let before = self.conn.control_len();
         for item in after {
             self.follow_up(item);
         }
+        self.conn.charge(before);
     }
 
     fn follow_up(&mut self, item: After) {

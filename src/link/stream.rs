@@ -117,7 +117,7 @@ impl Stream {
     pub(crate) fn notify(&self, listener: Arc<dyn Notify>) {
         let mut state = self.link.state.lock();
         state.listen(self.key, listener);
-        self.link.hand_back(state);
+        self.link.settle(state);
     }
 
     /// Its link.

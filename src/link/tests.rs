@@ -12,7 +12,7 @@ use super::*;
 use crate::http2::types::Reason;
 use crate::metadata::Metadata;
 use crate::net::{MemoryPipe, Waited};
-use crate::reactor::{Job, Readiness, ThreadPool, Work, client_poller};
+use crate::reactor::{Interest, Job, Readiness, ThreadPool, Work, client_poller};
 use crate::status::Status;
 use crate::wire::framing::Messages;
 use crate::wire::headers::{self, RequestHead, RequestTemplate};

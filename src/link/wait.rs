@@ -9,13 +9,14 @@ use crate::http2::types::Key;
 use crate::net::Interest;
 use crate::reactor::{Waiter, clock, courtesy, pool};
 
-use super::baton::Baton;
 use super::cell::Waiting;
 use super::face::Want;
 use super::lead::Turn;
 use super::patience::{Look, Patience};
 use super::state::State;
 use super::{CROWD, Link};
+
+const READ: Interest = Interest { read: true, write: false };
 
 thread_local! {
     static PATIENCE: Cell<Patience> = Cell::default();
@@ -90,32 +91,36 @@ impl Link {
             }
             match state.lead.enter(&me) {
                 Turn::Lead => {
-                    let write = state.baton == Baton::Stuck;
-                    let interest = Interest { read: state.conn.wants_input(), write };
+                    let interest = state.need();
                     let alone = !state.lead.contended();
-                    drop(state);
-                    if !(alone && !write && self.look_longer(&mut spin)) {
+                    if alone && interest == READ && !spin.is_zero() {
+                        drop(state);
+                        self.look_longer(&mut spin);
+                    } else {
+                        state.watch.poll(interest);
+                        drop(state);
                         self.lead_once(interest, deadline);
                     }
+                    state = self.state.lock();
+                    state.watch.polled();
                 }
                 Turn::Park => {
                     drop(state);
                     if !self.look_around(&me, deadline) {
                         me.0.park(deadline);
                     }
+                    state = self.state.lock();
                 }
             }
-            state = self.state.lock();
         };
         if let Some(cell) = state.cells.get_mut(key) {
             *cell.waiting(want) = None;
         }
         let done = satisfied.then(|| then(&mut state));
-        if let Some(next) = state.lead.leave(&me) {
-            drop(state);
+        let next = state.lead.leave(&me);
+        self.settle(state);
+        if let Some(next) = next {
             next.unpark();
-        } else {
-            self.hand_back(state);
         }
         done
     }
@@ -188,23 +193,20 @@ impl Link {
         answered
     }
 
-    /// Looks at the socket for up to `busy_poll` before sleeping. True: something was read.
+    /// Looks at the socket for up to `busy_poll`, once for each time that something comes.
     ///
     /// Waking a sleeping CPU costs more than looking; but only a leader behind whom
     /// nobody waits may do it, or it takes the CPU from the thread it waits for.
-    fn look_longer(&self, spin: &mut std::time::Duration) -> bool {
-        if spin.is_zero() {
-            return false;
-        }
+    fn look_longer(&self, spin: &mut std::time::Duration) {
         let until = clock::now() + *spin;
         loop {
             if self.read() {
                 *spin = self.busy_poll;
-                return true;
+                return;
             }
             if clock::now() >= until {
                 *spin = std::time::Duration::ZERO;
-                return false;
+                return;
             }
             std::thread::yield_now();
         }

@@ -47,7 +47,7 @@ pub(crate) struct Readiness {
 }
 
 /// What is asked of a descriptor.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Interest {
     pub(crate) read: bool,
     pub(crate) write: bool,

@@ -44,6 +44,10 @@ pub struct ServerOptions {
     pub keepalive_time: Duration,
     /// A connection that gives no sign of life within this time is closed. Default 20 s.
     pub keepalive_timeout: Duration,
+    /// A connection whose client takes nothing for this long, though something waits to be sent to it and its socket is
+    /// full, is closed, whatever it sends itself. Default 20 s; `Duration::MAX` is never. Longer suits clients that stop
+    /// reading for a while; until then they hold what was to be sent to them.
+    pub write_timeout: Duration,
     /// How long the worker that waits for requests looks for them before it sleeps. Default 0.
     /// Waking a sleeping CPU costs some 35 µs in a virtual machine; up to 50 µs of looking
     /// saves that where calls follow each other closely, at the price of one CPU while they
@@ -62,6 +66,7 @@ impl Default for ServerOptions {
             window_budget: 16 << 20,
             keepalive_time: Duration::from_secs(7_200),
             keepalive_timeout: Duration::from_secs(20),
+            write_timeout: Duration::from_secs(20),
             busy_poll: Duration::ZERO,
         }
     }
@@ -119,6 +124,13 @@ impl ServerOptions {
         self
     }
 
+    /// Sets [`write_timeout`](Self::write_timeout).
+    #[must_use]
+    pub fn write_timeout(mut self, timeout: Duration) -> Self {
+        self.write_timeout = timeout;
+        self
+    }
+
     /// Sets [`busy_poll`](Self::busy_poll).
     #[must_use]
     pub fn busy_poll(mut self, longest: Duration) -> Self {
@@ -134,6 +146,7 @@ impl ServerOptions {
         options.window_budget = self.window_budget;
         options.keepalive.time = Some(self.keepalive_time);
         options.keepalive.timeout = self.keepalive_timeout;
+        options.write_timeout = self.write_timeout;
         options
     }
 
@@ -151,6 +164,9 @@ impl ServerOptions {
         }
         if self.window_budget < 64 << 10 {
             return wrong("window_budget is below 64 KiB, the smallest window");
+        }
+        if self.write_timeout < Duration::from_millis(100) {
+            return wrong("write_timeout is below 100 ms: a busy client would lose its connection");
         }
         if self.busy_poll > Duration::from_millis(1) {
             return wrong("busy_poll is above 1 ms: it would only burn CPU time");
@@ -171,6 +187,7 @@ mod tests {
             (ServerOptions::default().maximum_concurrent_rpcs(0), "maximum_concurrent_rpcs"),
             (ServerOptions::default().max_metadata_size(10), "max_metadata_size"),
             (ServerOptions::default().window_budget(10), "window_budget"),
+            (ServerOptions::default().write_timeout(Duration::ZERO), "write_timeout"),
             (ServerOptions::default().busy_poll(Duration::from_secs(1)), "busy_poll"),
         ] {
             let error = options.validate().unwrap_err();

@@ -17,7 +17,6 @@ impl Connection {
 
     pub(super) fn send_reset(&mut self, stream: u32, reason: Reason) {
         RstStream { stream, reason }.encode(&mut self.out.control);
-        self.out.replies += 1;
     }
 
     pub(super) fn send_goaway(&mut self, last: u32, reason: Reason, debug: &str) {
@@ -67,7 +66,8 @@ impl Connection {
         let ended = slot.receiving == Receiving::Done;
         slot.closed = Some(if ended { Closed::Ended } else { closed });
         let (orphan, was_ready) = (slot.orphan, slot.ready);
-        slot.drop_queue();
+        let dropped = slot.drop_queue();
+        self.out.account.unqueue(dropped);
         slot.recv_window.end(budget);
         let waited = std::mem::take(&mut slot.wants_grant);
         if was_ready {

@@ -204,7 +204,6 @@ impl Connection {
         // Our encoder uses no table; but a peer that shrinks below the size in force expects to hear of it.
         self.out.table_update |= self.peer.table_size < before.table_size.min(4096);
         Settings::acknowledgement().encode(&mut self.out.control);
-        self.out.replies += 1;
         self.notices.room |= full && self.room() == Room::Yes;
         if first {
             sink.ready();
@@ -240,7 +239,6 @@ impl Connection {
             return Err(Error::connection(reason, "too_many_pings"));
         }
         Ping { ack: true, opaque: ping.opaque }.encode(&mut self.out.control);
-        self.out.replies += 1;
         Ok(())
     }
 

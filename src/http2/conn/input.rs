@@ -106,6 +106,7 @@ impl Connection {
     /// Takes all of `bytes`, cut anywhere. Whatever is wrong with them is answered in here.
     pub(crate) fn handle_input(&mut self, bytes: &[u8], now: Instant, sink: &mut dyn Sink) {
         self.now = now;
+        let before = self.control_len();
         self.keepalive.on_read(now);
         if self.input.first {
             self.judge_first(bytes, sink);
@@ -120,6 +121,7 @@ impl Connection {
             // Bulk DATA always ends in the middle of a frame: each new one starts the clock anew.
             self.input.partial_since.or(Some(now))
         };
+        self.charge(before);
         self.deliver(sink);
     }
 

@@ -6,13 +6,14 @@
 //! (validated and dropped). No lock of its own: the link's guards it.
 //!
 //! The files: `input` cuts bytes into frames, `frames` and `headers` judge them, `output` makes
-//! frames, `credit` gives windows back, `ends` clears up, `foreign`
+//! frames, `account` counts what waits to be sent, `credit` gives windows back, `ends` clears up, `foreign`
 //! knows peers of other protocols, `timers` holds the deadlines, `validate`
 //! the rules on header lists (§8).
 //!
 //! Who uses it keeps two rules. After any call, flush while [`Connection::wants_output`]. A slot
 //! lives until [`Connection::forget`], which has to be called exactly once for every key.
 
+mod account;
 mod credit;
 mod ends;
 mod foreign;
@@ -51,7 +52,7 @@ pub(crate) use sink::Sink;
 pub(crate) enum Room {
     /// Yes.
     Yes,
-    /// The peer's limit is reached: [`Sink::room`] tells when that is over.
+    /// The peer's limit is reached, or it takes nothing: [`Sink::room`] tells when that is over.
     Full,
     /// Not any more on this connection; what runs may end.
     Draining,
@@ -80,6 +81,8 @@ pub(crate) struct Stats {
     pub(crate) round_trip: Option<Duration>,
     /// Octets that grown windows and granted messages hold of the budget.
     pub(crate) window_held: u64,
+    /// Octets that wait to be sent, whoever queued them.
+    pub(crate) unsent: usize,
 }
 
 /// One end of an HTTP/2 connection.
@@ -178,7 +181,9 @@ impl Connection {
             Room::Closed
         } else if !self.shutdown.is_running() || self.next_id > self.options.max_stream_id {
             Room::Draining
-        } else if self.streams.active >= self.peer.max_streams {
+        } else if self.streams.active >= self.peer.max_streams
+            || !self.out.account.opens(self.out.control.len())
+        {
             Room::Full
         } else {
             Room::Yes
@@ -246,6 +251,7 @@ impl Connection {
         }
         if !bytes.is_empty() {
             slot.queued += bytes.len();
+            self.out.account.queue(bytes.len());
             slot.queue.push_back(bytes);
             slot.above |= slot.queued > output::WRITABLE;
             self.out.enlist(key, slot);
@@ -335,7 +341,7 @@ impl Connection {
     /// Is there reason to read? False while the peer lets our answers pile up (A9): reading on
     /// would only make more of them.
     pub(crate) fn wants_input(&self) -> bool {
-        self.out.replies <= self.options.max_replies && !self.shutdown.is_dead()
+        self.out.account.all_provoked() <= self.options.max_provoked && !self.shutdown.is_dead()
     }
 
     /// What the peer accepts as a header list, in octets (W29).
@@ -350,6 +356,7 @@ impl Connection {
             held: self.streams.held(),
             round_trip: self.round_trip.smoothed(),
             window_held: u64::try_from(self.streams.budget.held()).unwrap_or(0),
+            unsent: self.unsent(),
             ..self.stats
         }
     }

@@ -29,17 +29,17 @@ pub(crate) struct Options {
     pub(crate) window_budget: usize,
     /// From the first octet to the peer's first SETTINGS (A15).
     pub(crate) handshake_timeout: Duration,
-    /// Until our SETTINGS are acknowledged.
-    pub(crate) settings_timeout: Duration,
     /// For a header block that was begun.
     pub(crate) header_timeout: Duration,
     /// For a frame that was begun.
     pub(crate) frame_timeout: Duration,
     /// Between the two GOAWAYs of a graceful end (W67).
     pub(crate) drain_timeout: Duration,
-    /// Answers to the peer's control frames that wait to be written; above it the connection asks
+    /// Octets that the peer's input has made us say and that wait to be written; above it the connection asks
     /// not to be read from (A9).
-    pub(crate) max_replies: u32,
+    pub(crate) max_provoked: usize,
+    /// How long a full socket may take no octet.
+    pub(crate) write_timeout: Duration,
     /// Streams the peer may reset, or open above the limit. Streams that end well earn back.
     pub(crate) peer_resets: Rate,
     /// Errors we have to reset a stream for, and empty frames.
@@ -66,11 +66,11 @@ impl Options {
             connection_window: 16 << 20,
             window_budget: 16 << 20,
             handshake_timeout: Duration::from_secs(20),
-            settings_timeout: Duration::from_secs(60),
             header_timeout: Duration::from_secs(10),
             frame_timeout: Duration::from_secs(30),
             drain_timeout: Duration::from_secs(5),
-            max_replies: 128,
+            max_provoked: 16 * 1024,
+            write_timeout: Duration::from_secs(20),
             peer_resets: Rate { burst: 1000, per_second: 100 },
             glitches: Rate { burst: 100, per_second: 10 },
             keepalive: KeepaliveOptions {

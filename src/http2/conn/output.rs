@@ -4,6 +4,7 @@
 //! HEADERS and small DATA are framed into the control buffer when they are appended.
 
 use std::collections::VecDeque;
+use std::time::Instant;
 
 use bytes::{Buf, Bytes};
 
@@ -13,6 +14,7 @@ use super::super::hpack::encode;
 use super::super::settings::Peer;
 use super::super::stream::{Closed, Sending, Slot};
 use super::super::types::{Key, Reason, Role};
+use super::account::Account;
 use super::{Connection, Room, Sink};
 
 /// A sender whose queue was above this is told when it has fallen to it.
@@ -32,8 +34,7 @@ pub(super) struct Output {
     /// are skipped when their turn comes.
     pub(super) ready: VecDeque<Key>,
     pub(super) window: SendWindow,
-    /// Answers in `control` that the peer made us give.
-    pub(super) replies: u32,
+    pub(super) account: Account,
     /// Queued octets that have been framed to their end, for whoever wants their buffers.
     pub(super) sent: Vec<Bytes>,
     /// The peer shrank the decoder's table below our encoder's: said at the next block.
@@ -46,7 +47,7 @@ impl Output {
             control: Vec::new(),
             ready: VecDeque::new(),
             window: SendWindow::new(super::super::flow::DEFAULT_WINDOW),
-            replies: 0,
+            account: Account::default(),
             sent: Vec::new(),
             table_update: false,
         }
@@ -107,7 +108,7 @@ impl Output {
     /// No DATA any more.
     pub(super) fn stop(&mut self) {
         self.ready = VecDeque::new();
-        self.replies = 0;
+        self.account.close();
     }
 
     pub(super) fn rest(&mut self) {
@@ -128,7 +129,6 @@ impl Output {
             out.extend_from_slice(&self.control);
             self.control.clear();
         }
-        self.replies = 0;
     }
 }
 
@@ -149,6 +149,7 @@ impl Connection {
 
     /// Appends what is to be written: all control bytes, then DATA until `out` has `budget` bytes.
     pub(crate) fn poll_output(&mut self, out: &mut Vec<u8>, budget: usize, sink: &mut dyn Sink) {
+        let before = out.len();
         self.out.sent.clear();
         self.out.flush(out);
         while out.len() < budget && self.out.window.available() > 0 {
@@ -164,7 +165,31 @@ impl Connection {
         if !self.out.control.is_empty() {
             self.out.flush(out);
         }
+        self.out.account.take(out.len() - before);
         self.deliver(sink);
+    }
+
+    /// The socket has taken `n` octets of what [`poll_output`](Self::poll_output) gave. `full`: and takes no more now.
+    pub(crate) fn sent(&mut self, n: usize, full: Option<Instant>) {
+        let Output { account, control, .. } = &mut self.out;
+        let shut = !account.opens(control.len());
+        account.sent(n, full);
+        self.notices.room |= shut && account.opens(control.len()) && self.role == Role::Client;
+    }
+
+    /// The socket takes nothing any more: what waits will never go, and the end is for the reader to find.
+    pub(crate) fn cut_off(&mut self) {
+        self.out.account.close();
+    }
+
+    /// Everything that waits to be sent, in octets, whoever queued it.
+    pub(crate) fn unsent(&self) -> usize {
+        self.out.account.total(self.out.control.len())
+    }
+
+    /// Charges what was appended since `control` had `before` octets to the peer's input.
+    pub(crate) fn charge(&mut self, before: usize) {
+        self.out.account.provoked(self.out.control.len().saturating_sub(before));
     }
 
     /// Octets given to [`data`](Self::data) that [`poll_output`](Self::poll_output) has framed to their end: to be
@@ -185,6 +210,7 @@ impl Connection {
         let last = n == slot.queued && slot.sending == Sending::Ending;
         data::encode_head(out, key.id, n as u32, last);
         take_pieces(slot, n, out, &mut self.out.sent);
+        self.out.account.unqueue(n);
         slot.send_window.take(n);
         self.out.window.take(n);
         self.strikes.on_sent();

@@ -16,10 +16,11 @@ impl Connection {
         }
         let o = &self.options;
         let deadlines = [
-            self.exchange.deadline(o.handshake_timeout, o.settings_timeout),
+            self.exchange.deadline(o.handshake_timeout),
             self.input.block.since.map(|at| at + o.header_timeout),
             self.input.partial_since.map(|at| at + o.frame_timeout),
             self.shutdown.deadline(),
+            self.out.account.deadline(o.write_timeout),
             self.keepalive.deadline(self.streams.active > 0),
         ];
         deadlines.into_iter().flatten().min()
@@ -49,11 +50,14 @@ impl Connection {
     fn overdue(&self, now: Instant) -> Option<(Reason, &'static str)> {
         let o = &self.options;
         let past = |at: Option<Instant>| at.is_some_and(|at| now >= at);
-        if past(self.exchange.deadline(o.handshake_timeout, o.settings_timeout)) {
-            return Some(match self.exchange.met {
-                true => (Reason::SETTINGS_TIMEOUT, "SETTINGS not acknowledged"),
-                false => (Reason::SETTINGS_TIMEOUT, "no SETTINGS from the peer"),
-            });
+        if past(self.exchange.deadline(o.handshake_timeout)) {
+            return Some((Reason::SETTINGS_TIMEOUT, "no SETTINGS from the peer"));
+        }
+        if past(self.out.account.deadline(o.write_timeout)) {
+            return Some((
+                Reason::NO_ERROR,
+                "the peer has taken nothing of what was sent to it for too long",
+            ));
         }
         if past(self.input.block.since.map(|at| at + o.header_timeout)) {
             return Some((Reason::ENHANCE_YOUR_CALM, "header block not finished"));

@@ -40,7 +40,8 @@ impl Strict {
 
     fn meet(role: Role, side: Side, preface: &[u8]) -> Self {
         let now = clock::now();
-        let state = State::new(Connection::new(role, &Options::new(role), now));
+        let state =
+            State::new(Connection::new(role, &Options::new(role), now), role == Role::Client);
         let credit = HashMap::new();
         let mut peer = Self { state, side, now, credit, connection: 65_535, initial: 65_535 };
         peer.says(preface);

@@ -1,6 +1,7 @@
 //! What hostile peers send, each just below the limit and just above.
 
 use super::*;
+use crate::http2::guard::Rate;
 
 const CALM: Reason = Reason::ENHANCE_YOUR_CALM;
 const SECOND: Duration = Duration::from_secs(1);
@@ -142,16 +143,73 @@ fn a5_continuation_flood() {
 
 #[test]
 fn a9_replies_pile_up_only_until_reading_stops() {
-    for flood in [frame(PING, 0, 0, &[0; 8]), frame(SETTINGS, 0, 0, &[])] {
-        let mut c = Side::client();
-        for _ in 0..128 {
-            c.input(&flood);
+    let padded = frame(DATA, PADDED, 1, &[vec![200], vec![0; 201]].concat());
+    let lax = Rate { burst: u32::MAX, per_second: 0 };
+    let options = Options { glitches: lax, ..Options::new(Role::Client) };
+    for flood in [frame(PING, 0, 0, &[0; 8]), frame(SETTINGS, 0, 0, &[]), padded] {
+        let mut c = Side::client_with(&options);
+        c.conn.open(&block(GET), false).unwrap();
+        c.input(&response(1, 0)).bytes();
+        for _ in 0..10_000 {
+            if c.conn.wants_input() {
+                assert!(c.conn.unsent() <= options.max_provoked);
+                c.input(&flood);
+            }
         }
-        assert!(c.conn.wants_input());
-        c.input(&flood);
-        assert!(!c.conn.wants_input());
-        assert_eq!(c.output().len(), 129);
+        assert!(!c.conn.finished());
+        c.bytes();
         assert!(c.conn.wants_input(), "written: read on");
+    }
+}
+
+#[test]
+fn a9_what_we_say_of_our_own_accord_does_not_stop_reading() {
+    // Two ends that both rested because of their own requests would wait for each other.
+    let mut c = Side::client();
+    for _ in 0..1_000 {
+        if let Ok(key) = c.conn.open(&block(GET), false) {
+            c.conn.reset(key, Reason::CANCEL);
+            c.conn.forget(key);
+        }
+    }
+    assert!(c.conn.unsent() > Options::new(Role::Client).max_provoked);
+    assert!(c.conn.wants_input());
+}
+
+#[test]
+fn requests_to_a_peer_that_takes_nothing_have_a_bound() {
+    let mut c = Side::client();
+    let mut opened = 0;
+    while let Ok(key) = c.conn.open(&block(GET), false) {
+        c.conn.reset(key, Reason::CANCEL);
+        c.conn.forget(key);
+        opened += 1;
+        assert!(opened < 100_000, "without a bound");
+    }
+    assert_eq!(c.conn.room(), Room::Full);
+    assert!(c.conn.unsent() < 300 * 1024);
+    c.events();
+    c.bytes();
+    c.bytes();
+    assert_eq!(c.events(), [Event::Room], "told when the peer takes it");
+    assert_eq!(c.conn.room(), Room::Yes);
+}
+
+#[test]
+fn a_peer_that_takes_nothing_is_given_up_whatever_it_sends() {
+    for role in [Role::Client, Role::Server] {
+        let mut s = if role == Role::Client { Side::client() } else { Side::server() };
+        let mut out = Vec::new();
+        s.input(&frame(PING, 0, 0, &[0; 8]));
+        s.conn.poll_output(&mut out, 1 << 20, &mut s.sink);
+        s.conn.sent(0, Some(s.now));
+        let limit = Options::new(role).write_timeout;
+        assert_eq!(s.conn.poll_timeout(), Some(s.now + limit));
+        s.later(limit / 2).input(&frame(PING, ACK, 0, &[9; 8]));
+        s.later(limit / 2 - Duration::from_millis(1));
+        assert!(!s.conn.finished());
+        s.later(Duration::from_millis(1));
+        assert!(s.conn.finished(), "{role:?} waits for ever");
     }
 }
 

@@ -249,6 +249,7 @@ impl Side {
         while self.conn.wants_output() {
             self.conn.poll_output(&mut out, usize::MAX, &mut self.sink);
         }
+        self.conn.sent(out.len(), None);
         out
     }
 
