@@ -1,5 +1,6 @@
 //! What a change under the link's lock makes necessary, done once it is released; and whom a link tells.
 
+use std::collections::VecDeque;
 use std::mem;
 use std::sync::Arc;
 
@@ -7,6 +8,7 @@ use crate::http2::types::Key;
 
 use super::cell::{Cell, Listener, Pending, Waiting};
 use super::face::{Acceptor, LinkEvents, Want};
+use super::hold::Held;
 use super::lead::Lead;
 use super::wait::Me;
 
@@ -22,6 +24,8 @@ pub(super) struct Effects {
     pub(super) draining: bool,
     pub(super) room: bool,
     pub(super) lost: Option<String>,
+    /// Only to be dropped.
+    pub(super) dropped: VecDeque<(Key, Held)>,
 }
 
 impl Effects {
@@ -31,6 +35,7 @@ impl Effects {
             && self.incoming.is_empty()
             && !(self.kick || self.up || self.draining || self.room)
             && self.lost.is_none()
+            && self.dropped.is_empty()
     }
 
     /// Wakes whoever waits on `cell` for something that is there now.

@@ -20,6 +20,7 @@ mod credit;
 mod effects;
 mod exchange;
 mod face;
+mod hold;
 mod lead;
 mod patience;
 mod pump;
@@ -52,6 +53,7 @@ pub(crate) use exchange::Exchanged;
 pub(crate) use face::{
     Acceptor, Admit, End, Entry, Incoming, LinkEvents, Notify, Outgoing, Replies, Want, When,
 };
+pub(crate) use hold::Held;
 pub(crate) use state::SEND_QUOTA;
 pub(crate) use stream::Stream;
 
@@ -82,6 +84,8 @@ pub(crate) struct Link {
     /// Grows with every read: tells a waiter that something comes, and an idle link from a busy one.
     reads: AtomicU32,
     lost: AtomicBool,
+    /// Too much of what was answered waits to be sent: see [`hold`].
+    crowded: AtomicBool,
     this: Weak<Link>,
 }
 
@@ -141,6 +145,7 @@ impl Link {
             local,
             reads: AtomicU32::new(0),
             lost: AtomicBool::new(false),
+            crowded: AtomicBool::new(false),
             this: this.clone(),
         })
     }

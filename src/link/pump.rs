@@ -34,6 +34,7 @@ const TIMER_QUIET: u64 = 2;
 pub(super) const TIMER_LINGER: u64 = 3;
 const TIMER_READ: u64 = 4;
 const TIMER_SPARES: u64 = 5;
+const TIMER_HELD: u64 = 6;
 
 thread_local! {
     static READ: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
@@ -122,7 +123,8 @@ impl Link {
             self.linger(&mut state);
         }
         let todo = self.adjust(&mut state, eager);
-        if !todo.kick && !todo.read && state.effects.is_empty() {
+        let release = self.look_for_crowd(&state);
+        if !todo.kick && !todo.read && !release && state.effects.is_empty() {
             return;
         }
         let mut effects = mem::take(&mut state.effects);
@@ -134,6 +136,9 @@ impl Link {
         }
         if todo.read {
             self.poller.timer(clock::now(), self.timer_target(), TIMER_READ);
+        }
+        if release {
+            self.poller.timer(clock::now(), self.timer_target(), TIMER_HELD);
         }
         for me in effects.wakes.drain(..) {
             me.unpark();
@@ -164,6 +169,15 @@ impl Link {
             self.set_quiet_timer();
         }
         todo
+    }
+
+    /// Notes for handlers about to start whether too much waits. True: some that are held may go on.
+    fn look_for_crowd(&self, state: &State) -> bool {
+        let crowded = state.is_crowded();
+        if crowded != self.crowded.load(Ordering::Relaxed) {
+            self.crowded.store(crowded, Ordering::Relaxed);
+        }
+        state.releases()
     }
 
     /// The socket failed: the connection is over.
@@ -220,6 +234,7 @@ impl Link {
             return;
         }
         state.phase = Phase::Closed;
+        state.effects.dropped = state.hold.close();
         self.pipe.detach();
         self.pipe.close();
     }
@@ -348,6 +363,7 @@ impl OnTimer for Link {
                 self.flush_now(state);
             }
             TIMER_QUIET => self.look_whether_quiet(),
+            TIMER_HELD => self.release_held(jobs),
             TIMER_SPARES => self.rest_spares(),
             TIMER_READ => self.ready(Readiness { read: true, ..Readiness::default() }, jobs),
             _ => {

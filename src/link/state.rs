@@ -17,6 +17,7 @@ use super::baton::Baton;
 use super::cell::{Cell, Cells, Listener};
 use super::effects::{Effects, Side};
 use super::face::{End, Notify, Outgoing, Want};
+use super::hold::Hold;
 use super::lead::Lead;
 use super::receiver::{After, Receiver, with_farewell};
 use super::wait::Me;
@@ -47,6 +48,7 @@ pub(super) struct State {
     pub(super) leaving: bool,
     /// What the peer's GOAWAY said: why the connection ends, if it then does (W57).
     farewell: Option<Box<str>>,
+    pub(super) hold: Hold,
     pub(super) effects: Effects,
 }
 
@@ -85,6 +87,7 @@ impl State {
             phase: Phase::Open,
             leaving: false,
             farewell: None,
+            hold: Hold::default(),
             effects: Effects::default(),
         }
     }

@@ -12,6 +12,7 @@ use crate::wire::outcome::Ending;
 
 use super::Link;
 use super::face::{Notify, Outgoing, Want};
+use super::hold::Held;
 
 /// One stream. Shared by its sender, its receiver and whoever may cancel it; when the
 /// last lets go, what is still open is reset with CANCEL.
@@ -118,6 +119,12 @@ impl Stream {
         let mut state = self.link.state.lock();
         state.listen(self.key, listener);
         self.link.settle(state);
+    }
+
+    /// Gives `work` back if the handler of this request may start now. Not while its client leaves what it was answered
+    /// untaken: then `later` makes of it what is held until it may.
+    pub(crate) fn admit<T>(&self, work: T, later: impl FnOnce(T) -> Held) -> Option<T> {
+        self.link.admit(self.key, work, later)
     }
 
     /// Its link.

@@ -18,7 +18,7 @@ use super::handlers::RpcMethodHandler;
 use super::registry::Registry;
 use super::service::HandlerCallDetails;
 use crate::call::server::ServerCall;
-use crate::link::{Entry, Incoming, When};
+use crate::link::{Entry, Held, Incoming, When};
 use crate::reactor::{Executor, Job, Work, clock};
 use crate::status::{Code, Status};
 
@@ -217,13 +217,34 @@ impl Work for Task {
         )));
     }
 
-    fn run(mut self: Box<Self>) {
+    fn run(self: Box<Self>) {
+        let stream = self.context.call().stream().clone();
+        if let Some(task) = stream.admit(self, Task::later) {
+            (*task).run_now();
+        }
+    }
+}
+
+impl Task {
+    /// The same again, when the client has taken what it was answered.
+    fn later(self: Box<Self>) -> Held {
+        Box::new(|jobs| {
+            let executor = self.slot.as_ref().and_then(|slot| slot.method.core.executor().cloned());
+            let job = Job::new(self, false);
+            jobs.push(match executor {
+                None => job,
+                Some(executor) => hand_to(&*executor, job),
+            });
+        })
+    }
+
+    fn run_now(mut self) {
         let Some(method) = self.slot.as_ref().map(|slot| slot.method.clone()) else { return };
         if self.is_stale() {
             return;
         }
         let started = method.is_sampled().then(clock::now);
-        let task = &mut *self;
+        let task = &mut self;
         let run = catch_unwind(AssertUnwindSafe(|| {
             method.run(&task.context, &mut task.slot);
         }));
@@ -237,9 +258,7 @@ impl Work for Task {
             method.took(clock::now().saturating_duration_since(started));
         }
     }
-}
 
-impl Task {
     /// The call ended while it waited for a worker: its handler never runs.
     fn is_stale(&self) -> bool {
         let call = self.context.call();

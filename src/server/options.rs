@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::error::{ConfigError, ConfigErrorKind};
 use crate::http2::Options;
 use crate::http2::types::Role;
+use crate::link::SEND_QUOTA;
 
 /// Settings of a [`Server`](crate::Server). The defaults are safe for a server that strangers can reach.
 ///
@@ -39,6 +40,10 @@ pub struct ServerOptions {
     /// bounds memory more tightly and slows large uploads over slow lines. A message that a handler waits for comes
     /// even when others have used it up.
     pub window_budget: usize,
+    /// How much of its answers one connection may leave untaken, beyond 64 KiB for each call, before its further requests wait
+    /// with their handlers not started (all but one), in bytes. Default 16 MiB. What handlers that have started
+    /// answer comes on top of it.
+    pub send_budget: usize,
     /// The server asks a connection that has been silent this long for a sign of life.
     /// Default 2 hours. Shorter finds dead clients sooner.
     pub keepalive_time: Duration,
@@ -64,6 +69,7 @@ impl Default for ServerOptions {
             max_concurrent_streams: 100,
             max_metadata_size: 16 << 10,
             window_budget: 16 << 20,
+            send_budget: 16 << 20,
             keepalive_time: Duration::from_secs(7_200),
             keepalive_timeout: Duration::from_secs(20),
             write_timeout: Duration::from_secs(20),
@@ -115,6 +121,13 @@ impl ServerOptions {
         self
     }
 
+    /// Sets [`send_budget`](Self::send_budget).
+    #[must_use]
+    pub fn send_budget(mut self, bytes: usize) -> Self {
+        self.send_budget = bytes;
+        self
+    }
+
     /// Sets [`keepalive_time`](Self::keepalive_time) and
     /// [`keepalive_timeout`](Self::keepalive_timeout).
     #[must_use]
@@ -146,6 +159,9 @@ impl ServerOptions {
         options.window_budget = self.window_budget;
         options.keepalive.time = Some(self.keepalive_time);
         options.keepalive.timeout = self.keepalive_timeout;
+        options.max_unsent = (self.max_concurrent_streams as usize)
+            .saturating_mul(SEND_QUOTA)
+            .saturating_add(self.send_budget);
         options.write_timeout = self.write_timeout;
         options
     }

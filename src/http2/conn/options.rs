@@ -38,6 +38,8 @@ pub(crate) struct Options {
     /// Octets that the peer's input has made us say and that wait to be written; above it the connection asks
     /// not to be read from (A9).
     pub(crate) max_provoked: usize,
+    /// Octets that may wait to be sent before a server starts no more handlers for the peer.
+    pub(crate) max_unsent: usize,
     /// How long a full socket may take no octet.
     pub(crate) write_timeout: Duration,
     /// Streams the peer may reset, or open above the limit. Streams that end well earn back.
@@ -70,6 +72,7 @@ impl Options {
             frame_timeout: Duration::from_secs(30),
             drain_timeout: Duration::from_secs(5),
             max_provoked: 16 * 1024,
+            max_unsent: 16 << 20,
             write_timeout: Duration::from_secs(20),
             peer_resets: Rate { burst: 1000, per_second: 100 },
             glitches: Rate { burst: 100, per_second: 10 },

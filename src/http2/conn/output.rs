@@ -187,6 +187,17 @@ impl Connection {
         self.out.account.total(self.out.control.len())
     }
 
+    /// Above so much a server starts nothing new for the peer.
+    pub(crate) fn max_unsent(&self) -> usize {
+        self.options.max_unsent
+    }
+
+    /// Whether the answer on this stream is not out: not given yet, or queued.
+    pub(crate) fn is_sending(&self, key: Key) -> bool {
+        let slot = self.streams.peek(key);
+        slot.is_some_and(|slot| slot.closed.is_none() && slot.sending != Sending::Done)
+    }
+
     /// Charges what was appended since `control` had `before` octets to the peer's input.
     pub(crate) fn charge(&mut self, before: usize) {
         self.out.account.provoked(self.out.control.len().saturating_sub(before));
