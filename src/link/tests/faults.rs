@@ -19,6 +19,8 @@ struct Rude {
 #[derive(Default)]
 struct Has {
     full: bool,
+    /// Writes fail, and reads do not.
+    broken: bool,
     /// So many reads are answered with a full buffer.
     flood: usize,
     reads: usize,
@@ -68,7 +70,11 @@ impl Pipe for Rude {
     }
 
     fn try_write(&self, from: &[u8]) -> io::Result<usize> {
-        match self.state.lock().full {
+        let state = self.state.lock();
+        if state.broken {
+            return Err(io::Error::other("no buffer space"));
+        }
+        match state.full {
             true => Err(io::ErrorKind::WouldBlock.into()),
             false => Ok(from.len()),
         }
@@ -151,6 +157,22 @@ fn a_peer_that_never_reads_does_not_keep_a_closed_server_link() {
     pipe.set(|has| has.full = true);
     link.close(Reason::NO_ERROR, "closed by the test");
     assert!(pipe.comes(|has| has.closed), "its socket stays open");
+}
+
+#[test]
+fn a_write_that_fails_where_reads_do_not_ends_the_connection_all_the_same() {
+    for client in [true, false] {
+        let (pipe, link, _pool) = if client {
+            let (pipe, link) = rude_client();
+            (pipe, link, ThreadPool::new(1))
+        } else {
+            rude_server()
+        };
+        pipe.set(|has| has.broken = true);
+        link.drain();
+        assert!(pipe.comes(|has| has.closed), "its socket stays open, and its baton held");
+        assert_eq!(link.state.lock().conn.stats().unsent, 0, "what cannot go does not count");
+    }
 }
 
 #[test]
