@@ -39,7 +39,7 @@ pub(crate) fn put_prefix(out: &mut Vec<u8>, len: u32) {
 /// Appends a message with its prefix; tells how many octets that were.
 ///
 /// `out` is as before when this fails: the codec's own status, or
-/// RESOURCE_EXHAUSTED for a message longer than `limit`.
+/// RESOURCE_EXHAUSTED for a message longer than `limit`. It is when the codec panics, too.
 pub(crate) fn encode<T: 'static>(
     codec: &dyn Codec<T>,
     message: &T,
@@ -58,10 +58,10 @@ pub(crate) fn encode_reserved<T: 'static>(
     limit: usize,
     out: &mut Vec<u8>,
 ) -> Result<usize, Status> {
-    let start = out.len();
-    put_prefix(out, 0);
-    let result = codec.encode(message, out).and_then(|()| {
-        let len = out.len().saturating_sub(start + PREFIX);
+    let mut part = Part { start: out.len(), out };
+    put_prefix(part.out, 0);
+    let result = codec.encode(message, part.out).and_then(|()| {
+        let len = part.out.len().saturating_sub(part.start + PREFIX);
         match u32::try_from(len) {
             Ok(short) if len <= limit => Ok(short),
             _ => Err(Status::resource_exhausted(format!(
@@ -69,15 +69,30 @@ pub(crate) fn encode_reserved<T: 'static>(
             ))),
         }
     });
-    match (result, out.get_mut(start + 1..start + PREFIX)) {
-        (Ok(len), Some(field)) => {
-            field.copy_from_slice(&len.to_be_bytes());
-            Ok(out.len() - start)
-        }
-        (result, _) => {
-            out.truncate(start);
-            Err(result.err().unwrap_or_else(|| Status::internal("the codec took bytes away")))
-        }
+    let len = result?;
+    part.complete(len).ok_or_else(|| Status::internal("the codec took bytes away"))
+}
+
+/// A message that is not whole: it goes when its codec fails or panics.
+struct Part<'a> {
+    out: &'a mut Vec<u8>,
+    start: usize,
+}
+
+impl Part<'_> {
+    /// Now it is whole. How many octets it has, with its prefix.
+    fn complete(&mut self, len: u32) -> Option<usize> {
+        let field = self.out.get_mut(self.start + 1..self.start + PREFIX)?;
+        field.copy_from_slice(&len.to_be_bytes());
+        let end = self.out.len();
+        let framed = end - std::mem::replace(&mut self.start, end);
+        Some(framed)
+    }
+}
+
+impl Drop for Part<'_> {
+    fn drop(&mut self) {
+        self.out.truncate(self.start);
     }
 }
 

@@ -248,6 +248,27 @@ fn a_codec_that_fails_leaves_the_buffer_as_it_was() {
 }
 
 #[test]
+fn a_codec_that_panics_leaves_the_buffer_as_it_was() {
+    struct Panics;
+
+    impl Codec<u8> for Panics {
+        fn encode(&self, _: &u8, out: &mut dyn bytes::BufMut) -> Result<(), Status> {
+            out.put_slice(b"half");
+            panic!("in the middle");
+        }
+
+        fn decode(&self, _: Bytes) -> Result<u8, Status> {
+            Ok(0)
+        }
+    }
+
+    let mut out = framed(&[3]);
+    let encode = || encode(&Panics, &0, usize::MAX, &mut out);
+    assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(encode)).is_err());
+    assert_eq!(out, framed(&[3]), "no prefix without its message");
+}
+
+#[test]
 fn a_codecs_hint_is_no_more_than_a_hint() {
     struct Hints(usize);
     impl Codec<()> for Hints {
