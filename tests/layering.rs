@@ -36,13 +36,17 @@ const BESIDE: [(&str, &str); 2] = [
 const LONGEST_FILE: usize = 700;
 
 /// Paths that only `reactor/` may name in code that is not a test, by their last two segments.
-const ONLY_IN_REACTOR: [([&str; 2], &str); 6] = [
+const ONLY_IN_REACTOR: [([&str; 2], &str); 7] = [
     (["Instant", "now"], "time is an argument; reactor::clock is the one clock"),
     (["SystemTime", "now"], "time is an argument; reactor::clock is the one clock"),
     (["thread", "spawn"], "threads are born in reactor/, named and counted"),
     (["thread", "Builder"], "threads are born in reactor/, named and counted"),
     (["thread", "scope"], "threads are born in reactor/, named and counted"),
     (["thread", "sleep"], "a wait has an end other than the clock"),
+    (
+        ["panic", "catch_unwind"],
+        "code of the user's runs through reactor::user, which contains all of it",
+    ),
 ];
 
 #[test]

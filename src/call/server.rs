@@ -9,7 +9,6 @@
 //! `reply` comes before the outbox's lock and the link's. It is never held over I/O or user code.
 
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, LazyLock, OnceLock, Weak};
 use std::time::Duration;
 
@@ -250,10 +249,9 @@ impl ServerCall {
     }
 
     fn tell_callbacks(&self) {
+        // A statement of its own: the guard must be gone when they are handed on.
         let callbacks = std::mem::take(&mut self.reply.lock().callbacks);
-        if !callbacks.is_empty() {
-            notify(Box::new(move || run_all(callbacks)));
-        }
+        callbacks.into_iter().for_each(notify);
     }
 
     /// Ends a unary answer: head, message and trailers go in one append.
@@ -291,9 +289,7 @@ impl ServerCall {
         } else {
             closing.send_all(&self.stream, data);
         }
-        if !callbacks.is_empty() {
-            notify(Box::new(move || run_all(callbacks)));
-        }
+        callbacks.into_iter().for_each(notify);
     }
 
     /// Claims the end of the call. `None` when something else has ended it.
@@ -437,17 +433,7 @@ impl Notify for Watch {
     fn progress(&self) {
         let Some(call) = self.0.upgrade() else { return };
         if call.stream.ended() {
-            // A statement of its own: the guard must be gone when the callbacks run.
-            let callbacks = std::mem::take(&mut call.reply.lock().callbacks);
-            run_all(callbacks);
-        }
-    }
-}
-
-fn run_all(callbacks: Vec<Callback>) {
-    for callback in callbacks {
-        if catch_unwind(AssertUnwindSafe(callback)).is_err() {
-            log::error!("a callback of a call panicked");
+            call.tell_callbacks();
         }
     }
 }

@@ -2,14 +2,13 @@
 
 use crate::sync::atomic::{AtomicBool, Ordering};
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use crate::sync::{Condvar, Mutex};
 
 use crate::error::ResultError;
-use crate::reactor::{clock, notify};
+use crate::reactor::{clock, notify, user};
 use crate::status::{Code, Status};
 
 use super::connectivity::Connectivity;
@@ -20,9 +19,11 @@ type Callback = Box<dyn FnMut(Connectivity) + Send>;
 /// One subscriber. Deliveries are coalesced: what was not yet delivered when the state changes again is skipped.
 pub(super) struct Watcher {
     shared: Weak<Shared>,
+    /// It is the library's own, and told on the spot: who waits for it may be on the notifier's thread.
+    own: bool,
     scheduled: AtomicBool,
     ended: AtomicBool,
-    /// Guards the delivery, which only the notifier's thread makes: never contended.
+    /// Guards the delivery. A user's is made by the notifier's thread only: never contended.
     delivery: Mutex<Delivery>,
 }
 
@@ -32,18 +33,21 @@ struct Delivery {
 }
 
 impl Watcher {
-    fn new(shared: &Arc<Shared>, callback: Callback) -> Arc<Self> {
+    fn new(shared: &Arc<Shared>, callback: Callback, own: bool) -> Arc<Self> {
         Arc::new(Self {
             shared: Arc::downgrade(shared),
+            own,
             scheduled: AtomicBool::new(false),
             ended: AtomicBool::new(false),
             delivery: Mutex::new(Delivery { callback, last: None }),
         })
     }
 
-    /// The state may have changed: look, on the notifier's thread.
+    /// The state may have changed: look, on the notifier's thread. No lock may be held.
     pub(super) fn schedule(self: &Arc<Self>) {
-        if !self.scheduled.swap(true, Ordering::AcqRel) {
+        if self.own {
+            self.deliver();
+        } else if !self.scheduled.swap(true, Ordering::AcqRel) {
             let watcher = self.clone();
             notify(Box::new(move || watcher.deliver()));
         }
@@ -58,9 +62,8 @@ impl Watcher {
         }
         delivery.last = Some(state);
         let callback = &mut delivery.callback;
-        if catch_unwind(AssertUnwindSafe(|| callback(state))).is_err() {
-            log::error!("a connectivity callback panicked at {state}");
-        }
+        let _ =
+            user::run(format_args!("a connectivity callback, told {state},"), || callback(state));
     }
 }
 
@@ -72,7 +75,10 @@ pub struct Subscription {
 
 impl Subscription {
     pub(super) fn new(shared: &Arc<Shared>, callback: Callback, try_to_connect: bool) -> Self {
-        let watcher = Watcher::new(shared, callback);
+        Self::begin(shared, Watcher::new(shared, callback, false), try_to_connect)
+    }
+
+    fn begin(shared: &Arc<Shared>, watcher: Arc<Watcher>, try_to_connect: bool) -> Self {
         shared.watch(watcher.clone());
         if try_to_connect {
             shared.want();
@@ -137,8 +143,8 @@ impl ReadyFuture {
             Connectivity::Shutdown => drop(told.end(Outcome::Closed)),
             _ => {}
         });
-        let subscription = Some(Subscription::new(shared, callback, true));
-        Self { waiting, subscription }
+        let watcher = Watcher::new(shared, callback, true);
+        Self { waiting, subscription: Some(Subscription::begin(shared, watcher, true)) }
     }
 
     /// Waits until the channel is ready: with `None` as long as that takes, else at most `timeout`.
@@ -197,7 +203,7 @@ impl ReadyFuture {
             return;
         }
         drop(progress);
-        callback();
+        user::run_here(format_args!("a callback of a channel's readiness"), Box::new(callback));
     }
 }
 

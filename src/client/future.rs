@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::call::client::Core;
 use crate::codec::Codec;
 use crate::error::ResultError;
-use crate::reactor::spares;
+use crate::reactor::{spares, user};
 use crate::status::{Code, Status};
 
 use super::Call;
@@ -80,16 +80,19 @@ impl<Resp: 'static> CallFuture<Resp> {
     }
 
     /// Runs `callback` when the call has ended: on the notifier thread, or here and now
-    /// when it has ended already.
+    /// when it has ended already. A panic in it is logged, and later callbacks still run. One that adds the next, and that
+    /// again, is run by the notifier thread from some depth on. A callback may wait for other calls; all other callbacks wait
+    /// for it meanwhile.
     pub fn add_done_callback(&self, callback: impl FnOnce(&Call) + Send + 'static) {
         let call = self.handle();
         if let Err(callback) = self.core.on_end(Box::new(move || callback(&call))) {
-            callback();
+            user::run_here(format_args!("a callback"), callback);
         }
     }
 
     /// Lets the call go on without this handle; `f` gets the result, on the notifier
-    /// thread, or here and now when the call has ended already.
+    /// thread, or here and now when the call has ended already, as with
+    /// [`add_done_callback`](Self::add_done_callback).
     pub fn on_result<F>(mut self, f: F) -> Call
     where
         F: FnOnce(Result<Resp, Status>) + Send + 'static,
@@ -101,11 +104,11 @@ impl<Resp: 'static> CallFuture<Resp> {
         let deliver = Box::new(move || {
             f(match taken {
                 true => Err(ResultError::Taken.into()),
-                false => give(&core, &*codec).map_err(Status::from),
+                false => give_contained(&core, &*codec),
             });
         });
         if let Err(deliver) = self.core.on_end(deliver) {
-            deliver();
+            user::run_here(format_args!("a callback"), deliver);
         }
         call
     }
@@ -135,6 +138,18 @@ fn give<Resp: 'static>(core: &Core, codec: &dyn Codec<Resp>) -> Result<Resp, Res
         core.override_status(status.clone());
         ResultError::Rpc(status)
     })
+}
+
+/// Like [`give`], where no caller is there to be told of a codec that panics: the callback is.
+fn give_contained<Resp: 'static>(core: &Core, codec: &dyn Codec<Resp>) -> Result<Resp, Status> {
+    match user::run(format_args!("a codec"), || give(core, codec)) {
+        Ok(given) => given.map_err(Status::from),
+        Err(_) => {
+            let status = Status::fixed(Code::Internal, "the codec panicked at the response");
+            core.override_status(status.clone());
+            Err(status)
+        }
+    }
 }
 
 impl<Resp> Drop for CallFuture<Resp> {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::deadline::Deadline;
 use crate::error::ResultError;
 use crate::link::Replies;
-use crate::reactor::helper;
+use crate::reactor::{helper, user};
 use crate::status::{Code, Status};
 
 use super::options::per_call_options;
@@ -116,19 +116,26 @@ pub(super) fn pull<Req: 'static>(
 ) {
     let core = sender.core().clone();
     let work = move || {
-        for request in requests {
-            if sender.send_until(&request, Deadline::NEVER).is_err() {
-                break;
+        // The iterator is the user's, and so are its items: a panic ends the call, and is told to the log. Both
+        // are dropped in there.
+        let pulled = user::run(format_args!("an iterator of requests"), || {
+            for request in requests {
+                if sender.send_until(&request, Deadline::NEVER).is_err() {
+                    break;
+                }
             }
+        });
+        // How the call ended, the other handle tells. A sender that is dropped instead cancels.
+        if pulled.is_ok() {
+            let _ = sender.finish();
         }
-        // How the call ended, the other handle tells. If the iterator panics the
-        // sender is dropped instead, which cancels.
-        let _ = sender.finish();
     };
-    if let Err(error) = helper::spawn("requests", Box::new(work)) {
+    if let Err((error, work)) = helper::spawn("requests", Box::new(work)) {
+        // Before the sender is dropped, which would be a cancel.
         core.fail(Status::new(
             Code::ResourceExhausted,
             format!("no thread could be started to pull the requests: {error}"),
         ));
+        user::drop_quietly(format_args!("an iterator of requests"), work);
     }
 }

@@ -7,11 +7,10 @@
 use std::collections::VecDeque;
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::sync::Mutex;
 
-use crate::reactor::threads;
+use crate::reactor::{threads, user};
 
 const THREADS: usize = 4;
 /// Questions that may wait for a resolver thread.
@@ -93,9 +92,8 @@ fn serve() {
         };
         let found = (question.look_up)(&question.host, question.port);
         // A thread that died of its answer would be counted for ever.
-        if catch_unwind(AssertUnwindSafe(|| (question.answer)(found))).is_err() {
-            log::error!("what was to be done with the addresses of {} panicked", question.host);
-        }
+        let what = format_args!("what was to be done with the addresses of {}", question.host);
+        let _ = user::run(what, || (question.answer)(found));
     }
 }
 

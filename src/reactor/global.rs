@@ -1,21 +1,16 @@
-//! The two threads of the process: the poller of client links and the notifier.
-//! Both start with their first use and are never joined.
+//! The process's poller of client links. It starts with its first use and is never joined.
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::Instant;
 
 use crate::sync::Mutex;
-use crossbeam_channel::{Sender, unbounded};
 
-use super::{Poller, threads};
+use super::{OnTimer, Poller, threads};
 
-/// Guards the start of the process's threads. A leaf.
+/// Guards the start of the process's poller. A leaf.
 static POLLER: Mutex<Option<Arc<Poller>>> = Mutex::new(None);
-static NOTIFIER: Mutex<Option<Sender<Callback>>> = Mutex::new(None);
-
-/// A callback of the user's, or something that ends in one.
-pub(crate) type Callback = Box<dyn FnOnce() + Send>;
 
 /// The poller of client links.
 ///
@@ -47,38 +42,8 @@ fn turn_for_ever(poller: &Poller) {
     }
 }
 
-/// Runs `callback` on the notifier thread, after those given before. A panic in it is
-/// logged. Where no thread can be had it runs here, which is late but not never.
-pub(crate) fn notify(callback: Callback) {
-    let sender = {
-        let mut slot = NOTIFIER.lock();
-        if slot.is_none() {
-            *slot = start_notifier().ok();
-        }
-        slot.clone()
-    };
-    match sender {
-        Some(sender) => {
-            if let Err(unsent) = sender.send(callback) {
-                run(unsent.into_inner());
-            }
-        }
-        None => run(callback),
-    }
-}
-
-fn start_notifier() -> io::Result<Sender<Callback>> {
-    let (sender, receiver) = unbounded::<Callback>();
-    threads::spawn("grpc-notifier", move || {
-        for callback in receiver {
-            run(callback);
-        }
-    })?;
-    Ok(sender)
-}
-
-fn run(callback: Callback) {
-    if catch_unwind(AssertUnwindSafe(callback)).is_err() {
-        log::error!("a callback panicked; the panic message was printed by the panic hook");
-    }
+/// Sets a timer on the poller of client links. False: there is none.
+pub(super) fn remind(at: Instant, target: Arc<dyn OnTimer>) -> bool {
+    let poller = POLLER.lock().clone();
+    poller.map(|poller| poller.timer(at, target, 0)).is_some()
 }

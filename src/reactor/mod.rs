@@ -16,11 +16,13 @@ mod engine;
 mod global;
 pub(crate) mod helper;
 mod job;
+mod notifier;
 mod parker;
 mod poller;
 pub(crate) mod pool;
 pub(crate) mod spares;
 pub(crate) mod threads;
+pub(crate) mod user;
 
 pub use job::{Executor, Job, Rejected};
 pub use pool::ThreadPool;
@@ -28,7 +30,8 @@ pub use threads::thread_count;
 
 pub(crate) use alarms::Alarms;
 pub(crate) use cork::Flush;
-pub(crate) use global::{client_poller, notify};
+pub(crate) use global::client_poller;
 pub(crate) use job::Work;
+pub(crate) use notifier::notify;
 pub(crate) use parker::Waiter;
 pub(crate) use poller::{Interest, Mode, OnTimer, Poller, Readiness, Ready, Token};

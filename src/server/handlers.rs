@@ -16,7 +16,7 @@ use super::requests::RequestIterator;
 use super::stream::ServerStream;
 use crate::call::SendError;
 use crate::codec::{Codec, Prost};
-use crate::reactor::spares;
+use crate::reactor::{spares, user};
 use crate::status::{Code, Status};
 
 /// How many messages a method takes and gives.
@@ -581,7 +581,8 @@ pub(super) fn send_one<Resp: 'static>(
 ) -> Result<(), Status> {
     let call = context.call();
     let Some(outbox) = call.outbox() else { return Err(call.ended_status()) };
-    outbox.send(codec, message, call.deadline()).map_err(|error| send_failure(context, error))
+    let send = || outbox.send(codec, message, call.deadline());
+    user::run_or_end(send, || call.panicked()).map_err(|error| send_failure(context, error))
 }
 
 pub(super) fn send_failure(context: &ServicerContext, error: SendError) -> Status {

@@ -5,9 +5,7 @@
 //! pool or in the user's executor. [`Method::job`] runs on whichever thread read the request.
 
 use crate::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
-use std::any::Any;
 use std::cell::Cell;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,7 +17,7 @@ use super::registry::Registry;
 use super::service::HandlerCallDetails;
 use crate::call::server::ServerCall;
 use crate::link::{Entry, Held, Incoming, When};
-use crate::reactor::{Executor, Job, Work, clock};
+use crate::reactor::{Executor, Job, Work, clock, user};
 use crate::status::{Code, Status};
 
 /// A handler that usually takes less than this may run while other answers wait to be sent with its own.
@@ -184,9 +182,7 @@ impl Drop for Slot {
 /// Gives a job to the user's executor; what is left for the pool that reads is nothing.
 fn hand_to(executor: &dyn Executor, job: Job) -> Job {
     // A job that is not taken is dropped and thereby answered, also in a panic.
-    if catch_unwind(AssertUnwindSafe(|| executor.execute(job))).is_err() {
-        log::error!("an executor panicked");
-    }
+    let _ = user::run(format_args!("an executor"), || executor.execute(job));
     done()
 }
 
@@ -245,14 +241,12 @@ impl Task {
         }
         let started = method.is_sampled().then(clock::now);
         let task = &mut self;
-        let run = catch_unwind(AssertUnwindSafe(|| {
+        let run = user::run(format_args!("the handler of {}", method.path), || {
             method.run(&task.context, &mut task.slot);
-        }));
-        if let Err(panic) = run {
-            // § W58: "never leak the panic text": it is for the log.
-            log::error!("the handler of {} panicked: {}", method.path, text_of(&*panic));
+        });
+        if run.is_err() {
+            // § W58: "never leak the panic text": it went to the log.
             self.context.call().panicked();
-            discard(panic);
         }
         if let Some(started) = started {
             method.took(clock::now().saturating_duration_since(started));
@@ -266,19 +260,6 @@ impl Task {
             call.expire();
         }
         !call.is_active()
-    }
-}
-
-/// The text of a panic, where it has one.
-fn text_of(panic: &(dyn Any + Send)) -> &str {
-    let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("(no text)")
-}
-
-/// Drops what a user threw; that may throw again.
-fn discard(panic: Box<dyn Any + Send>) {
-    if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(panic))) {
-        std::mem::forget(again);
     }
 }
 

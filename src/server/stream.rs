@@ -11,6 +11,7 @@ use super::requests::RequestIterator;
 use crate::codec::Codec;
 use crate::error::ResultError;
 use crate::metadata::Metadata;
+use crate::reactor::user;
 use crate::status::{Code, Status};
 use crate::wire::outcome::cardinality;
 
@@ -155,8 +156,8 @@ impl<Req: 'static, Resp: 'static> ServerStream<Req, Resp> {
         self.may_send()?;
         let call = self.context.call();
         let Some(outbox) = call.outbox() else { return Err(call.ended_status()) };
-        let sent = outbox
-            .try_send(&*self.codec, response)
+        let send = || outbox.try_send(&*self.codec, response);
+        let sent = user::run_or_end(send, || call.panicked())
             .map_err(|error| send_failure(&self.context, error))?;
         self.sent |= sent;
         Ok(sent)

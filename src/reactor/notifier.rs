@@ -1,0 +1,195 @@
+//! The notifier: the one thread of the process that runs callbacks of the user's, in the order in which they came.
+//!
+//! Nothing of the library waits for it: a callback may take its time, and may ask for the end of any call. What is
+//! queued is never lost: where no thread can be had it stays until one can, and runs nowhere else, for whoever
+//! brings a callback may be a poller or a leader, or a caller with locks of its own.
+//!
+//! Locks: one, a leaf, over the queue. Neither a callback nor the start of a thread happens under it.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::{Arc, LazyLock};
+use std::time::{Duration, Instant};
+
+use crate::sync::{Condvar, Mutex};
+
+use super::{Job, OnTimer, clock, global, threads, user};
+
+/// A callback of the user's, or something that ends in one.
+pub(crate) type Callback = Box<dyn FnOnce() + Send>;
+
+/// A callback that took longer is told to the log: all others waited for it.
+const SLOW: Duration = Duration::from_secs(1);
+/// While no thread can be had, the next try is so much later.
+const AGAIN: Duration = Duration::from_millis(100);
+
+static NOTIFIER: Notifier = Notifier::new(start);
+
+/// Runs `callback` on the notifier thread, after those given before. A panic in it is logged.
+pub(crate) fn notify(callback: Callback) {
+    NOTIFIER.push(callback);
+}
+
+struct Notifier {
+    start: fn() -> io::Result<()>,
+    queue: Mutex<Queue>,
+    more: Condvar,
+}
+
+struct Queue {
+    waiting: VecDeque<Callback>,
+    /// There is a thread, or one is being started.
+    served: bool,
+    /// A timer is set for the next try to start it.
+    retry: bool,
+}
+
+/// The process's own.
+fn start() -> io::Result<()> {
+    threads::spawn("grpc-notifier", || NOTIFIER.serve()).map(drop)
+}
+
+impl Notifier {
+    const fn new(start: fn() -> io::Result<()>) -> Self {
+        let waiting = VecDeque::new();
+        let queue = Mutex::new(Queue { waiting, served: false, retry: false });
+        Self { start, queue, more: Condvar::new() }
+    }
+
+    fn push(&self, callback: Callback) {
+        let mut queue = self.queue.lock();
+        queue.waiting.push_back(callback);
+        drop(queue);
+        self.more.notify_one();
+        self.see_to_a_thread();
+    }
+
+    /// Starts the thread if there is none and something waits.
+    fn see_to_a_thread(&self) {
+        let mut queue = self.queue.lock();
+        if queue.waiting.is_empty() || std::mem::replace(&mut queue.served, true) {
+            return;
+        }
+        drop(queue);
+        let Err(error) = (self.start)() else { return };
+        let mut queue = self.queue.lock();
+        queue.served = false;
+        let (first, waiting) = (!std::mem::replace(&mut queue.retry, true), queue.waiting.len());
+        drop(queue);
+        if !first {
+            return;
+        }
+        log::error!("no thread can be had for {waiting} callbacks, which wait for one: {error}");
+        let set = global::remind(clock::now() + AGAIN, AGAIN_TARGET.clone());
+        self.queue.lock().retry = set;
+    }
+
+    /// The thread.
+    fn serve(&self) {
+        let _served = Served(self);
+        let mut queue = self.queue.lock();
+        loop {
+            let Some(callback) = queue.waiting.pop_front() else {
+                self.more.wait(&mut queue);
+                continue;
+            };
+            drop(queue);
+            let began = clock::now();
+            // Contained and logged.
+            let _ = user::run(format_args!("a callback"), callback);
+            let took = clock::now().saturating_duration_since(began);
+            queue = self.queue.lock();
+            if took >= SLOW {
+                let others = queue.waiting.len();
+                drop(queue);
+                log::warn!(
+                    "a callback kept the thread of all callbacks for {took:?}; {others} others wait"
+                );
+                queue = self.queue.lock();
+            }
+        }
+    }
+}
+
+/// The thread lives. It ends only with a logger that panics; the next one goes on with what waits.
+struct Served<'a>(&'a Notifier);
+
+impl Drop for Served<'_> {
+    fn drop(&mut self) {
+        self.0.queue.lock().served = false;
+        self.0.see_to_a_thread();
+    }
+}
+
+/// The timer of the next try, on the poller of client links. In a process without one the next callback tries.
+struct Again;
+
+/// Timers are kept weakly.
+static AGAIN_TARGET: LazyLock<Arc<Again>> = LazyLock::new(|| Arc::new(Again));
+
+impl OnTimer for Again {
+    fn fire(&self, _tag: u64, _now: Instant, _jobs: &mut Vec<Job>) {
+        NOTIFIER.queue.lock().retry = false;
+        NOTIFIER.see_to_a_thread();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sync::atomic::{AtomicBool, Ordering};
+    use std::sync::mpsc;
+    use std::thread;
+
+    fn later() -> Duration {
+        Duration::from_secs(10)
+    }
+
+    #[test]
+    fn what_is_queued_while_no_thread_can_be_had_waits_for_one_and_runs_nowhere_else() {
+        static THREADS: AtomicBool = AtomicBool::new(false);
+        static POOR: Notifier = Notifier::new(|| {
+            if !THREADS.load(Ordering::SeqCst) {
+                return Err(io::Error::from(io::ErrorKind::OutOfMemory));
+            }
+            threads::spawn("notifier", || POOR.serve()).map(drop)
+        });
+        let (sender, receiver) = mpsc::channel();
+        let tell = |n: u8| {
+            let sender = sender.clone();
+            Box::new(move || sender.send((n, thread::current().id())).unwrap())
+        };
+        POOR.push(tell(1));
+        POOR.push(tell(2));
+        assert_eq!(POOR.queue.lock().waiting.len(), 2);
+        THREADS.store(true, Ordering::SeqCst);
+        POOR.push(tell(3));
+        for n in 1..=3 {
+            let (told, on) = receiver.recv_timeout(later()).unwrap();
+            assert_eq!(told, n);
+            assert_ne!(on, thread::current().id());
+        }
+    }
+
+    #[test]
+    fn a_panic_of_any_kind_leaves_the_thread_and_the_queue_as_they_are() {
+        struct Bomb;
+        impl Drop for Bomb {
+            fn drop(&mut self) {
+                panic!("a payload that panics");
+            }
+        }
+        let (sender, receiver) = mpsc::channel();
+        let ask = |sender: &mpsc::Sender<_>| {
+            let sender = sender.clone();
+            notify(Box::new(move || sender.send(thread::current().id()).unwrap()));
+        };
+        ask(&sender);
+        notify(Box::new(|| std::panic::panic_any(Bomb)));
+        let captured = Bomb;
+        notify(Box::new(move || drop(captured)));
+        ask(&sender);
+        let first = receiver.recv_timeout(later()).unwrap();
+        assert_eq!(receiver.recv_timeout(later()).unwrap(), first);
+    }
+}

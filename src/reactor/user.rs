@@ -1,0 +1,136 @@
+//! The one way into code of the user's: handlers, callbacks, iterators, executors, and the `Drop` of what they leave.
+//!
+//! Whoever runs such code for the user does it here ([`run`]): a panic ends there, is told to the log with what it was
+//! that panicked, and what comes next still runs. It contains the `Drop` of what was thrown and a logger that panics
+//! as well. None of it is called under a lock, on a poller, on the reserve or by a thread that leads a link:
+//! those hand a callback to [`notify`](super::notify).
+//!
+//! A codec runs on the thread of its own caller. Its panic goes on to the caller, who is told by it; but the call
+//! that it was for is ended first ([`run_or_end`]).
+
+use std::any::Any;
+use std::cell::Cell;
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use super::notify;
+
+/// Callbacks that begin further ones on the same thread, one inside the other, before the next goes to the notifier.
+const DEEP: usize = 16;
+
+/// Code of the user's panicked. What it said was logged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Panicked;
+
+/// Runs code of the user's; `what` it is, for the log.
+pub(crate) fn run<R>(what: fmt::Arguments<'_>, code: impl FnOnce() -> R) -> Result<R, Panicked> {
+    catch_unwind(AssertUnwindSafe(code)).map_err(|thrown| {
+        tell(what, &*thrown);
+        discard(thrown);
+        Panicked
+    })
+}
+
+/// Runs code of the user's for its own caller, whom a panic reaches: `end` is done on the way.
+pub(crate) fn run_or_end<R>(code: impl FnOnce() -> R, end: impl Fn()) -> R {
+    struct Unwinding<F: Fn()>(F);
+
+    impl<F: Fn()> Drop for Unwinding<F> {
+        fn drop(&mut self) {
+            (self.0)();
+        }
+    }
+
+    let unwinding = Unwinding(end);
+    let result = code();
+    // Nothing is leaked: it only borrows.
+    std::mem::forget(unwinding);
+    result
+}
+
+/// Drops what is the user's.
+pub(crate) fn drop_quietly<T>(what: fmt::Arguments<'_>, value: T) {
+    // What is thrown was logged; there is nothing left to do.
+    let _ = run(what, move || drop(value));
+}
+
+/// Runs a callback of a call that is over already, here and now: the thread is its owner's own. A callback that begins
+/// the next such one does not grow the stack for ever: from a depth on, the notifier runs it.
+pub(crate) fn run_here(what: fmt::Arguments<'_>, callback: Box<dyn FnOnce() + Send>) {
+    // A thread that ends has no count left; there the notifier is always good.
+    let depth = DEPTH.try_with(Cell::get).unwrap_or(DEEP);
+    if depth >= DEEP {
+        return notify(callback);
+    }
+    let count = |depth| DEPTH.try_with(|own| own.set(depth)).unwrap_or(());
+    count(depth + 1);
+    // Contained and logged, as on the notifier's thread.
+    let _ = run(what, callback);
+    count(depth);
+}
+
+#[cold]
+fn tell(what: fmt::Arguments<'_>, thrown: &(dyn Any + Send)) {
+    let text = text_of(thrown);
+    // The logger is a user's as well.
+    if let Err(again) = catch_unwind(|| log::error!("{what} panicked: {text}")) {
+        discard(again);
+    }
+}
+
+/// The text of a panic, where it has one.
+fn text_of(thrown: &(dyn Any + Send)) -> &str {
+    let text = thrown.downcast_ref::<&str>().copied();
+    text.or_else(|| thrown.downcast_ref::<String>().map(String::as_str)).unwrap_or("(no text)")
+}
+
+/// Drops what was thrown; that may throw again.
+fn discard(thrown: Box<dyn Any + Send>) {
+    if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(thrown))) {
+        std::mem::forget(again);
+    }
+}
+
+thread_local! {
+    static DEPTH: Cell<usize> = const { Cell::new(0) };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::panic::panic_any;
+
+    struct Bomb;
+
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            panic!("a drop that panics");
+        }
+    }
+
+    #[test]
+    fn a_panic_of_any_kind_ends_here() {
+        assert_eq!(run(format_args!("it"), || 7), Ok(7));
+        assert_eq!(run(format_args!("it"), || panic!("text")), Err::<(), _>(Panicked));
+        assert_eq!(run(format_args!("it"), || panic_any(7_u8)), Err::<(), _>(Panicked));
+        assert_eq!(run(format_args!("it"), || panic_any(Bomb)), Err::<(), _>(Panicked));
+        let captured = Bomb;
+        assert_eq!(run(format_args!("it"), move || drop(captured)), Err(Panicked));
+        drop_quietly(format_args!("it"), Bomb);
+    }
+
+    #[test]
+    fn callbacks_within_callbacks_do_not_grow_the_stack_for_ever() {
+        fn next(left: usize, deepest: usize, done: std::sync::mpsc::Sender<usize>) {
+            let here = DEPTH.with(Cell::get);
+            if left == 0 {
+                return done.send(deepest).unwrap();
+            }
+            let next = move || next(left - 1, deepest.max(here), done);
+            run_here(format_args!("a link of the chain"), Box::new(next));
+        }
+        let (sender, receiver) = std::sync::mpsc::channel();
+        next(100_000, 0, sender);
+        assert_eq!(receiver.recv().unwrap(), DEEP);
+    }
+}
