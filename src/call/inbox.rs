@@ -66,21 +66,36 @@ impl Inbox {
 
     /// The next message or the end, if it is there. Never blocks.
     pub(crate) fn try_next(&mut self) -> Option<Next> {
+        let (next, flush) = self.look();
+        if flush {
+            self.stream.flush();
+        }
+        next
+    }
+
+    /// Like [`try_next`](Self::try_next), for who holds a lock of its own: sends nothing. True: its stream has to be
+    /// flushed once that is released.
+    pub(crate) fn look(&mut self) -> (Option<Next>, bool) {
         if let Some(message) = self.messages.next() {
-            return Some(Next::Message(message));
+            return (Some(Next::Message(message)), false);
         }
         if let Some(end) = &self.end {
-            return Some(Next::End(end.clone()));
+            return (Some(Next::End(end.clone())), false);
         }
-        let over = self.swap();
+        let (over, flush) = self.swap();
         if let Some(message) = self.messages.next() {
-            return Some(Next::Message(message));
+            return (Some(Next::Message(message)), flush);
         }
         if over {
             let end = self.end.get_or_insert(Finish::HalfClosed);
-            return Some(Next::End(end.clone()));
+            return (Some(Next::End(end.clone())), flush);
         }
-        None
+        (None, flush)
+    }
+
+    /// Whether whole messages wait, here or on the stream.
+    pub(crate) fn unread(&self) -> bool {
+        !self.messages.is_empty() || self.stream.unread()
     }
 
     /// The response headers, if they were seen.
@@ -93,10 +108,11 @@ impl Inbox {
         &self.stream
     }
 
-    /// Returns the credit of what was consumed and takes what is there. True: no more will come.
-    fn swap(&mut self) -> bool {
+    /// Returns the credit of what was consumed and takes what is there. True: no more will come; the
+    /// stream has to be flushed.
+    fn swap(&mut self) -> (bool, bool) {
         let consumed = self.messages.consumed();
-        let took = self.stream.take(consumed, &mut self.messages);
+        let (took, flush) = self.stream.look(consumed, &mut self.messages);
         if took.head.is_some() {
             self.head = took.head;
         }
@@ -107,6 +123,6 @@ impl Inbox {
                 (None, None) => Finish::HalfClosed,
             });
         }
-        took.over
+        (took.over, flush)
     }
 }

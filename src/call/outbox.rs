@@ -9,10 +9,11 @@
 //! suddenly blocks there is a net, a one-shot timer. No message is late by more
 //! than about [`NET`].
 
+use std::mem;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use crate::sync::Mutex;
+use crate::sync::{Mutex, MutexGuard};
 use bytes::Bytes;
 
 use crate::codec::Codec;
@@ -38,18 +39,24 @@ const NET: Duration = Duration::from_micros(300);
 
 /// The sending half of one call.
 pub(crate) struct Outbox {
-    stream: Arc<Stream>,
     limit: usize,
     /// Guards what is framed and not yet handed to the link. Rank: above the link's, since it
-    /// is held over the append, which fixes the order; never over a system call or a wait.
+    /// is held over the append, which fixes the order; never over a codec, a system call or a wait.
     buffer: Mutex<Buffer>,
     this: Weak<Outbox>,
 }
 
-#[derive(Default)]
 struct Buffer {
+    /// `None`: the call is over.
+    stream: Option<Arc<Stream>>,
     head: Option<Vec<u8>>,
+    /// Whole messages.
     framed: Vec<u8>,
+    /// Where the next message is framed. Taken out meanwhile, so that no lock is held and half a message
+    /// is nowhere where others look; gone with a codec that panics.
+    desk: Vec<u8>,
+    /// Octets of the stream that waited in the link after the last append. They only become fewer by themselves.
+    queued: usize,
     /// When the first unsent message was framed.
     first: Option<Instant>,
     /// When the producer was last let go: what it takes from here to its next message is its own time.
@@ -78,9 +85,8 @@ impl Outbox {
     /// `limit` is the longest message that may be sent, in octets.
     pub(crate) fn new(stream: Arc<Stream>, limit: usize) -> Arc<Self> {
         Arc::new_cyclic(|this| Self {
-            stream,
             limit,
-            buffer: Mutex::new(Buffer::default()),
+            buffer: Mutex::new(Buffer::new(stream)),
             this: this.clone(),
         })
     }
@@ -98,37 +104,49 @@ impl Outbox {
         message: &T,
         deadline: Deadline,
     ) -> Result<(), SendError> {
-        let queued = self.push(codec, message)?;
-        if queued > SEND_QUOTA && !self.stream.wait(Want::Room, deadline.instant()) {
+        let desk = self.buffer.lock().lend()?;
+        let queued = self.push(codec, message, desk)?;
+        if queued > SEND_QUOTA && !self.wait_room(deadline) {
             return Err(SendError::TimedOut);
         }
         Ok(())
     }
 
-    /// Sends a message if that needs no waiting; `false`: the queue is full, nothing was taken.
+    /// Sends a message if that needs no waiting; `false`: the queue is full, nothing was taken. What is
+    /// framed is sent then: room comes only with that.
     pub(crate) fn try_send<T: 'static>(
         &self,
         codec: &dyn Codec<T>,
         message: &T,
     ) -> Result<bool, SendError> {
-        if !self.has_room() {
+        let mut buffer = self.buffer.lock();
+        if !buffer.has_room() {
+            drop(buffer);
+            self.flush();
             return Ok(false);
         }
-        self.push(codec, message).map(|_| true)
+        let desk = buffer.lend()?;
+        drop(buffer);
+        self.push(codec, message, desk).map(|_| true)
     }
 
     /// Whether a send would not wait.
     pub(crate) fn has_room(&self) -> bool {
-        self.stream.has_room()
+        self.buffer.lock().has_room()
+    }
+
+    /// Waits until a send would not wait (true) or `deadline` has passed (false).
+    pub(crate) fn wait_room(&self, deadline: Deadline) -> bool {
+        let stream = self.buffer.lock().stream.clone();
+        stream.is_none_or(|stream| stream.wait(Want::Room, deadline.instant()))
     }
 
     /// Hands everything framed so far to the link.
     pub(crate) fn flush(&self) {
         let mut buffer = self.buffer.lock();
         if buffer.head.is_some() || !buffer.framed.is_empty() {
-            buffer.hand_over(&self.stream, End::No);
-            drop(buffer);
-            self.stream.flush();
+            buffer.hand_over(End::No);
+            flush_stream(buffer);
         }
     }
 
@@ -140,46 +158,110 @@ impl Outbox {
             return false;
         }
         buffer.finished = true;
-        let queued = buffer.hand_over(&self.stream, end);
-        drop(buffer);
-        self.stream.flush();
+        let queued = buffer.hand_over(end);
+        flush_stream(buffer);
         queued == Some(0)
     }
 
-    /// Its stream.
-    pub(crate) fn stream(&self) -> &Arc<Stream> {
-        &self.stream
+    /// The call is over: what is framed goes nowhere, and the stream is let go of. Who still keeps the
+    /// sending half keeps no more than that.
+    pub(crate) fn close(&self) {
+        let mut buffer = self.buffer.lock();
+        buffer.finished = true;
+        let gone = (buffer.stream.take(), mem::take(&mut buffer.framed), buffer.head.take());
+        drop(buffer);
+        drop(gone);
     }
 
-    fn push<T: 'static>(&self, codec: &dyn Codec<T>, message: &T) -> Result<usize, SendError> {
+    /// Frames a message, with no lock held, and appends it whole.
+    fn push<T: 'static>(
+        &self,
+        codec: &dyn Codec<T>,
+        message: &T,
+        mut desk: Vec<u8>,
+    ) -> Result<usize, SendError> {
+        let framed = framing::encode(codec, message, self.limit, &mut desk);
         let mut buffer = self.buffer.lock();
+        if let Err(status) = framed {
+            buffer.desk = desk;
+            return Err(SendError::Encode(status));
+        }
         if buffer.finished {
             return Err(SendError::Ended);
         }
-        framing::encode(codec, message, self.limit, &mut buffer.framed)
-            .map_err(SendError::Encode)?;
+        buffer.take_in(desk);
         if buffer.may_cork() {
-            if !buffer.net {
-                buffer.net = true;
-                self.set_net(buffer.flushes);
+            if !mem::replace(&mut buffer.net, true) {
+                self.set_net(buffer);
             }
             return Ok(0);
         }
-        let queued = buffer.hand_over(&self.stream, End::No);
-        drop(buffer);
-        self.stream.flush();
+        let queued = buffer.hand_over(End::No);
+        flush_stream(buffer);
         self.buffer.lock().idle_since = Some(clock::now());
         queued.ok_or(SendError::Ended)
     }
 
-    fn set_net(&self, flushes: u64) {
-        if let Some(this) = self.this.upgrade() {
-            self.stream.link().poller().timer(clock::now() + NET, this, flushes);
+    fn set_net(&self, buffer: MutexGuard<'_, Buffer>) {
+        let (stream, flushes) = (buffer.stream.clone(), buffer.flushes);
+        drop(buffer);
+        if let (Some(this), Some(stream)) = (self.this.upgrade(), stream) {
+            stream.link().poller().timer(clock::now() + NET, this, flushes);
         }
     }
 }
 
+/// Sends what was appended, with no lock of ours held.
+fn flush_stream(buffer: MutexGuard<'_, Buffer>) {
+    let stream = buffer.stream.clone();
+    drop(buffer);
+    if let Some(stream) = stream {
+        stream.flush();
+    }
+}
+
 impl Buffer {
+    fn new(stream: Arc<Stream>) -> Self {
+        Self {
+            stream: Some(stream),
+            head: None,
+            framed: Vec::new(),
+            desk: Vec::new(),
+            queued: 0,
+            first: None,
+            idle_since: None,
+            streak: 0,
+            unseen: 0,
+            flushes: 0,
+            net: false,
+            finished: false,
+        }
+    }
+
+    /// The desk, for one message.
+    fn lend(&mut self) -> Result<Vec<u8>, SendError> {
+        if self.finished { Err(SendError::Ended) } else { Ok(mem::take(&mut self.desk)) }
+    }
+
+    /// The link is asked only when it had no room last time.
+    fn has_room(&self) -> bool {
+        self.queued < SEND_QUOTA || self.stream.as_ref().is_none_or(|stream| stream.has_room())
+    }
+
+    /// Appends a whole message. A small one is copied, in a cork to the others; what would be copied for long becomes the buffer.
+    fn take_in(&mut self, mut message: Vec<u8>) {
+        if !self.framed.is_empty() && message.len() >= FULL {
+            self.hand_over(End::No);
+        }
+        if self.framed.is_empty() && self.framed.capacity() < message.len() {
+            mem::swap(&mut self.framed, &mut message);
+        } else {
+            self.framed.extend_from_slice(&message);
+        }
+        message.clear();
+        self.desk = message;
+    }
+
     /// Notes one more framed message; whether it may wait for the next.
     ///
     /// In a cork the clock is looked at for every [`LOOK`]th message only; one that is
@@ -191,7 +273,7 @@ impl Buffer {
             return true;
         }
         let now = clock::now();
-        let messages = std::mem::replace(&mut self.unseen, 0).max(1);
+        let messages = mem::replace(&mut self.unseen, 0).max(1);
         let fast = self
             .idle_since
             .is_some_and(|since| now.saturating_duration_since(since) < FAST * messages);
@@ -204,15 +286,18 @@ impl Buffer {
     }
 
     /// Appends what is framed to the link. `None`: the stream has ended.
-    fn hand_over(&mut self, stream: &Stream, end: End<'_>) -> Option<usize> {
+    fn hand_over(&mut self, end: End<'_>) -> Option<usize> {
+        let stream = self.stream.as_ref()?;
         let head = self.head.take();
         let corked = self.streak >= STREAK;
         let room = if corked { FULL + FULL / 4 } else { 0 };
-        let framed = std::mem::replace(&mut self.framed, Vec::with_capacity(room));
+        let framed = mem::replace(&mut self.framed, Vec::with_capacity(room));
         self.first = None;
         self.flushes = self.flushes.wrapping_add(1);
         let data = (!framed.is_empty()).then(|| Bytes::from(framed));
-        stream.append(Outgoing { head: head.as_deref(), data, end })
+        let queued = stream.append(Outgoing { head: head.as_deref(), data, end });
+        self.queued = queued.unwrap_or(0);
+        queued
     }
 }
 
@@ -224,18 +309,20 @@ impl OnTimer for Outbox {
         if buffer.framed.is_empty() || buffer.finished {
             buffer.net = false;
         } else if buffer.flushes != flushes {
-            self.set_net(buffer.flushes);
+            self.set_net(buffer);
         } else {
             buffer.net = false;
-            buffer.hand_over(&self.stream, End::No);
-            drop(buffer);
-            self.stream.flush();
+            buffer.hand_over(End::No);
+            flush_stream(buffer);
         }
     }
 }
 
 impl std::fmt::Debug for Outbox {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Outbox").field("stream", &self.stream).finish_non_exhaustive()
+        f.debug_struct("Outbox").field("limit", &self.limit).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -39,7 +39,7 @@ pub use options::ChannelBuilder;
 pub use watch::{ReadyFuture, Subscription};
 
 pub(crate) use dial::Dial;
-#[cfg(feature = "_internals")]
+#[cfg(any(test, feature = "_internals"))]
 pub(crate) use dial::{Dialing, Outcome};
 
 /// A connection to a server, made when it is first needed and made again when it is lost.
@@ -168,6 +168,10 @@ impl Source for Handle {
 
     fn queue(&self, call: Arc<Core>) {
         self.shared.queue(call);
+    }
+
+    fn requeue(&self, call: Arc<Core>) {
+        self.shared.requeue(call);
     }
 
     fn forget(&self, call: &Core) {

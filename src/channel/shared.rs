@@ -152,6 +152,14 @@ impl Shared {
         });
     }
 
+    /// Takes back a call that the peer has not taken on. It goes in front: those behind it came later.
+    pub(super) fn requeue(&self, call: Arc<Core>) {
+        self.change(|inner, todo| {
+            inner.admit(call, put_back, todo);
+            todo.pump = true;
+        });
+    }
+
     /// A call has ended elsewhere.
     pub(super) fn forget(&self, call: &Core) {
         let gone = {
@@ -288,7 +296,7 @@ impl Shared {
             // Full, or going away. Meanwhile the channel may have been told of that, when the
             // queue looked empty: the call is judged anew.
             self.change(|inner, todo| {
-                inner.admit(call, VecDeque::push_front, todo);
+                inner.admit(call, put_back, todo);
                 inner.refused = true;
             });
         }
@@ -505,6 +513,14 @@ impl LinkEvents for Events {
             shared.gone(self.attempt, cause, true);
         }
     }
+}
+
+/// In front of the queue; those that are repeated first, in the order in which they were sent before.
+fn put_back(queue: &mut VecDeque<Arc<Core>>, call: Arc<Core>) {
+    let own = call.place().unwrap_or(u32::MAX);
+    let before = |other: &&Arc<Core>| other.place().is_some_and(|place| place < own);
+    let at = queue.iter().take_while(before).count();
+    queue.insert(at, call);
 }
 
 fn closed_status() -> Status {

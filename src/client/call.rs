@@ -30,6 +30,11 @@ impl Call {
         Self { core }
     }
 
+    #[cfg(test)]
+    pub(super) fn core(&self) -> &Arc<Core> {
+        &self.core
+    }
+
     /// The status the call ended with. Waits for the end.
     #[must_use]
     pub fn status(&self) -> Status {

@@ -130,3 +130,6 @@ constructors!(
     stream_stream_at,
     "many requests and many responses"
 );
+
+#[cfg(test)]
+mod tests;

@@ -72,7 +72,7 @@ impl<Req: 'static, Resp: 'static> Method<Req, Resp> {
 
     /// A call that has failed before it began.
     pub(super) fn failed(&self, options: &CallOptions, status: Status) -> Arc<Core> {
-        Core::failed(self.source.clone(), self.launch(options, None, Replies::One), status)
+        Core::failed(options.start(clock::now), status)
     }
 
     /// The longest message of a request.

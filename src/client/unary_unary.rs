@@ -48,7 +48,7 @@ impl<Req: 'static, Resp: 'static> UnaryUnary<Req, Resp> {
     /// # Errors
     /// The status of a call that failed.
     pub fn with_call(&self, request: &Req) -> Result<(Resp, Call), Status> {
-        let (core, message) = self.exchange(request)?.into_parts(self.method.source.clone());
+        let (core, message) = self.exchange(request)?.into_parts();
         Ok((spares::decode(&*self.method.response, message)?, Call::new(core)))
     }
 

@@ -62,7 +62,7 @@ impl Listener {
         !self.told.swap(true, Ordering::AcqRel)
     }
 
-    /// On the notifier's thread. What comes from here on is told anew.
+    /// With no lock held. What comes from here on is told anew.
     pub(super) fn progress(&self) {
         self.told.store(false, Ordering::Release);
         self.target.progress();

@@ -65,7 +65,7 @@ impl Effects {
         }
     }
 
-    /// What comes before the listener has looked is told once: the notifier may be slow.
+    /// What comes before the listener has looked is told once.
     pub(super) fn tell_listener(&mut self, cell: &Cell) {
         if let Some(listener) = cell.notify.as_ref().filter(|listener| listener.tell()) {
             self.notify.push(listener.clone());

@@ -23,6 +23,8 @@ use super::state::{State, Unsent};
 /// Everything there was on a stream that is over.
 #[derive(Default)]
 pub(crate) struct Exchanged {
+    /// The stream's number on the connection.
+    pub(crate) id: u32,
     pub(crate) head: Option<ResponseHead>,
     pub(crate) messages: Messages,
     /// `None`: the peer ended its half and said no more.
@@ -68,7 +70,7 @@ impl Link {
     /// `before`: what there was to send before this call came to its end.
     fn collect(&self, state: &mut State, key: Key, before: Unsent) -> Collected {
         let mut cell = state.forget(key);
-        let mut exchanged = Exchanged::default();
+        let mut exchanged = Exchanged { id: key.id, ..Exchanged::default() };
         if let Some(cell) = &mut cell {
             cell.inbox.take(&mut exchanged.messages);
             exchanged.head = cell.head.take();

@@ -82,7 +82,8 @@ pub(crate) enum Replies {
 
 /// Told of progress on a stream that no thread waits on.
 pub(crate) trait Notify: Send + Sync {
-    /// The stream has ended, or a message is there, or its send queue has room. Runs on the notifier thread.
+    /// The stream has ended, or a message is there, or its send queue has room. Called with no lock held, on
+    /// whichever thread met it: be quick. What is to run code of the user's goes to the notifier from here.
     fn progress(&self);
 }
 

@@ -10,7 +10,7 @@ use crate::sync::MutexGuard;
 
 use crate::http2::types::Key;
 use crate::net::Seal;
-use crate::reactor::{Job, OnTimer, Readiness, Ready, clock, notify, spares};
+use crate::reactor::{Job, OnTimer, Readiness, Ready, clock, spares};
 
 use super::baton::Baton;
 use super::cell::Pending;
@@ -144,7 +144,7 @@ impl Link {
             me.unpark();
         }
         for listener in effects.notify.drain(..) {
-            notify(Box::new(move || listener.progress()));
+            listener.progress();
         }
         self.side.tell(&mut effects);
         if let Some(cause) = &effects.lost {

@@ -195,6 +195,14 @@ impl State {
         }
     }
 
+    /// Nobody is told of the stream any more. What was told is for dropping once the lock is released.
+    #[must_use = "dropped under the lock it could come back for the lock"]
+    pub(super) fn unlisten(&mut self, key: Key) -> Option<Arc<Listener>> {
+        let listener = self.cells.get_mut(key)?.notify.take()?;
+        self.listeners -= 1;
+        Some(listener)
+    }
+
     /// The stream's owner lets go. The cell is for dropping once the lock is released: its
     /// listener may be the last to hold a call, and the call the last to hold this link's channel.
     #[must_use = "dropped under the lock it could come back for the lock"]

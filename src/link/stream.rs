@@ -75,6 +75,20 @@ impl Stream {
         took
     }
 
+    /// Like [`take`](Self::take), for who holds a lock of its own: nothing is sent. True: [`Stream::flush`] has to
+    /// follow once that is released.
+    pub(crate) fn look(&self, consumed: usize, into: &mut Messages) -> (Took, bool) {
+        let mut state = self.link.state.lock();
+        let unsent = state.unsent();
+        let took = state.take(self.key, consumed, into);
+        (took, state.unsent_since(unsent))
+    }
+
+    /// Whether whole messages wait here.
+    pub(crate) fn unread(&self) -> bool {
+        self.link.state.lock().cells.get(self.key).is_some_and(|cell| cell.inbox.ready())
+    }
+
     /// Moves out the response headers only, for those who watch while another receives.
     pub(crate) fn take_head(&self) -> Option<ResponseHead> {
         self.link.state.lock().cells.get_mut(self.key)?.head.take()
@@ -125,6 +139,19 @@ impl Stream {
     /// untaken: then `later` makes of it what is held until it may.
     pub(crate) fn admit<T>(&self, work: T, later: impl FnOnce(T) -> Held) -> Option<T> {
         self.link.admit(self.key, work, later)
+    }
+
+    /// From now on nobody is told of progress. A listener holds its call, and the call this stream: who ends the
+    /// one lets go of the other.
+    pub(crate) fn unlisten(&self) {
+        // A statement of its own: the guard must be gone when it is dropped.
+        let listener = self.link.state.lock().unlisten(self.key);
+        drop(listener);
+    }
+
+    /// Its number on the connection.
+    pub(crate) fn id(&self) -> u32 {
+        self.key.id
     }
 
     /// Its link.

@@ -9,15 +9,21 @@
 //! stubs' affair) and where links come from: that is a [`Source`], which the channel implements.
 //!
 //! **Threads.** None of its own. Deadlines of calls with a handle are kept by [`Expiry`] on the
-//! process's poller; what is to be told (callbacks) goes to the notifier.
+//! process's poller; what is to be told (callbacks) goes to the notifier. Progress of a stream that nobody waits on is looked at
+//! on the thread that met it, with no lock held, so that a callback may wait for any call.
 //!
 //! **Locks.** A call has two leaves: `receiver` (the inbox; held over the swap with the link, whose lock ranks
-//! below) and `state` (never held over anything). The receiver's may be held when the state's is taken.
+//! below, and never while something is sent) and `state` (never held over anything). The receiver's may be held when
+//! the state's is taken.
 
 mod core;
+mod ending;
 mod expiry;
+mod receiving;
 mod sending;
+mod state;
 mod unary;
+mod watching;
 
 use std::fmt;
 use std::sync::Arc;
@@ -31,8 +37,9 @@ use crate::metadata::Metadata;
 use crate::status::Status;
 use crate::wire::headers::RequestTemplate;
 
-pub(crate) use self::core::{Arrival, Core};
+pub(crate) use self::core::Core;
 pub(crate) use expiry::Expiry;
+pub(crate) use receiving::Arrival;
 pub(crate) use sending::Sending;
 pub(crate) use unary::{Reply, Unary};
 
@@ -47,6 +54,9 @@ pub(crate) trait Source: Send + Sync {
     /// Takes a call that has no stream. Sooner or later it is given a link
     /// ([`Core::bind`]) or an end ([`Core::fail`]). Never blocks.
     fn queue(&self, call: Arc<Core>);
+
+    /// Like [`queue`](Self::queue) for a call that the peer has not taken on: in front of those that came later.
+    fn requeue(&self, call: Arc<Core>);
 
     /// The call has ended: it no longer queues.
     fn forget(&self, call: &Core);

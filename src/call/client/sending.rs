@@ -8,11 +8,12 @@ use crate::call::{Outbox, SendError};
 use crate::codec::Codec;
 use crate::deadline::Deadline;
 use crate::error::ResultError;
-use crate::link::{End, Want};
+use crate::link::End;
+use crate::reactor::user;
 use crate::status::{Code, Status};
 
 use super::Core;
-use super::core::Bound;
+use super::watching::Unbound;
 
 /// Sends on one call. One owner.
 pub(crate) struct Sending {
@@ -37,14 +38,11 @@ impl Sending {
         let until = Deadline::earliest(deadline, core.deadline());
         loop {
             let outbox = self.outbox(core, until)?;
-            match outbox.try_send(codec, message) {
-                Ok(true) => return Ok(()),
-                Ok(false) => {}
-                Err(error) => return Err(refused(core, error)),
+            if Self::push(outbox, core, codec, message)? {
+                return Ok(());
             }
             // Nothing was taken: wait, then try again.
-            outbox.flush();
-            if !outbox.stream().wait(Want::Room, until.instant()) && !core.expire_if_due() {
+            if !outbox.wait_room(until) && !core.expire_if_due() {
                 return Err(ResultError::TimedOut);
             }
         }
@@ -57,11 +55,26 @@ impl Sending {
         codec: &dyn Codec<T>,
         message: &T,
     ) -> Result<bool, ResultError> {
-        if self.outbox.is_none() && !core.is_bound() && core.try_status().is_none() {
-            return Ok(false);
+        match self.try_outbox(core) {
+            Ok(outbox) => Self::push(outbox, core, codec, message),
+            Err(Unbound::NotYet) => Ok(false),
+            Err(Unbound::Over) => Err(refused(core, SendError::Ended)),
         }
-        let outbox = self.outbox(core, Deadline::NEVER)?;
-        outbox.try_send(codec, message).map_err(|error| refused(core, error))
+    }
+
+    /// A codec that panics ends the call: its panic goes on to the caller, and nothing of the message is on the wire.
+    fn push<T: 'static>(
+        outbox: &Outbox,
+        core: &Core,
+        codec: &dyn Codec<T>,
+        message: &T,
+    ) -> Result<bool, ResultError> {
+        let panicked = || {
+            let text = "the codec panicked at a message to send";
+            core.fail(Status::fixed(Code::Internal, text));
+        };
+        let sent = user::run_or_end(|| outbox.try_send(codec, message), panicked);
+        sent.map_err(|error| refused(core, error))
     }
 
     /// Hands over what still waits for company.
@@ -89,25 +102,26 @@ impl Sending {
 
     /// Whether a send would not wait.
     pub(crate) fn has_room(&mut self, core: &Core) -> bool {
-        if self.outbox.is_none() && !core.is_bound() {
-            return false;
-        }
-        self.outbox(core, Deadline::NEVER).is_ok_and(|outbox| outbox.has_room())
+        self.try_outbox(core).is_ok_and(|outbox| outbox.has_room())
     }
 
     fn outbox(&mut self, core: &Core, until: Deadline) -> Result<&Arc<Outbox>, ResultError> {
         if self.outbox.is_none() {
-            let stream = match core.commit(until) {
-                Bound::Stream(stream) => stream,
-                Bound::Over => return Err(refused(core, SendError::Ended)),
-                Bound::TimedOut if core.expire_if_due() => {
-                    return Err(refused(core, SendError::Ended));
-                }
-                Bound::TimedOut => return Err(ResultError::TimedOut),
-            };
-            self.outbox = Some(Outbox::new(stream, self.limit));
+            self.outbox = Some(match core.commit(until, self.limit) {
+                Ok(outbox) => outbox,
+                Err(Unbound::NotYet) if !core.expire_if_due() => return Err(ResultError::TimedOut),
+                Err(_) => return Err(refused(core, SendError::Ended)),
+            });
         }
         self.outbox.as_ref().ok_or(ResultError::TimedOut)
+    }
+
+    /// Like [`outbox`](Self::outbox), never waiting: a call that is repeated has no stream for a while.
+    fn try_outbox(&mut self, core: &Core) -> Result<&Arc<Outbox>, Unbound> {
+        if self.outbox.is_none() {
+            self.outbox = Some(core.try_commit(self.limit)?);
+        }
+        self.outbox.as_ref().ok_or(Unbound::NotYet)
     }
 }
 

@@ -16,8 +16,8 @@ use crate::reactor::clock;
 use crate::status::{Code, Status};
 use crate::wire::outcome::cardinality;
 
-use super::core::{Arrival, status_of};
-use super::{BLOCK, Core, Launch, Source, Template, fits};
+use super::ending::status_of;
+use super::{Arrival, BLOCK, Core, Launch, Source, Template, fits};
 
 /// A call about to be made.
 pub(crate) struct Unary<'a> {
@@ -36,7 +36,7 @@ pub(crate) struct Reply {
 }
 
 enum Origin {
-    Fast { status: Status, head: Metadata, link: Arc<Link>, template: Template },
+    Fast { status: Status, head: Metadata, link: Arc<Link> },
     Slow(Arc<Core>),
 }
 
@@ -45,8 +45,8 @@ enum Fast {
     Done(Result<Reply, Status>),
     /// There is no link with room for it.
     NoLink,
-    /// The peer has not processed it (W69).
-    Refused,
+    /// The peer has not processed it (W69), on the stream of this number.
+    Refused(u32),
 }
 
 impl Unary<'_> {
@@ -57,7 +57,9 @@ impl Unary<'_> {
             Fast::NoLink => {
                 self.slow(Core::start(self.source.clone(), self.launch(encode()?), false))
             }
-            Fast::Refused => self.slow(Core::repeat(self.source.clone(), self.launch(encode()?))),
+            Fast::Refused(place) => {
+                self.slow(Core::repeat(self.source.clone(), self.launch(encode()?), place))
+            }
         }
     }
 
@@ -90,7 +92,8 @@ impl Unary<'_> {
     }
 
     /// Looks at what came of a stream that is over.
-    fn finish(&self, Exchanged { head, mut messages, ending }: Exchanged, link: Arc<Link>) -> Fast {
+    fn finish(&self, exchanged: Exchanged, link: Arc<Link>) -> Fast {
+        let Exchanged { id, head, mut messages, ending } = exchanged;
         let Some(ending) = ending else {
             return Fast::Done(Err(Status::fixed(
                 Code::Internal,
@@ -98,7 +101,7 @@ impl Unary<'_> {
             )));
         };
         if head.is_none() && ending.retry_safe() {
-            return Fast::Refused;
+            return Fast::Refused(id);
         }
         let head = head.map(|head| head.metadata).unwrap_or_default();
         let status = status_of(&**self.source, ending, self.deadline);
@@ -109,10 +112,9 @@ impl Unary<'_> {
             }));
         }
         Fast::Done(match (messages.next(), messages.is_empty()) {
-            (Some(message), true) => Ok(Reply {
-                message,
-                origin: Origin::Fast { status, head, link, template: self.template.clone() },
-            }),
+            (Some(message), true) => {
+                Ok(Reply { message, origin: Origin::Fast { status, head, link } })
+            }
             (None, _) => Err(cardinality(false)),
             (Some(_), false) => Err(cardinality(true)),
         })
@@ -155,21 +157,10 @@ impl Unary<'_> {
 
 impl Reply {
     /// The message, and the ended call for those who want to ask it.
-    pub(crate) fn into_parts(self, source: Arc<dyn Source>) -> (Arc<Core>, Bytes) {
+    pub(crate) fn into_parts(self) -> (Arc<Core>, Bytes) {
         let core = match self.origin {
             Origin::Slow(core) => core,
-            Origin::Fast { status, head, link, template } => {
-                let launch = Launch {
-                    template,
-                    metadata: Metadata::new(),
-                    deadline: Deadline::NEVER,
-                    wait_for_ready: false,
-                    receive_limit: 0,
-                    replies: Replies::One,
-                    body: None,
-                };
-                Core::ended(source, launch, (status, head, link.peer()))
-            }
+            Origin::Fast { status, head, link } => Core::ended(status, head, link.peer()),
         };
         (core, self.message)
     }

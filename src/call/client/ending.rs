@@ -1,0 +1,233 @@
+//! How a call ends: by one path, whatever ended it. The peer, the deadline, a cancel, a handle that is dropped, the loss of
+//! the connection, a channel that closes, a second response, a message that cannot be decoded: each becomes a status, and
+//! [`Core::end`] takes everything that the call held.
+
+use std::sync::Arc;
+
+use crate::sync::MutexGuard;
+
+use crate::deadline::Deadline;
+use crate::http2::types::Reason;
+use crate::link::Stream;
+use crate::reactor::{clock, notify};
+use crate::status::{Code, Status};
+use crate::wire::outcome::{Ending, cardinality};
+
+use super::core::Callback;
+use super::state::{Gone, Held, State};
+use super::{Core, Source};
+
+/// What became of a stream that ended.
+pub(super) enum Settled {
+    /// The call goes on, on another stream.
+    Again,
+    Over,
+}
+
+impl Core {
+    pub(crate) fn cancel(&self) -> bool {
+        self.fail(Status::fixed(Code::Cancelled, "Locally cancelled by application!"))
+    }
+
+    /// The owner lets go: what has not ended is cancelled, what was received is dropped.
+    pub(crate) fn abandon(&self) {
+        self.fail(Status::fixed(Code::Cancelled, "the handle of the call was dropped"));
+        self.let_go_received(true);
+    }
+
+    /// Ends the call from this side: what was received and not yet delivered is lost. False: it had ended.
+    pub(crate) fn fail(&self, status: Status) -> bool {
+        loop {
+            let state = self.state.lock();
+            if state.status().is_some() {
+                return false;
+            }
+            let Some(stream) = state.stream().cloned() else {
+                self.end(state, status, true);
+                self.let_go_received(true);
+                return true;
+            };
+            drop(state);
+            if stream.finish(Ending::Local(status.clone()), Reason::CANCEL) {
+                self.settle(&stream, Ending::Local(status));
+                self.let_go_received(true);
+                return true;
+            }
+            // The peer's end, or another of ours, was first.
+            match self.conclude(&stream) {
+                Some(Settled::Again) => {}
+                Some(Settled::Over) | None => return false,
+            }
+        }
+    }
+
+    /// The deadline has passed.
+    pub(crate) fn expire(&self) {
+        let state = self.state.lock();
+        let (peer, held) = (state.peer.clone(), state.held().cloned());
+        drop(state);
+        let waited = match (peer, held) {
+            (Some(peer), _) => format!("{peer} to answer"),
+            (None, Some(held)) => held.source.waiting_for(),
+            (None, None) => return,
+        };
+        self.fail(
+            Status::fixed(Code::DeadlineExceeded, "Deadline Exceeded")
+                .with_debug(format!("waiting for {waited}")),
+        );
+    }
+
+    /// Ends the call if its deadline has passed; whether it has.
+    pub(super) fn expire_if_due(&self) -> bool {
+        let due = self.deadline().expired(clock::now());
+        if due {
+            self.expire();
+        }
+        due
+    }
+
+    /// The stubs know better: a response that ended well could not be decoded.
+    pub(crate) fn override_status(&self, status: Status) {
+        if !self.fail(status.clone()) {
+            let old = self.state.lock().amend(status);
+            drop(old);
+            self.let_go_received(true);
+        }
+    }
+
+    /// Runs `callback` on the notifier thread at the end; given back when that has been.
+    pub(crate) fn on_end(&self, callback: Callback) -> Result<(), Callback> {
+        self.state.lock().add_callback(callback)?;
+        self.listen();
+        Ok(())
+    }
+
+    /// The status, when the stream has ended even though nobody has read that yet.
+    pub(super) fn concluded(&self) -> Option<Status> {
+        let stream = self.state.lock().stream().cloned();
+        if let Some(stream) = stream {
+            self.conclude(&stream);
+        }
+        self.try_status()
+    }
+
+    /// Looks whether the stream has ended and draws the consequences.
+    pub(super) fn conclude(&self, stream: &Arc<Stream>) -> Option<Settled> {
+        if self.single {
+            self.collect();
+            let state = self.state.lock();
+            return match state.status() {
+                Some(_) => Some(Settled::Over),
+                None => (!state.is_on(stream)).then_some(Settled::Again),
+            };
+        }
+        stream.ending().map(|ending| self.settle(stream, ending))
+    }
+
+    /// W41: a second response. Nobody waits for its end.
+    pub(super) fn refuse_second(&self) {
+        let status = cardinality(true);
+        let stream = self.state.lock().stream().cloned();
+        if let Some(stream) = stream {
+            stream.finish(Ending::Local(status.clone()), Reason::CANCEL);
+            // Even when the trailers were in already: what they say is not true.
+            self.settle(&stream, Ending::Local(status));
+            self.let_go_received(true);
+        }
+    }
+
+    /// `stream` has ended. Idempotent: the first to notice decides.
+    pub(super) fn settle(&self, stream: &Arc<Stream>, ending: Ending) -> Settled {
+        let head = stream.take_head();
+        let mut state = self.state.lock();
+        if state.status().is_some() {
+            return Settled::Over;
+        }
+        if !state.is_on(stream) {
+            return Settled::Again;
+        }
+        if let Some(head) = head {
+            state.head.get_or_insert(head.metadata);
+        }
+        let Some(held) = state.held().cloned() else { return Settled::Over };
+        if ending.retry_safe() && state.may_repeat() {
+            self.repeat_on_another(state, &held);
+            return Settled::Again;
+        }
+        let local = matches!(&ending, Ending::Local(_));
+        let status = self.judge(&held, ending, &state);
+        self.end(state, status, local);
+        Settled::Over
+    }
+
+    /// W69: the peer has not processed it; once, at once, whatever the retry policy. In front of those that came later.
+    fn repeat_on_another(&self, mut state: MutexGuard<'_, State>, held: &Held) {
+        let old = state.unbind();
+        drop(state);
+        if let Some(old) = &old {
+            self.set_place(old);
+            old.unlisten();
+        }
+        let inbox = self.receiver.lock().let_go();
+        drop((inbox, old));
+        if let Some(this) = self.myself() {
+            held.source.requeue(this);
+        }
+    }
+
+    fn judge(&self, held: &Held, ending: Ending, state: &State) -> Status {
+        let status = status_of(&*held.source, ending, self.deadline());
+        let status = match (self.single, status.code(), state.received) {
+            // W41 (§ `doc/statuscodes.md`): no response, though the status says OK.
+            (true, Code::Ok, false) => cardinality(false),
+            _ => status,
+        };
+        match &state.head {
+            Some(head) if status.code() != Code::Ok && !head.is_empty() => {
+                status.with_initial_metadata(head.clone())
+            }
+            _ => status,
+        }
+    }
+
+    /// The one end. Sets the status, tells everybody, and lets go of all that the call held: whoever keeps a
+    /// handle from here on keeps that and nothing else. `local`: it was decided on this side.
+    fn end(&self, mut state: MutexGuard<'_, State>, status: Status, local: bool) {
+        let gone = state.end(status, local);
+        self.changed.notify_all();
+        drop(state);
+        let Gone { held, stream, outbox, callbacks, due } = gone;
+        if let Some(held) = &held {
+            if let Some(due) = due {
+                held.source.expiry().remove(due);
+            }
+            if stream.is_none() {
+                held.source.forget(self);
+            }
+        }
+        if let Some(outbox) = outbox {
+            outbox.close();
+        }
+        if let Some(stream) = &stream {
+            stream.unlisten();
+        }
+        self.let_go_received(false);
+        callbacks.into_iter().for_each(notify);
+        drop((stream, held));
+    }
+
+    /// What was received goes, but for what the owner of a stream of responses has yet to read. `all`: that as well.
+    fn let_go_received(&self, all: bool) {
+        let gone = self.receiver.lock().end(all, self.single);
+        drop(gone);
+    }
+}
+
+/// The one way from a stream's ending to a client's status.
+pub(super) fn status_of(source: &dyn Source, ending: Ending, deadline: Deadline) -> Status {
+    if matches!(&ending, Ending::Lost(_)) && source.closed() {
+        return Status::fixed(Code::Cancelled, "Channel closed!");
+    }
+    let passed = deadline.instant().is_some() && deadline.expired(clock::now());
+    ending.to_status(passed)
+}

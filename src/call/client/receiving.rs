@@ -1,0 +1,206 @@
+//! The receiving half of a call: messages, in order, and the end.
+
+use crate::sync::MutexGuard;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::call::{Finish, Inbox, Next};
+use crate::deadline::Deadline;
+use crate::error::ResultError;
+use crate::link::{Stream, Want};
+use crate::metadata::Metadata;
+use crate::status::{Code, Status};
+use crate::wire::outcome::Ending;
+
+use super::Core;
+use super::ending::Settled;
+
+/// What the receiver is given.
+#[derive(Debug)]
+pub(crate) enum Arrival {
+    /// A message.
+    Message(Bytes),
+    /// No more; repeats.
+    End(Status),
+    /// The wait's own deadline has passed; the call goes on.
+    TimedOut,
+}
+
+/// What was received and not yet delivered. Its lock is held over the swap with the link and over nothing that is sent.
+#[derive(Default)]
+pub(super) struct Receiver {
+    /// While there is a stream; after a peer's end, while whole messages are unread.
+    inbox: Option<Inbox>,
+    /// The response headers of this inbox were published.
+    headed: bool,
+    /// The response of a single call.
+    first: Option<Bytes>,
+    /// Ended from this side: nothing is delivered any more.
+    cut: bool,
+}
+
+/// What there was in the inbox, and the stream to flush once no lock is held.
+struct Look {
+    next: Option<Next>,
+    flush: Option<Arc<Stream>>,
+}
+
+impl Receiver {
+    /// The call has a stream now. What is left of the one before is for dropping once the lock is released.
+    #[must_use = "dropped under the lock it could come back for the lock"]
+    pub(super) fn begin(&mut self, inbox: Inbox) -> Option<Inbox> {
+        self.headed = false;
+        self.inbox.replace(inbox)
+    }
+
+    /// The call has no stream for now.
+    #[must_use = "dropped under the lock it could come back for the lock"]
+    pub(super) fn let_go(&mut self) -> Option<Inbox> {
+        self.inbox.take()
+    }
+
+    /// The call is over. What a reader may still want stays, unless `all` is to go.
+    #[must_use = "dropped under the lock it could come back for the lock"]
+    pub(super) fn end(&mut self, all: bool, single: bool) -> (Option<Inbox>, Option<Bytes>) {
+        self.cut |= all;
+        let first = if self.cut { self.first.take() } else { None };
+        let unread = !self.cut && !single && self.inbox.as_ref().is_some_and(Inbox::unread);
+        (if unread { None } else { self.inbox.take() }, first)
+    }
+}
+
+impl Core {
+    /// The next message. The thread leads the link or parks; `deadline` is the wait's own.
+    pub(crate) fn next(&self, deadline: Deadline) -> Arrival {
+        let until = Deadline::earliest(deadline, self.deadline());
+        loop {
+            if let Some(arrival) = self.try_next() {
+                return arrival;
+            }
+            if !self.wait_on(Want::Message, until) && !self.expire_if_due() {
+                return Arrival::TimedOut;
+            }
+        }
+    }
+
+    /// The next message or the end, if it is there.
+    pub(crate) fn try_next(&self) -> Option<Arrival> {
+        loop {
+            let mut receiver = self.receiver.lock();
+            let Some(look) = self.look(&mut receiver) else {
+                // Under the receiver's lock, or a stream could come and go in between.
+                return self.try_status().map(Arrival::End);
+            };
+            match self.looked(receiver, look)? {
+                Next::Message(bytes) => return Some(Arrival::Message(bytes)),
+                Next::TimedOut => return None,
+                Next::End(_) => {}
+            }
+        }
+    }
+
+    /// Waits until a single call is over (true) or `deadline` has passed (false).
+    pub(crate) fn wait_single(&self, deadline: Deadline) -> bool {
+        let until = Deadline::earliest(deadline, self.deadline());
+        loop {
+            self.collect();
+            if self.state.lock().status().is_some() {
+                return true;
+            }
+            if !self.wait_on(Want::End, until) && !self.expire_if_due() {
+                return false;
+            }
+        }
+    }
+
+    /// The response of a single call that has ended well.
+    pub(crate) fn take_single(&self) -> Result<Bytes, Status> {
+        match self.try_status() {
+            Some(status) if status.code() == Code::Ok => {
+                let first = self.receiver.lock().first.take();
+                first.ok_or_else(|| Status::from(ResultError::Taken))
+            }
+            Some(status) => Err(status),
+            None => Err(ResultError::TimedOut.into()),
+        }
+    }
+
+    /// Waits until there is a message, room for one of ours, or the end.
+    pub(crate) fn wait_exchange(&self) {
+        if !self.wait_on(Want::Turn, self.deadline()) {
+            self.expire_if_due();
+        }
+    }
+
+    /// Takes in what a single call has received so far.
+    pub(super) fn collect(&self) {
+        if !self.single {
+            return;
+        }
+        loop {
+            let mut receiver = self.receiver.lock();
+            let Some(mut look) = self.look(&mut receiver) else { return };
+            let Some(Next::Message(bytes)) = look.next else {
+                match self.looked(receiver, look) {
+                    Some(_) => continue,
+                    None => return,
+                }
+            };
+            look.next = None;
+            let several = receiver.first.replace(bytes).is_some();
+            self.state.lock().received = true;
+            self.looked(receiver, look);
+            if several {
+                return self.refuse_second();
+            }
+        }
+    }
+
+    /// One look into the inbox, if there is one; publishes the response headers when they are there.
+    fn look(&self, receiver: &mut Receiver) -> Option<Look> {
+        let inbox = receiver.inbox.as_mut()?;
+        let (next, flush) = inbox.look();
+        if !receiver.headed {
+            if let Some(head) = inbox.seen_head() {
+                receiver.headed = true;
+                self.publish(head.metadata.clone());
+            }
+        }
+        let flush = flush.then(|| inbox.stream().clone());
+        Some(Look { next, flush })
+    }
+
+    /// What follows from a look: done with no lock held.
+    fn looked(&self, mut receiver: MutexGuard<'_, Receiver>, look: Look) -> Option<Next> {
+        let ended = matches!(look.next, Some(Next::End(_)));
+        let inbox = if ended { receiver.let_go() } else { None };
+        drop(receiver);
+        if let Some(stream) = look.flush {
+            stream.flush();
+        }
+        if let (Some(Next::End(finish)), Some(inbox)) = (&look.next, inbox) {
+            self.finished(&inbox, finish.clone());
+        }
+        look.next
+    }
+
+    pub(super) fn publish(&self, head: Metadata) {
+        let mut state = self.state.lock();
+        state.head.get_or_insert(head);
+        self.changed.notify_all();
+    }
+
+    /// The inbox has given its last.
+    fn finished(&self, inbox: &Inbox, finish: Finish) -> Settled {
+        let ending = match finish {
+            Finish::Ended(ending) => ending,
+            Finish::Broken(status) => Ending::Local(status),
+            Finish::HalfClosed => Ending::Local(Status::fixed(
+                Code::Internal,
+                "the server ended the stream without a status",
+            )),
+        };
+        self.settle(inbox.stream(), ending)
+    }
+}
