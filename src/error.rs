@@ -140,9 +140,42 @@ impl From<Status> for ResultError {
     }
 }
 
+/// What a peer sent, in quotes, to be told to people: escaped, and cut to [`QUOTED`] characters. Whatever is
+/// reflected goes through here: a few octets of a compressed list may stand for kilobytes, on any thread that reads.
+pub(crate) fn quoted(octets: &[u8]) -> String {
+    let mut text = String::with_capacity(octets.len().min(QUOTED) + 2);
+    text.push('"');
+    // An escape has four characters at most, and is not torn.
+    for (index, octet) in octets.iter().enumerate() {
+        if text.len() + 4 > QUOTED {
+            text.push_str(&format!("\"... ({} more)", octets.len() - index));
+            return text;
+        }
+        text.extend(octet.escape_ascii().map(char::from));
+    }
+    text.push('"');
+    text
+}
+
+/// As much of a peer's text as is told.
+const QUOTED: usize = 100;
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_quoted_is_escaped_and_never_long() {
+        assert_eq!(quoted(b""), r#""""#);
+        assert_eq!(quoted(b"text/html"), r#""text/html""#);
+        assert_eq!(quoted(b"a\"\x00\xff\r\n"), r#""a\"\x00\xff\r\n""#);
+        assert_eq!(quoted(&[b'a'; 95]).len(), 97);
+        for octet in [b'a', b'"', 0xff, b'%'] {
+            let text = quoted(&[octet; 3900]);
+            assert!(text.len() < QUOTED + 20 && text.is_ascii(), "{text}");
+            assert!(text.ends_with(" more)"), "{text}");
+        }
+    }
     use crate::status::Code;
 
     #[test]

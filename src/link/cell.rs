@@ -8,9 +8,9 @@ use std::time::Instant;
 use crate::http2::Claim;
 use crate::http2::types::Key;
 use crate::status::Status;
-use crate::wire::framing::Assembler;
+use crate::wire::framing::{Assembler, Fed};
 use crate::wire::headers::{Refusal, RequestHead, ResponseHead};
-use crate::wire::outcome::Ending;
+use crate::wire::outcome::{Ending, cardinality};
 
 use super::face::{Entry, Notify, Want};
 use super::wait::Me;
@@ -23,8 +23,12 @@ pub(super) struct Cell {
     pub(super) head: Option<ResponseHead>,
     /// The response headers have been seen, taken or not.
     pub(super) headed: bool,
+    /// The status that the response headers named out of place (W49).
+    pub(super) early: Option<Box<str>>,
     /// One message is due, and it is taken when everything is there.
     pub(super) single: bool,
+    /// Whole messages that have come, taken or not.
+    pub(super) came: usize,
     /// Its reader has looked, and nothing whole has been there since.
     pub(super) awaited: bool,
     /// A long message is on its way by that claim.
@@ -89,7 +93,9 @@ impl Cell {
             inbox: Assembler::new(limit),
             head: None,
             headed: false,
+            early: None,
             single: false,
+            came: 0,
             awaited: false,
             promised: false,
             peer_done: false,
@@ -113,6 +119,17 @@ impl Cell {
         } else {
             (!self.inbox.ready()).then_some(Claim::Ahead)
         }
+    }
+
+    /// Takes in some of the body. `Err`: what it must not hold, a message too many included (W41):
+    /// decided when that begins, so that the answer does not depend on how the octets are cut, or on who looks when.
+    pub(super) fn feed(&mut self, payload: &[u8]) -> Result<Fed, Status> {
+        let fed = self.inbox.feed(payload)?;
+        self.came += fed.whole;
+        if self.single && self.came + usize::from(fed.expects.is_some()) > 1 {
+            return Err(cardinality(true));
+        }
+        Ok(fed)
     }
 
     /// No more will come from the peer.

@@ -10,7 +10,6 @@ use crate::http2::Claim;
 use crate::http2::types::Key;
 use crate::reactor::spares;
 use crate::wire::framing::{Fed, Messages};
-use crate::wire::outcome::cardinality;
 
 use super::cell::Cell;
 use super::face::Want;
@@ -78,9 +77,6 @@ impl State {
 /// What follows from octets that came into a cell.
 pub(super) fn after_feed(cell: &mut Cell, fed: Fed) -> Option<After> {
     let begun = fed.expects.is_some();
-    if begun && cell.single && cell.inbox.ready() {
-        return Some(After::Overlong(cell.key, cardinality(true)));
-    }
     if fed.whole > 0 {
         cell.awaited = false;
         return mem::take(&mut cell.promised).then_some(After::Complete(cell.key));

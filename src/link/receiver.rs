@@ -8,7 +8,7 @@ use crate::http2::hpack::Fields;
 use crate::http2::types::{Key, Reason};
 use crate::status::Status;
 use crate::wire::headers::{self, Refusal, RequestHead};
-use crate::wire::outcome::Ending;
+use crate::wire::outcome::{Ending, Farewell};
 
 use super::cell::{Cell, Cells, Pending};
 use super::credit;
@@ -23,7 +23,6 @@ pub(super) enum After {
     Expect(Key),
     /// A long message that was awaited is whole.
     Complete(Key),
-    Overlong(Key, Status),
     Refuse(Key, Status),
     Plain(Key, Refusal),
     Reset(Key),
@@ -35,7 +34,7 @@ pub(super) struct Receiver<'a> {
     pub(super) cells: &'a mut Cells,
     pub(super) lead: &'a mut Lead<Me>,
     pub(super) effects: &'a mut Effects,
-    pub(super) farewell: &'a mut Option<Box<str>>,
+    pub(super) farewell: &'a mut Option<Arc<Farewell>>,
     pub(super) after: &'a mut Vec<After>,
     pub(super) acceptor: Option<&'a Arc<dyn Acceptor>>,
     pub(super) now: Instant,
@@ -104,6 +103,24 @@ impl Receiver<'_> {
         self.effects.tell(self.lead, cell);
     }
 
+    /// A message longer than the limit (W38), one too many (W41), or none at all: the rest is not read. Drawn at once, since
+    /// the end of the stream may have come with the same read.
+    fn refuse_body(&mut self, key: Key, status: Status) {
+        let Some(cell) = self.cells.get_mut(key) else { return };
+        if self.acceptor.is_none() {
+            self.ended(key, Ending::Local(status));
+            return self.after.push(After::Reset(key));
+        }
+        if cell.pending.is_some() {
+            self.cells.remove(key);
+            return self.after.push(After::Refuse(key, status));
+        }
+        // A handler has the call: it learns of it from its requests, and answers.
+        cell.peer_done = true;
+        cell.broken = Some(status);
+        self.effects.tell(self.lead, cell);
+    }
+
     fn ended(&mut self, key: Key, ending: Ending) {
         let Some(cell) = self.cells.get_mut(key) else { return };
         if cell.pending.is_some() || cell.refusal.is_some() {
@@ -119,7 +136,7 @@ impl Receiver<'_> {
 impl Sink for Receiver<'_> {
     fn headers(&mut self, key: Key, fields: &Fields, end: bool) {
         let Some(cell) = self.cells.get_mut(key) else { return self.request(key, fields, end) };
-        let response = headers::parse_response(fields, end);
+        let mut response = headers::parse_response(fields, end);
         cell.headed = true;
         if end {
             let ending = Ending::from_trailers_only(response, fields);
@@ -130,6 +147,7 @@ impl Sink for Receiver<'_> {
             self.ended(key, ending);
             return self.after.push(After::Reset(key));
         }
+        cell.early = response.early.take();
         cell.head = Some(response);
         self.effects.tell(self.lead, cell);
     }
@@ -139,24 +157,15 @@ impl Sink for Receiver<'_> {
         if self.acceptor.is_some() {
             return self.half_closed(key);
         }
-        let ending = match cell.inbox.finish() {
-            Ok(()) => Ending::from_trailers(headers::parse_trailers(fields)),
-            Err(status) => Ending::Local(status),
-        };
-        self.ended(key, ending);
+        let cut = cell.inbox.finish().err();
+        self.ended(key, Ending::from_trailers(headers::parse_trailers(fields), cut));
     }
 
     fn data(&mut self, key: Key, payload: &[u8], end: bool) {
         let Some(cell) = self.cells.get_mut(key) else { return };
         if cell.refusal.is_none() && cell.ending.is_none() && !payload.is_empty() {
-            match cell.inbox.feed(payload) {
-                // A handler has the call: it learns of it from its requests, and answers.
-                Err(status) if self.acceptor.is_some() && cell.pending.is_none() => {
-                    cell.peer_done = true;
-                    cell.broken = Some(status);
-                    return self.effects.tell(self.lead, cell);
-                }
-                Err(status) => return self.after.push(After::Overlong(key, status)),
+            match cell.feed(payload) {
+                Err(status) => return self.refuse_body(key, status),
                 Ok(fed) => {
                     self.after.extend(credit::after_feed(cell, fed));
                     if fed.whole > 0 && !end {
@@ -171,16 +180,19 @@ impl Sink for Receiver<'_> {
         if self.acceptor.is_some() {
             self.half_closed(key);
         } else {
-            self.ended(key, Ending::NoTrailers);
+            let early = cell.early.take();
+            self.ended(key, Ending::NoTrailers(early));
         }
     }
 
     fn reset(&mut self, key: Key, reason: Reason, by_peer: bool, cause: &'static str) {
-        self.ended(key, Ending::Reset { reason, by_peer, cause });
+        let farewell = self.farewell.clone();
+        self.ended(key, Ending::Reset { reason, by_peer, cause, farewell });
     }
 
-    fn unprocessed(&mut self, key: Key) {
-        self.ended(key, Ending::Unprocessed);
+    fn unprocessed(&mut self, key: Key, refused: bool) {
+        let farewell = self.farewell.clone();
+        self.ended(key, Ending::Unprocessed { refused, farewell });
     }
 
     fn writable(&mut self, key: Key) {
@@ -204,15 +216,11 @@ impl Sink for Receiver<'_> {
 
     fn goaway(&mut self, reason: Reason, debug: &[u8]) {
         self.effects.draining = true;
-        // An end without an error needs no explanation, unless one is given.
-        if reason != Reason::NO_ERROR || !debug.is_empty() {
-            let text = String::from_utf8_lossy(&debug[..debug.len().min(FAREWELL)]);
-            *self.farewell = Some(format!("{} {:?}", reason.name(), text).into());
-        }
+        *self.farewell = Some(Arc::new(Farewell::new(reason, debug)));
     }
 
     fn lost(&mut self, reason: Reason, cause: &str) {
-        let why = with_farewell(&format!("{cause} ({})", reason.name()), self.farewell.as_deref());
+        let why = Farewell::after(format!("{cause} ({})", reason.name()), self.farewell.as_deref());
         for cell in self.cells.iter_mut() {
             if cell.end(Ending::Lost(why.clone())) {
                 self.effects.tell(self.lead, cell);
@@ -220,12 +228,4 @@ impl Sink for Receiver<'_> {
         }
         self.effects.lost.get_or_insert(why);
     }
-}
-
-/// As much of a peer's GOAWAY text as is kept.
-const FAREWELL: usize = 256;
-
-/// The cause of a loss, with what the peer said before.
-pub(super) fn with_farewell(why: &str, farewell: Option<&str>) -> String {
-    farewell.map_or_else(|| why.to_owned(), |said| format!("{why}; its GOAWAY said {said}"))
 }

@@ -11,7 +11,7 @@ use crate::net::Interest;
 use crate::reactor::Alarms;
 use crate::status::Status;
 use crate::wire::headers;
-use crate::wire::outcome::Ending;
+use crate::wire::outcome::{Ending, Farewell};
 
 use super::baton::Baton;
 use super::cell::{Cell, Cells, Listener};
@@ -19,7 +19,7 @@ use super::effects::{Effects, Side};
 use super::face::{End, Notify, Outgoing, Want};
 use super::hold::Hold;
 use super::lead::Lead;
-use super::receiver::{After, Receiver, with_farewell};
+use super::receiver::{After, Receiver};
 use super::wait::Me;
 use super::watch::{Facts, Holder, Watch};
 
@@ -47,7 +47,7 @@ pub(super) struct State {
     /// A timer is set that closes the socket when the last octets cannot be sent.
     pub(super) leaving: bool,
     /// What the peer's GOAWAY said: why the connection ends, if it then does (W57).
-    farewell: Option<Box<str>>,
+    farewell: Option<Arc<Farewell>>,
     pub(super) hold: Hold,
     pub(super) effects: Effects,
 }
@@ -215,7 +215,7 @@ impl State {
 
     /// The connection is gone: every stream that has not ended ends here. Idempotent.
     pub(super) fn lose(&mut self, why: &str) {
-        let why = with_farewell(why, self.farewell.as_deref());
+        let why = Farewell::after(why.to_owned(), self.farewell.as_deref());
         for cell in self.cells.iter_mut() {
             if cell.end(Ending::Lost(why.clone())) {
                 self.effects.tell(&mut self.lead, cell);
@@ -254,7 +254,6 @@ impl State {
             // More of the message may have come with the same read.
             After::Expect(key) => self.expect(key),
             After::Complete(key) => self.conn.complete(key),
-            After::Overlong(key, status) => self.overlong(key, status),
             After::Refuse(key, status) => self.answer(key, &status),
             After::Plain(key, refusal) => {
                 let mut block = Vec::new();
@@ -266,19 +265,6 @@ impl State {
             After::Reset(key) => self.conn.reset(key, Reason::CANCEL),
             After::Forget(key) => self.conn.forget(key),
         }
-    }
-
-    /// A message longer than the limit (W38), or one too many (W41): the call ends, the rest is not read.
-    fn overlong(&mut self, key: Key, status: Status) {
-        let Some(cell) = self.cells.get_mut(key) else { return };
-        if cell.pending.is_some() {
-            self.cells.remove(key);
-            return self.answer(key, &status);
-        }
-        if cell.end(Ending::Local(status)) {
-            self.effects.tell(&mut self.lead, cell);
-        }
-        self.conn.reset(key, Reason::CANCEL);
     }
 
     /// Ends a request that nobody has taken with a status, trailers only.

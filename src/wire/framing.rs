@@ -30,6 +30,12 @@ const LARGE: usize = 8 * 1024;
 /// From this length on a segment is handed over rather than grown.
 const ENOUGH: usize = 4 * 1024;
 
+/// Which option raises the limit, for who reads the error on either side.
+const RAISE_RECEIVE: &str =
+    "the receiver's max_receive_message_size, on a server max_receive_message_len, raises it";
+const RAISE_SEND: &str =
+    "the sender's max_send_message_size, on a server max_send_message_len, raises it";
+
 /// Appends the prefix of an uncompressed message.
 pub(crate) fn put_prefix(out: &mut Vec<u8>, len: u32) {
     out.push(0);
@@ -65,7 +71,7 @@ pub(crate) fn encode_reserved<T: 'static>(
         match u32::try_from(len) {
             Ok(short) if len <= limit => Ok(short),
             _ => Err(Status::resource_exhausted(format!(
-                "message to send is longer than its limit ({len} against {limit} bytes)"
+                "message to send is longer than its limit ({len} against {limit} bytes; {RAISE_SEND})"
             ))),
         }
     });
@@ -383,7 +389,7 @@ fn read_prefix(prefix: [u8; PREFIX], limit: usize) -> Result<usize, Status> {
     // Decided before any of the message is taken in (W38).
     if len > limit {
         return Err(Status::resource_exhausted(format!(
-            "received message is longer than its limit ({len} against {limit} bytes)"
+            "received message is longer than its limit ({len} against {limit} bytes; {RAISE_RECEIVE})"
         )));
     }
     Ok(PREFIX + len)

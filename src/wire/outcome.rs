@@ -14,8 +14,14 @@
 //! - **W58**: INVALID_ARGUMENT, NOT_FOUND, ALREADY_EXISTS, FAILED_PRECONDITION, ABORTED,
 //!   OUT_OF_RANGE and DATA_LOSS only ever come from the peer's application.
 
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::error::quoted;
 use crate::http2::hpack::Fields;
 use crate::http2::types::Reason;
+use crate::metadata::Metadata;
 use crate::status::{Code, Status};
 
 use super::headers::{ResponseHead, Trailers, parse_trailers};
@@ -25,14 +31,16 @@ use super::headers::{ResponseHead, Trailers, parse_trailers};
 pub(crate) enum Ending {
     /// The peer said so: the status, with its trailing metadata.
     Trailers(Status),
-    /// The peer's last DATA was its end, and trailers were due.
-    NoTrailers,
-    /// There is no `grpc-status`, and there will be none: the HTTP status has to do.
+    /// The peer's last DATA was its end, and trailers were due. With the `grpc-status` that its head named (W49).
+    NoTrailers(Option<Box<str>>),
+    /// There is no `grpc-status` that counts, and there will be none: the HTTP status has to do.
     NoStatus {
         /// The HTTP status.
         http: u16,
-        /// The content-type, where it is not gRPC's.
+        /// The content-type, in quotes, where it is not gRPC's.
         content_type: Option<Box<str>>,
+        /// The `grpc-status` of a head that did not end the stream (W49).
+        early: Option<Box<str>>,
     },
     /// RST_STREAM, theirs or ours.
     Reset {
@@ -42,9 +50,16 @@ pub(crate) enum Ending {
         by_peer: bool,
         /// Why we sent it.
         cause: &'static str,
+        /// What the peer's GOAWAY had said before.
+        farewell: Option<Arc<Farewell>>,
     },
     /// The peer says that it has not looked at it: safe to try again.
-    Unprocessed,
+    Unprocessed {
+        /// By RST_STREAM; else by GOAWAY.
+        refused: bool,
+        /// What its GOAWAY said.
+        farewell: Option<Arc<Farewell>>,
+    },
     /// The connection is gone, for this reason.
     Lost(String),
     /// Decided on this side: cancelled, expired, a message too long.
@@ -52,11 +67,16 @@ pub(crate) enum Ending {
 }
 
 impl Ending {
-    /// A stream that ended with this block of trailers, after a response's head.
-    pub(crate) fn from_trailers(trailers: Trailers) -> Self {
-        match trailers.status {
-            Some(status) => Self::Trailers(status),
-            None => Self::NoStatus { http: 200, content_type: None },
+    /// A stream that ended with this block of trailers, after a response's head; `cut`: inside a message (W39).
+    ///
+    /// The peer knows best why it broke off: its status wins over what we found, unless it says that all is well.
+    /// (What we ended the call for before its end, such as a message too long, stands.)
+    pub(crate) fn from_trailers(trailers: Trailers, cut: Option<Status>) -> Self {
+        match (trailers.status, cut) {
+            (Some(status), Some(_)) if !status.is_ok() => Self::Trailers(status),
+            (_, Some(cut)) => Self::Local(cut),
+            (Some(status), None) => Self::Trailers(status),
+            (None, None) => Self::NoStatus { http: 200, content_type: None, early: None },
         }
     }
 
@@ -67,7 +87,9 @@ impl Ending {
     pub(crate) fn from_trailers_only(head: ResponseHead, fields: &Fields) -> Self {
         match parse_trailers(fields).status {
             Some(status) => Self::Trailers(status),
-            None => Self::NoStatus { http: head.http, content_type: head.content_type },
+            None => {
+                Self::NoStatus { http: head.http, content_type: head.content_type, early: None }
+            }
         }
     }
 
@@ -77,24 +99,40 @@ impl Ending {
         if let Some(fault) = &head.fault {
             return Some(Self::Local(fault.clone()));
         }
-        (head.http != 200 || !head.grpc)
-            .then(|| Self::NoStatus { http: head.http, content_type: head.content_type.clone() })
+        (head.http != 200 || !head.grpc).then(|| Self::NoStatus {
+            http: head.http,
+            content_type: head.content_type.clone(),
+            early: head.early.clone(),
+        })
     }
 
-    /// What the call ended with. `deadline_passed` says that this side's deadline has.
+    /// What the call ended with, for those who know no more than whether this side's deadline has passed.
     pub(crate) fn to_status(&self, deadline_passed: bool) -> Status {
+        self.judge(Known { deadline_passed, ..Known::default() })
+    }
+
+    /// What the call ended with.
+    pub(crate) fn judge(&self, known: Known) -> Status {
+        let deadline_passed = known.deadline_passed;
         match self {
+            Self::Lost(_) if known.closed => Status::fixed(Code::Cancelled, "Channel closed!"),
+            Self::Trailers(status) if deadline_passed && status.code() == Code::Cancelled => {
+                late(status)
+            }
             Self::Trailers(status) | Self::Local(status) => status.clone(),
-            Self::NoTrailers => {
-                Status::fixed(Code::Internal, "the response ended without trailers")
+            Self::NoTrailers(early) => no_trailers(early.as_deref()),
+            Self::NoStatus { http, content_type, early } => {
+                no_status(*http, content_type.as_deref(), early.as_deref())
             }
-            Self::NoStatus { http, content_type } => no_status(*http, content_type.as_deref()),
-            Self::Reset { reason, by_peer, cause } => {
-                reset(*reason, *by_peer, cause, deadline_passed)
+            Self::Reset { reason, by_peer, cause, farewell } => {
+                let status = reset(*reason, *by_peer, cause, deadline_passed);
+                match farewell.as_deref().filter(|_| *by_peer) {
+                    Some(farewell) => after_goaway(*reason, &status, farewell),
+                    None => status,
+                }
             }
-            // § `doc/PROTOCOL-HTTP2.md`: "REFUSED_STREAM → UNAVAILABLE".
-            Self::Unprocessed => {
-                Status::fixed(Code::Unavailable, "the peer did not take the call on")
+            Self::Unprocessed { refused, farewell } => {
+                unprocessed(*refused, farewell.as_deref(), known.repeated)
             }
             // W57, and `doc/statuscodes.md`: "Server shutting down", "connection breaks".
             Self::Lost(cause) => Status::unavailable(format!("the connection was lost: {cause}")),
@@ -105,9 +143,58 @@ impl Ending {
     /// more without asking anybody (gRFC A6, "Transparent Retries"; W69).
     pub(crate) fn retry_safe(&self) -> bool {
         match self {
-            Self::Unprocessed => true,
+            Self::Unprocessed { .. } => true,
             Self::Reset { reason, by_peer, .. } => *by_peer && *reason == Reason::REFUSED_STREAM,
             _ => false,
+        }
+    }
+}
+
+/// What this side knows of a call beside how its stream ended.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Known {
+    /// The call's own deadline has passed.
+    pub(crate) deadline_passed: bool,
+    /// This side has closed the channel: connections that are lost then were given up.
+    pub(crate) closed: bool,
+    /// It is the second stream of the call: the peer did not take the first.
+    pub(crate) repeated: bool,
+}
+
+/// The one verdict on a client's call: how its stream ended (`None`: the peer ended its half and said no more),
+/// and the initial metadata that had come, which a status other than OK takes along.
+pub(crate) fn judge(ending: Option<&Ending>, head: Option<&Metadata>, known: Known) -> Status {
+    let status = ending.unwrap_or(&Ending::NoTrailers(None)).judge(known);
+    match head {
+        Some(head) if !status.is_ok() && !head.is_empty() => {
+            status.with_initial_metadata(head.clone())
+        }
+        _ => status,
+    }
+}
+
+/// The one verdict on a client's call that is due exactly one message: [`judge`], and the count of the messages.
+///
+/// `first` is the message, if one came; `several` says that more than one did. What counts is, in this order: a
+/// status other than OK, whoever found it (a second message makes the link end the call with such
+/// a one before its trailers are read); no message; more than one. So whoever collects the messages, and whenever,
+/// the same input gets the same answer.
+pub(crate) fn judge_single<M>(
+    ending: Option<&Ending>,
+    head: Option<&Metadata>,
+    (first, several): (Option<M>, bool),
+    known: Known,
+) -> Result<(M, Status), Status> {
+    let status = judge(ending, head, known);
+    match first {
+        _ if !status.is_ok() => Err(status),
+        Some(message) if !several => Ok((message, status)),
+        first => {
+            let wrong = cardinality(first.is_some());
+            Err(match head {
+                Some(head) if !head.is_empty() => wrong.with_initial_metadata(head.clone()),
+                _ => wrong,
+            })
         }
     }
 }
@@ -136,12 +223,90 @@ fn code_of_http(http: u16) -> Code {
     }
 }
 
-fn no_status(http: u16, content_type: Option<&str>) -> Status {
-    let text = match content_type {
-        Some(kind) => format!("no grpc-status: HTTP status {http}, content-type {kind:?}"),
-        None => format!("no grpc-status: HTTP status {http}"),
+fn no_status(http: u16, content_type: Option<&str>, early: Option<&str>) -> Status {
+    let text = match (early, content_type) {
+        (Some(early), Some(kind)) => format!(
+            "no gRPC response: HTTP status {http}, content-type {kind}; {}",
+            not_counted(early)
+        ),
+        (Some(early), None) => {
+            format!("no gRPC response: HTTP status {http}, no content-type; {}", not_counted(early))
+        }
+        (None, Some(kind)) => format!("no grpc-status: HTTP status {http}, content-type {kind}"),
+        (None, None) => format!("no grpc-status: HTTP status {http}"),
     };
     Status::new(code_of_http(http), text)
+}
+
+fn no_trailers(early: Option<&str>) -> Status {
+    match early {
+        Some(early) => {
+            Status::internal(format!("the response ended without trailers; {}", not_counted(early)))
+        }
+        // Met behind proxies far more often than a server's mistake.
+        None => Status::fixed(
+            Code::Internal,
+            "the response ended without trailers (a proxy's time limit ends silent streams like this)",
+        ),
+    }
+}
+
+/// W49: "Trailers-Only" is a head that ends its stream.
+fn not_counted(early: &str) -> String {
+    format!("its head said grpc-status {early}, which counts only where it ends the stream")
+}
+
+/// A CANCELLED of the peer's after the call's own deadline: its timer and ours race, and the caller is told the one
+/// cause of both, however it came.
+fn late(status: &Status) -> Status {
+    let told = format!("the peer ended the call after its deadline with {status}");
+    Status::fixed(Code::DeadlineExceeded, "Deadline Exceeded")
+        .with_details(Bytes::copy_from_slice(status.details()))
+        .with_metadata(status.trailing_metadata().clone())
+        .with_debug(told)
+}
+
+/// § `doc/PROTOCOL-HTTP2.md`: "REFUSED_STREAM → UNAVAILABLE".
+fn unprocessed(refused: bool, farewell: Option<&Farewell>, repeated: bool) -> Status {
+    let mut text = String::from("the peer did not take the call on (");
+    text.push_str(if refused { "REFUSED_STREAM" } else { "GOAWAY" });
+    text.push_str(if repeated { ", tried twice)" } else { ")" });
+    Status::unavailable(Farewell::after(text, farewell))
+}
+
+/// A reset after a GOAWAY. One without an error, after one with, is the connection's end and not the call's: UNAVAILABLE,
+/// as the loss of the connection is, which it forestalls.
+fn after_goaway(reason: Reason, status: &Status, farewell: &Farewell) -> Status {
+    let with_error = farewell.reason != Reason::NO_ERROR;
+    let code = match reason {
+        Reason::NO_ERROR if with_error => Code::Unavailable,
+        _ => status.code(),
+    };
+    Status::new(code, Farewell::after(status.message().to_owned(), Some(farewell)))
+}
+
+/// What the peer's GOAWAY said.
+#[derive(Clone, Debug)]
+pub(crate) struct Farewell {
+    reason: Reason,
+    debug: String,
+}
+
+impl Farewell {
+    /// Of a GOAWAY's debug data only so much is kept as can be told.
+    pub(crate) fn new(reason: Reason, debug: &[u8]) -> Self {
+        Self { reason, debug: quoted(debug) }
+    }
+
+    /// `text`, and what the GOAWAY said. An end without an error needs no explanation, unless one is given.
+    pub(crate) fn after(mut text: String, farewell: Option<&Self>) -> String {
+        if let Some(Self { reason, debug }) = farewell {
+            if *reason != Reason::NO_ERROR || debug != "\"\"" {
+                text.push_str(&format!("; its GOAWAY said {reason} {debug}"));
+            }
+        }
+        text
+    }
 }
 
 /// § `doc/PROTOCOL-HTTP2.md`, "Errors": "The following mapping from RST_STREAM error codes to GRPC
@@ -196,7 +361,9 @@ mod tests {
     }
 
     fn by_reset(reason: Reason, deadline_passed: bool) -> Code {
-        Ending::Reset { reason, by_peer: true, cause: "" }.to_status(deadline_passed).code()
+        Ending::Reset { reason, by_peer: true, cause: "", farewell: None }
+            .to_status(deadline_passed)
+            .code()
     }
 
     #[test]
@@ -237,9 +404,9 @@ mod tests {
 
     #[test]
     fn w52_an_end_without_trailers_is_internal_and_without_status_unknown() {
-        assert_eq!(Ending::NoTrailers.to_status(false).code(), Code::Internal);
+        assert_eq!(Ending::NoTrailers(None).to_status(false).code(), Code::Internal);
         let trailers = parse_trailers(&fields(&[("k", "v")]));
-        assert_eq!(Ending::from_trailers(trailers).to_status(false).code(), Code::Unknown);
+        assert_eq!(Ending::from_trailers(trailers, None).to_status(false).code(), Code::Unknown);
     }
 
     #[test]
@@ -296,6 +463,37 @@ mod tests {
     }
 
     #[test]
+    fn w54_a_cancelled_after_the_deadline_is_the_deadline_however_it_came() {
+        let theirs = Status::cancelled("late")
+            .with_details(&b"d"[..])
+            .with_metadata(Metadata::new().with("k", "v").unwrap());
+        let ending = Ending::Trailers(theirs.clone());
+        assert_eq!(ending.to_status(false).code(), Code::Cancelled);
+        let status = ending.to_status(true);
+        assert_eq!(status.code(), Code::DeadlineExceeded);
+        assert_eq!((status.details(), status.trailing_metadata().len()), (&b"d"[..], 1));
+        assert!(status.debug_error_string().contains("CANCELLED: late"), "{status:?}");
+        assert_eq!(by_reset(Reason::CANCEL, true), Code::DeadlineExceeded);
+        // What this side cancelled, it cancelled.
+        assert_eq!(Ending::Local(theirs).to_status(true).code(), Code::Cancelled);
+        let other = Ending::Trailers(Status::aborted("a"));
+        assert_eq!(other.to_status(true).code(), Code::Aborted);
+    }
+
+    #[test]
+    fn w39_the_peers_status_wins_over_an_end_inside_a_message_unless_it_is_ok() {
+        let cut = Status::internal("cut");
+        let end = |list: &[(&str, &str)], cut: Option<&Status>| {
+            let trailers = parse_trailers(&fields(list));
+            Ending::from_trailers(trailers, cut.cloned()).to_status(false)
+        };
+        assert_eq!(end(&[("grpc-status", "8")], Some(&cut)).code(), Code::ResourceExhausted);
+        assert_eq!(end(&[("grpc-status", "0")], Some(&cut)).message(), "cut");
+        assert_eq!(end(&[("k", "v")], Some(&cut)).message(), "cut");
+        assert!(end(&[("grpc-status", "0")], None).is_ok());
+    }
+
+    #[test]
     fn w57_a_lost_connection_is_unavailable_and_says_why() {
         let status = Ending::Lost("too many pings (ENHANCE_YOUR_CALM)".into()).to_status(false);
         assert_eq!(status.code(), Code::Unavailable);
@@ -306,6 +504,36 @@ mod tests {
     fn w41_cardinality_is_unimplemented() {
         assert_eq!(cardinality(false).code(), Code::Unimplemented);
         assert_eq!(cardinality(true).code(), Code::Unimplemented);
+    }
+
+    #[test]
+    fn w41_one_message_and_ok_is_the_only_good_end_of_a_single_call() {
+        let head = Metadata::new().with("k", "v").unwrap();
+        let verdict = |ending: Option<&Ending>, messages: (Option<u8>, bool)| {
+            judge_single(ending, Some(&head), messages, Known::default())
+                .map(|(message, status)| (message, status.code()))
+                .map_err(|status| {
+                    assert_eq!(status.initial_metadata(), &head);
+                    status.code()
+                })
+        };
+        let ok = Ending::Trailers(Status::ok());
+        let full = Ending::Trailers(Status::resource_exhausted("full"));
+        assert_eq!(verdict(Some(&ok), (Some(7), false)), Ok((7, Code::Ok)));
+        assert_eq!(verdict(Some(&ok), (None, false)), Err(Code::Unimplemented));
+        assert_eq!(verdict(Some(&ok), (Some(7), true)), Err(Code::Unimplemented));
+        for messages in [(None, false), (Some(7), false), (Some(7), true)] {
+            assert_eq!(verdict(Some(&full), messages), Err(Code::ResourceExhausted));
+            assert_eq!(verdict(None, messages), Err(Code::Internal));
+        }
+    }
+
+    #[test]
+    fn a_connection_that_this_side_closed_is_a_cancelled_call() {
+        let known = Known { closed: true, ..Known::default() };
+        assert_eq!(Ending::Lost("x".into()).judge(known).code(), Code::Cancelled);
+        let status = Ending::Trailers(Status::aborted("a")).judge(known);
+        assert_eq!(status.code(), Code::Aborted);
     }
 
     #[test]
@@ -329,13 +557,15 @@ mod tests {
 
     #[test]
     fn w69_only_what_was_never_processed_is_safe_to_retry() {
-        let reset = |reason, by_peer| Ending::Reset { reason, by_peer, cause: "" }.retry_safe();
-        assert!(Ending::Unprocessed.retry_safe());
+        let reset = |reason, by_peer| {
+            Ending::Reset { reason, by_peer, cause: "", farewell: None }.retry_safe()
+        };
+        assert!(Ending::Unprocessed { refused: true, farewell: None }.retry_safe());
         assert!(reset(Reason::REFUSED_STREAM, true));
         assert!(!reset(Reason::REFUSED_STREAM, false));
         assert!(!reset(Reason::CANCEL, true));
         assert!(!Ending::Lost(String::new()).retry_safe());
-        assert!(!Ending::NoTrailers.retry_safe());
+        assert!(!Ending::NoTrailers(None).retry_safe());
         assert!(!Ending::Local(Status::unavailable("")).retry_safe());
         assert!(!Ending::Trailers(Status::unavailable("")).retry_safe());
     }

@@ -11,7 +11,7 @@ use crate::http2::types::Reason;
 use crate::link::Stream;
 use crate::reactor::{clock, notify};
 use crate::status::{Code, Status};
-use crate::wire::outcome::{Ending, cardinality};
+use crate::wire::outcome::{Ending, Known, cardinality, judge, judge_single};
 
 use super::core::Callback;
 use super::state::{Gone, Held, State};
@@ -155,7 +155,7 @@ impl Core {
             return Settled::Again;
         }
         let local = matches!(&ending, Ending::Local(_));
-        let status = self.judge(&held, ending, &state);
+        let status = self.judge(&held, &ending, &state);
         self.end(state, status, local);
         Settled::Over
     }
@@ -175,19 +175,15 @@ impl Core {
         }
     }
 
-    fn judge(&self, held: &Held, ending: Ending, state: &State) -> Status {
-        let status = status_of(&*held.source, ending, self.deadline());
-        let status = match (self.single, status.code(), state.received) {
-            // W41 (§ `doc/statuscodes.md`): no response, though the status says OK.
-            (true, Code::Ok, false) => cardinality(false),
-            _ => status,
-        };
-        match &state.head {
-            Some(head) if status.code() != Code::Ok && !head.is_empty() => {
-                status.with_initial_metadata(head.clone())
-            }
-            _ => status,
+    fn judge(&self, held: &Held, ending: &Ending, state: &State) -> Status {
+        let known = known(&*held.source, Some(ending), self.deadline());
+        let known = Known { repeated: state.repeated(), ..known };
+        if !self.single {
+            return judge(Some(ending), state.head.as_ref(), known);
         }
+        let first = state.received.then_some(());
+        judge_single(Some(ending), state.head.as_ref(), (first, false), known)
+            .map_or_else(|status| status, |((), status)| status)
     }
 
     /// The one end. Sets the status, tells everybody, and lets go of all that the call held: whoever keeps a
@@ -223,11 +219,14 @@ impl Core {
     }
 }
 
-/// The one way from a stream's ending to a client's status.
-pub(super) fn status_of(source: &dyn Source, ending: Ending, deadline: Deadline) -> Status {
-    if matches!(&ending, Ending::Lost(_)) && source.closed() {
-        return Status::fixed(Code::Cancelled, "Channel closed!");
+/// What the caller's side knows beside how the stream ended. The clock is asked only where it counts.
+pub(super) fn known(source: &dyn Source, ending: Option<&Ending>, deadline: Deadline) -> Known {
+    let ended_well = matches!(ending, Some(Ending::Trailers(status)) if status.is_ok());
+    Known {
+        deadline_passed: !ended_well
+            && deadline.instant().is_some()
+            && deadline.expired(clock::now()),
+        closed: matches!(ending, Some(Ending::Lost(_))) && source.closed(),
+        repeated: false,
     }
-    let passed = deadline.instant().is_some() && deadline.expired(clock::now());
-    ending.to_status(passed)
 }

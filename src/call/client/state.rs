@@ -98,6 +98,11 @@ impl State {
         Some(self.outbox.get_or_insert_with(|| Outbox::new(stream.clone(), limit)).clone())
     }
 
+    /// It is on its second stream: the peer did not take the first.
+    pub(super) fn repeated(&self) -> bool {
+        self.repeated
+    }
+
     /// Whether it may still go on another stream.
     pub(super) fn may_repeat(&self) -> bool {
         self.outbox.is_none() && !self.repeated && self.head.is_none()

@@ -14,9 +14,9 @@ use crate::link::{Exchanged, Link, Replies};
 use crate::metadata::Metadata;
 use crate::reactor::clock;
 use crate::status::{Code, Status};
-use crate::wire::outcome::cardinality;
+use crate::wire::outcome::{Ending, cardinality, judge_single};
 
-use super::ending::status_of;
+use super::ending::known;
 use super::{Arrival, BLOCK, Core, Launch, Source, Template, fits};
 
 /// A call about to be made.
@@ -94,30 +94,18 @@ impl Unary<'_> {
     /// Looks at what came of a stream that is over.
     fn finish(&self, exchanged: Exchanged, link: Arc<Link>) -> Fast {
         let Exchanged { id, head, mut messages, ending } = exchanged;
-        let Some(ending) = ending else {
-            return Fast::Done(Err(Status::fixed(
-                Code::Internal,
-                "the server ended the stream without a status",
-            )));
-        };
-        if head.is_none() && ending.retry_safe() {
+        if head.is_none() && ending.as_ref().is_some_and(Ending::retry_safe) {
             return Fast::Refused(id);
         }
         let head = head.map(|head| head.metadata).unwrap_or_default();
-        let status = status_of(&**self.source, ending, self.deadline);
-        if status.code() != Code::Ok {
-            return Fast::Done(Err(match head.is_empty() {
-                true => status,
-                false => status.with_initial_metadata(head),
-            }));
-        }
-        Fast::Done(match (messages.next(), messages.is_empty()) {
-            (Some(message), true) => {
-                Ok(Reply { message, origin: Origin::Fast { status, head, link } })
-            }
-            (None, _) => Err(cardinality(false)),
-            (Some(_), false) => Err(cardinality(true)),
-        })
+        let first = messages.next();
+        let several = !messages.is_empty();
+        let known = known(&**self.source, ending.as_ref(), self.deadline);
+        let verdict = judge_single(ending.as_ref(), Some(&head), (first, several), known);
+        Fast::Done(verdict.map(|(message, status)| {
+            let origin = Origin::Fast { status, head, link };
+            Reply { message, origin }
+        }))
     }
 
     fn slow(&self, call: Arc<Core>) -> Result<Reply, Status> {

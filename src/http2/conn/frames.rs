@@ -165,20 +165,26 @@ impl Connection {
             return Err(Error::connection(reason, "too many resets"));
         }
         let refused = self.role == Role::Client && frame.reason == Reason::REFUSED_STREAM;
-        self.ended_by_peer(key, frame.reason, refused, sink);
+        self.ended_by_peer(key, frame.reason, refused.then_some(Word::Reset), sink);
         Ok(())
     }
 
-    /// A stream is over by the peer's word. `refused`: it says that it did nothing with it, which
+    /// A stream is over by the peer's word. `untouched`: it says that it did nothing with it, which
     /// is not believed once it has answered (W69).
-    fn ended_by_peer(&mut self, key: Key, reason: Reason, refused: bool, sink: &mut dyn Sink) {
+    fn ended_by_peer(
+        &mut self,
+        key: Key,
+        reason: Reason,
+        untouched: Option<Word>,
+        sink: &mut dyn Sink,
+    ) {
         let Some(slot) = self.streams.peek(key) else { return };
         let (tell, unanswered) = (!slot.orphan, slot.receiving == Receiving::Head);
         self.close_by_peer(key);
-        match tell {
-            true if refused && unanswered => sink.unprocessed(key),
-            true => sink.reset(key, reason, true, "reset by the peer"),
-            false => {}
+        match (tell, untouched) {
+            (true, Some(word)) if unanswered => sink.unprocessed(key, word == Word::Reset),
+            (true, _) => sink.reset(key, reason, true, "reset by the peer"),
+            (false, _) => {}
         }
     }
 
@@ -253,17 +259,26 @@ impl Connection {
     fn on_goaway(&mut self, frame: &GoAway<'_>, sink: &mut dyn Sink) -> Result<(), Error> {
         let client = self.role == Role::Client;
         self.shutdown.on_goaway(frame.last, client)?;
+        // First of all: what the streams end with quotes it.
+        sink.goaway(frame.reason, frame.debug);
         if client {
             // W68: what is above was never looked at and may be tried again.
             for key in self.streams.open_keys() {
                 if key.id > frame.last {
-                    self.ended_by_peer(key, Reason::REFUSED_STREAM, true, sink);
+                    let word = Some(Word::GoAway);
+                    self.ended_by_peer(key, Reason::REFUSED_STREAM, word, sink);
                 }
             }
         }
-        sink.goaway(frame.reason, frame.debug);
         Ok(())
     }
+}
+
+/// By which frame the peer said that it did nothing with a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Word {
+    Reset,
+    GoAway,
 }
 
 /// How an id stands.

@@ -17,8 +17,9 @@ pub(crate) trait Sink {
     fn data(&mut self, key: Key, payload: &[u8], end: bool);
     /// The stream is over, both halves.
     fn reset(&mut self, key: Key, reason: Reason, by_peer: bool, cause: &'static str);
-    /// The stream is over and the peer did nothing with it: safe to retry.
-    fn unprocessed(&mut self, key: Key);
+    /// The stream is over and the peer did nothing with it: safe to retry. `refused`: it said so by RST_STREAM, else by
+    /// GOAWAY, which was told before.
+    fn unprocessed(&mut self, key: Key, refused: bool);
     /// The send queue has fallen to the mark after having been above.
     fn writable(&mut self, key: Key);
     /// A stream may be opened again.

@@ -33,6 +33,7 @@ pub(crate) use response::response_head;
 pub(crate) use response::{ResponseHead, parse_response, plain_response, response_head_as};
 pub(crate) use trailers::{Trailers, parse_trailers, trailers, trailers_only, trailers_only_as};
 
+use crate::error::quoted;
 use crate::status::Status;
 
 /// A list over our own limit (W30); the connection has thrown it away.
@@ -42,8 +43,5 @@ fn too_large(what: &str) -> Status {
 
 /// Metadata under a `-bin` key that is no base64 (W27).
 fn bad_binary(name: &[u8]) -> Status {
-    Status::internal(format!(
-        "received metadata {:?} is not valid base64",
-        String::from_utf8_lossy(name)
-    ))
+    Status::internal(format!("received metadata {} is not valid base64", quoted(name)))
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::deadline::{encode_timeout, parse_timeout};
+use crate::error::quoted;
 use crate::http2::hpack::Fields;
 use crate::http2::hpack::encode::{self, index};
 use crate::metadata::{self, Metadata};
@@ -158,8 +159,8 @@ pub(crate) fn parse_request(fields: &Fields) -> Result<RequestHead, Refusal> {
     }
     let Some(path) = method_path(raw.path) else {
         return Err(Refusal::grpc(Status::unimplemented(format!(
-            "malformed method path {:?}",
-            String::from_utf8_lossy(raw.path)
+            "malformed method path {}",
+            quoted(raw.path)
         ))));
     };
     let timeout = raw.timeout()?;
@@ -256,7 +257,7 @@ impl<'a> Raw<'a> {
         let mut accepted = Metadata::new();
         // Not under a -bin key, so this cannot fail.
         let _ = accepted.append_received(b"grpc-accept-encoding", b"identity");
-        let text = format!("grpc-encoding {:?} is not supported", String::from_utf8_lossy(value));
+        let text = format!("grpc-encoding {} is not supported", quoted(value));
         self.fault = Some(Status::unimplemented(text).with_metadata(accepted));
     }
 
@@ -291,8 +292,8 @@ impl<'a> Raw<'a> {
             ))),
             Ok(timeout) => Ok(Some(timeout)),
             Err(_) => Err(Refusal::grpc(Status::internal(format!(
-                "malformed grpc-timeout {:?}",
-                String::from_utf8_lossy(text)
+                "malformed grpc-timeout {}",
+                quoted(text)
             )))),
         }
     }

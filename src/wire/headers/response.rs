@@ -1,5 +1,6 @@
 //! Responses: the block before the messages, and what a client reads of it.
 
+use crate::error::quoted;
 use crate::http2::hpack::Fields;
 use crate::http2::hpack::encode::{self, index};
 use crate::metadata::{self, Metadata};
@@ -49,8 +50,10 @@ pub(crate) struct ResponseHead {
     pub(crate) http: u16,
     /// Whether the content-type is gRPC's.
     pub(crate) grpc: bool,
-    /// The content-type, where it is not gRPC's.
+    /// The content-type, in quotes, where it is not gRPC's.
     pub(crate) content_type: Option<Box<str>>,
+    /// The `grpc-status` of a block that does not end the stream, and its message: to be quoted, no more (W49).
+    pub(crate) early: Option<Box<str>>,
     /// The initial metadata; empty for trailers-only, whose metadata is trailing.
     pub(crate) metadata: Metadata,
     /// What is wrong with it.
@@ -65,6 +68,7 @@ pub(crate) fn parse_response(fields: &Fields, end: bool) -> ResponseHead {
         http: 0,
         grpc: false,
         content_type: None,
+        early: None,
         metadata: Metadata::new(),
         fault: None,
     };
@@ -76,8 +80,10 @@ pub(crate) fn parse_response(fields: &Fields, end: bool) -> ResponseHead {
             b":status" => head.http = http_status(value),
             b"content-type" => {
                 head.grpc = is_grpc(value);
-                head.content_type =
-                    (!head.grpc).then(|| String::from_utf8_lossy(value).into_owned().into());
+                head.content_type = (!head.grpc).then(|| quoted(value).into());
+            }
+            b"grpc-status" if !end => {
+                head.early.get_or_insert_with(|| quoted(value).into());
             }
             b"grpc-encoding" if value != b"identity" => {
                 head.fault.get_or_insert_with(|| bad_encoding(value));
@@ -100,10 +106,7 @@ fn http_status(value: &[u8]) -> u16 {
 /// § `doc/compression.md`: a client that meets an encoding it does not know ends the call with
 /// INTERNAL (W18).
 fn bad_encoding(value: &[u8]) -> Status {
-    Status::internal(format!(
-        "the response's grpc-encoding {:?} is not supported",
-        String::from_utf8_lossy(value)
-    ))
+    Status::internal(format!("the response's grpc-encoding {} is not supported", quoted(value)))
 }
 
 #[cfg(test)]
@@ -170,6 +173,6 @@ mod tests {
     #[test]
     fn no_response_is_too_odd_to_be_read() {
         let head = parse_response(&fields(&[(":status", "99999999"), ("content-type", "x")]), true);
-        assert_eq!((head.http, head.grpc, head.content_type.as_deref()), (0, false, Some("x")));
+        assert_eq!((head.http, head.grpc, head.content_type.as_deref()), (0, false, Some("\"x\"")));
     }
 }

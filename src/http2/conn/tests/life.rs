@@ -185,7 +185,9 @@ fn w68_a_client_stops_retries_what_is_above_and_ends_when_drained() {
     assert_eq!(c.events(), [Event::GoAway(Reason::NO_ERROR, b"bye".to_vec())]);
     assert_eq!(c.conn.room(), Room::Draining);
     c.input(&goaway(1));
-    assert_eq!(c.events()[..2], [Event::Unprocessed(3), Event::Unprocessed(5)]);
+    // What it says is told before the streams that end with it.
+    let told = Event::GoAway(Reason::NO_ERROR, b"bye".to_vec());
+    assert_eq!(c.events()[..3], [told, Event::Unprocessed(3), Event::Unprocessed(5)]);
     c.input(&response(1, END));
     keys.into_iter().for_each(|key| c.conn.forget(key));
     c.output();

@@ -178,7 +178,7 @@ impl Sink for Recorder {
     fn reset(&mut self, key: Key, reason: Reason, by_peer: bool, _cause: &'static str) {
         self.events.push(Event::Reset(key.id, reason, by_peer));
     }
-    fn unprocessed(&mut self, key: Key) {
+    fn unprocessed(&mut self, key: Key, _refused: bool) {
         self.events.push(Event::Unprocessed(key.id));
     }
     fn writable(&mut self, key: Key) {

@@ -80,7 +80,7 @@ impl Sink for Views {
         assert_eq!(cause, "reset by the peer", "both sides are honest");
         self.live(key).reset = true;
     }
-    fn unprocessed(&mut self, key: Key) {
+    fn unprocessed(&mut self, key: Key, _refused: bool) {
         let view = self.live(key);
         assert!(view.headers == 0);
         view.reset = true;
