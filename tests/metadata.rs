@@ -6,6 +6,7 @@ mod service;
 mod support;
 
 use bytes::Bytes;
+use grpc_threads::ServerOptions;
 use grpc_threads::metadata::Value;
 use service::*;
 use std::thread;
@@ -222,4 +223,25 @@ fn the_handler_sees_the_callers_own_fields_only() {
     let mut seen: Vec<&str> = seen.split(' ').collect();
     seen.sort_unstable();
     assert_eq!(seen, ["custom", "user-agent"]);
+}
+
+#[test]
+fn w30_as_much_metadata_comes_in_as_the_server_was_told_to_take() {
+    let count = unary(|_, context| {
+        let size: usize =
+            context.invocation_metadata().iter().map(|(_, value)| value.as_bytes().len()).sum();
+        Ok(Bytes::from(size.to_string()))
+    });
+    let options = ServerOptions::default().max_metadata_size(1 << 20);
+    let server =
+        Server::builder().thread_pool(ThreadPool::new(2)).options(options).build().unwrap();
+    let served = Served::start(server, "127.0.0.1:0", [("Size", count)]);
+    let channel = served.channel();
+    for size in [15_000, 160_000, 900_000] {
+        let method = channel.raw_unary_unary("/test.Test/Size").unwrap().timeout(LONG);
+        let method = method.header("x-long", &"v".repeat(size)).unwrap();
+        let reply = method.call(&Bytes::new()).unwrap();
+        let told: usize = std::str::from_utf8(&reply).unwrap().parse().unwrap();
+        assert!(told >= size, "{told}");
+    }
 }

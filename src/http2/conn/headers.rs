@@ -7,6 +7,7 @@ use super::super::hpack::Fields;
 use super::super::stream::{Closed, Receiving};
 use super::super::types::{Key, Reason, Role};
 use super::frames::Standing;
+use super::options::FRAGMENT;
 use super::{Connection, Sink, validate};
 
 impl Connection {
@@ -23,14 +24,14 @@ impl Connection {
         let block = &mut self.input.block;
         block.stream = frame.stream;
         block.end_stream = frame.end_stream;
-        block.count = 0;
+        block.cost = frame.fragment.len();
         block.since = Some(self.now);
         block.fragments.clear();
         block.fragments.extend_from_slice(frame.fragment);
         Ok(())
     }
 
-    /// A5: frames are counted, also empty ones, and octets before they are stored.
+    /// A5: every fragment costs, an empty one too, and before it is stored.
     pub(super) fn on_continuation(
         &mut self,
         head: &Head,
@@ -39,14 +40,10 @@ impl Connection {
     ) -> Result<(), Error> {
         let frame = Continuation::parse(head, payload)?;
         let block = &mut self.input.block;
-        block.count += 1;
-        let calm = Reason::ENHANCE_YOUR_CALM;
-        if block.count > self.options.max_continuations {
-            return Err(Error::connection(calm, "too many CONTINUATION frames"));
-        }
-        let limit = self.options.max_header_list.saturating_mul(2);
-        if block.fragments.len() + frame.fragment.len() > limit {
-            return Err(Error::connection(calm, "header block too long"));
+        block.cost = block.cost.saturating_add(frame.fragment.len() + FRAGMENT);
+        if block.cost > self.options.max_block() {
+            let calm = Reason::ENHANCE_YOUR_CALM;
+            return Err(Error::connection(calm, "header block too long, or of too many fragments"));
         }
         block.fragments.extend_from_slice(frame.fragment);
         if !frame.end_headers {

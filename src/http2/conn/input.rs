@@ -59,8 +59,8 @@ pub(super) struct Block {
     pub(super) stream: u32,
     pub(super) end_stream: bool,
     pub(super) fragments: Vec<u8>,
-    /// CONTINUATION frames so far.
-    pub(super) count: u32,
+    /// What the fragments so far cost.
+    pub(super) cost: usize,
     pub(super) since: Option<Instant>,
 }
 
@@ -76,7 +76,7 @@ impl Input {
                 stream: 0,
                 end_stream: false,
                 fragments: Vec::new(),
-                count: 0,
+                cost: 0,
                 since: None,
             },
             first: true,

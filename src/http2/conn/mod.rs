@@ -135,7 +135,7 @@ impl Connection {
             last_peer: 0,
             input: Input::new(role),
             out: Output::new(),
-            decoder: Decoder::new(options.max_header_list, options.max_fields),
+            decoder: Decoder::new(options.max_header_list, options.max_fields()),
             fields: Fields::new(),
             window: ConnWindow::new(i64::from(options.connection_window)),
             peer: Peer::new(),

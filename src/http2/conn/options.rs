@@ -14,10 +14,6 @@ pub(crate) struct Options {
     pub(crate) max_concurrent_streams: u32,
     /// Octets of a header list, name + value + 32 for each field.
     pub(crate) max_header_list: usize,
-    /// Fields of a header list (A6).
-    pub(crate) max_fields: usize,
-    /// CONTINUATION frames of one block (A5).
-    pub(crate) max_continuations: u32,
     /// A stream's receive window at first, in octets. It has to hold twice the longest message that
     /// is not announced by [`super::Connection::expect`], or such a message may never complete.
     pub(crate) initial_window: u32,
@@ -61,8 +57,6 @@ impl Options {
         Self {
             max_concurrent_streams: 100,
             max_header_list: 16 * 1024,
-            max_fields: 256,
-            max_continuations: 8,
             initial_window: 128 * 1024,
             max_window: 16 << 20,
             connection_window: 16 << 20,
@@ -90,6 +84,22 @@ impl Options {
         }
     }
 }
+
+impl Options {
+    /// Fields of a header list (A6): the size alone would admit twice as many short ones.
+    pub(crate) fn max_fields(&self) -> usize {
+        (self.max_header_list / 64).max(256)
+    }
+
+    /// What the fragments of one block may cost together (A5): their octets, and [`FRAGMENT`] for each.
+    pub(crate) fn max_block(&self) -> usize {
+        self.max_header_list.saturating_mul(2)
+    }
+}
+
+/// What a fragment of a header block costs beside its octets. So a list that fits its limit passes in pieces of any
+/// honest size, while empty ones come to an end.
+pub(crate) const FRAGMENT: usize = 32;
 
 impl Default for Options {
     /// A client's.

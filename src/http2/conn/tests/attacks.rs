@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::http2::guard::Rate;
+use crate::http2::hpack::encode;
 
 const CALM: Reason = Reason::ENHANCE_YOUR_CALM;
 const SECOND: Duration = Duration::from_secs(1);
@@ -122,23 +123,50 @@ fn a5_continuation_flood() {
         s.input(&frame(HEADERS, END, 1, &block(GET)));
         s
     };
+    // Empty ones cost 32 octets each, of twice the list limit.
+    let most = (32_768 - block(GET).len()) / 32;
     let mut s = begin();
-    (0..7).for_each(|_| {
+    (1..most).for_each(|_| {
         s.input(&frame(CONT, 0, 1, &[]));
     });
     s.input(&frame(CONT, EH, 1, &[]));
-    assert_eq!(s.events(), [Event::Headers(1, true)], "eight pass, empty or not");
+    assert_eq!(s.events(), [Event::Headers(1, true)]);
     let mut s = begin();
-    (0..8).for_each(|_| {
+    (0..most).for_each(|_| {
         s.input(&frame(CONT, 0, 1, &[]));
     });
+    assert!(!s.conn.finished());
     s.input(&frame(CONT, EH, 1, &[])).expect_goaway(CALM);
-    // Octets: twice the list limit.
+    // Octets cost what they are.
     let mut s = begin();
     s.input(&frame(CONT, 0, 1, &[0; 16_384]));
-    s.input(&frame(CONT, 0, 1, &vec![0; 16_384 - block(GET).len()]));
+    s.input(&frame(CONT, 0, 1, &vec![0; 16_384 - 64 - block(GET).len()]));
     assert!(!s.conn.finished());
-    s.input(&frame(CONT, 0, 1, &[0])).expect_goaway(CALM);
+    s.input(&frame(CONT, 0, 1, &[])).expect_goaway(CALM);
+}
+
+#[test]
+fn w30_a_list_within_the_limit_passes_whatever_the_limit_and_however_it_is_cut() {
+    for (limit, fields) in [(16 << 10, 12), (160 << 10, 150), (1 << 20, 1_000), (1 << 20, 12_000)] {
+        let mut list = block(GET);
+        // Few long ones or many short ones, nine tenths of the limit in all.
+        let value = vec![b'v'; limit / 10 * 9 / fields - 37];
+        for n in 0..fields {
+            encode::literal(&mut list, format!("k{n:04}").as_bytes(), &value);
+        }
+        for piece in [50, 333, 4_096, 16_384] {
+            let options = Options { max_header_list: limit, ..Options::new(Role::Server) };
+            let mut s = Side::server_with(&options);
+            let mut pieces = list.chunks(piece).peekable();
+            let mut kind = HEADERS;
+            while let Some(part) = pieces.next() {
+                let flags = if pieces.peek().is_none() { EH | END } else { END };
+                s.input(&frame(kind, if kind == CONT { flags & EH } else { flags }, 1, part));
+                kind = CONT;
+            }
+            assert_eq!(s.events(), [Event::Headers(1, true)], "{limit} in pieces of {piece}");
+        }
+    }
 }
 
 #[test]
