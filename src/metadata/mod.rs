@@ -267,6 +267,12 @@ impl Metadata {
             .sum()
     }
 
+    /// The octets it holds.
+    #[cfg(test)]
+    pub(crate) fn heap(&self) -> usize {
+        self.bytes.capacity() + self.entries.capacity() * size_of::<Entry>()
+    }
+
     fn push(&mut self, key: &[u8], value: &[u8]) {
         let start = self.bytes.len();
         if self.bytes.capacity() == 0 {

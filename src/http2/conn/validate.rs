@@ -25,9 +25,20 @@ pub(super) fn request(fields: &Fields) -> Result<Option<u64>, Malformed> {
         }
         check_value(value)?;
         let once = match name {
-            b":method" => &mut seen.method,
-            b":scheme" => &mut seen.scheme,
-            b":authority" => &mut seen.authority,
+            b":method" => {
+                if value.is_empty() {
+                    return Err("empty :method");
+                }
+                &mut seen.method
+            }
+            b":scheme" => {
+                check_scheme(value)?;
+                &mut seen.scheme
+            }
+            b":authority" => {
+                check_authority(value)?;
+                &mut seen.authority
+            }
             b":path" => {
                 // "This pseudo-header field MUST NOT be empty" §8.3.1
                 if value.is_empty() {
@@ -113,8 +124,13 @@ impl Regular {
             b"te" if !value.eq_ignore_ascii_case(b"trailers") => {
                 return Err("te other than trailers");
             }
-            // W16
-            b"host" if std::mem::replace(&mut self.host, true) => return Err("host twice"),
+            b"host" => {
+                check_authority(value)?;
+                // W16
+                if std::mem::replace(&mut self.host, true) {
+                    return Err("host twice");
+                }
+            }
             b"content-length" => {
                 let length = parse_length(value)?;
                 // W73: equal duplicates pass.
@@ -145,6 +161,22 @@ fn check_value(value: &[u8]) -> Result<(), Malformed> {
     let bad = any_word(value, |w| below(w, 0x20))
         && value.iter().any(|&b| matches!(b, b'\0' | b'\n' | b'\r'));
     if bad { Err("field value not allowed") } else { Ok(()) }
+}
+
+/// "exactly one valid value" §8.3.1: RFC 3986 §3.1, `ALPHA *( ALPHA / DIGIT / "+" / "-" / "." )`.
+fn check_scheme(value: &[u8]) -> Result<(), Malformed> {
+    let legal = |octet: &u8| octet.is_ascii_alphanumeric() || matches!(octet, b'+' | b'-' | b'.');
+    let good = value.first().is_some_and(u8::is_ascii_alphabetic) && value.iter().all(legal);
+    if good { Ok(()) } else { Err(":scheme is none") }
+}
+
+/// The characters of RFC 3986 §3.2, without the user's: "":authority" MUST NOT include the deprecated userinfo
+/// subcomponent" §8.3.1. Handlers and proxies choose by it, so it has to be one thing for all. An empty one says nothing,
+/// as one that is missing.
+fn check_authority(value: &[u8]) -> Result<(), Malformed> {
+    let legal =
+        |octet: &u8| octet.is_ascii_alphanumeric() || b"-._~:[]%!$&'()*+,;=".contains(octet);
+    if value.iter().all(legal) { Ok(()) } else { Err("authority not allowed") }
 }
 
 fn parse_status(value: &[u8]) -> Result<u16, Malformed> {
@@ -207,6 +239,46 @@ fn any_word(bytes: &[u8], test: impl Fn(u64) -> u64) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn w16_schemes_and_authorities_that_are_none_are_malformed() {
+        let with = |name: &str, value: &[u8]| {
+            let mut fields = Fields::new();
+            let good = [(":method", "POST"), (":scheme", "http"), (":path", "/a/b")];
+            for (own, text) in good.into_iter().filter(|(own, _)| *own != name) {
+                fields.push(own.as_bytes(), text.as_bytes());
+            }
+            fields.push(name.as_bytes(), value);
+            request(&fields)
+        };
+        for good in [&b"http"[..], b"https", b"HTTP", b"grpc+x"] {
+            assert!(with(":scheme", good).is_ok(), "{good:?}");
+        }
+        for bad in [&b""[..], b"1", b"ht tp", b"http://", b"\xff", b":"] {
+            assert!(with(":scheme", bad).is_err(), "{bad:?}");
+        }
+        assert!(with(":method", b"").is_err() && with(":path", b"").is_err());
+        for name in [":authority", "host"] {
+            let good: [&[u8]; 8] = [
+                b"",
+                b"a:1",
+                b"[::1]:50051",
+                b"[fe80::1%25eth0]",
+                b"my_host.",
+                b"127.0.0.1:1,127.0.0.1:2",
+                b"%2Ftmp%2Fsocket",
+                b"xn--a",
+            ];
+            for good in good {
+                assert!(with(name, good).is_ok(), "{good:?}");
+            }
+            let bad: [&[u8]; 8] =
+                [b"a b", b" a", b"user@host", b"a/b", b"a?b", b"a#b", b"\xc3\xa9", b"a\\b"];
+            for bad in bad {
+                assert!(with(name, bad).is_err(), "{bad:?}");
+            }
+        }
+    }
 
     #[test]
     fn every_octet_at_every_place_is_judged_as_the_rfc_says() {

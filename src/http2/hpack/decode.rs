@@ -55,6 +55,7 @@ impl Decoder {
                 }
             }
         }
+        into.set_spare(self.max_list_size.saturating_sub(size));
         Ok(())
     }
 

@@ -7,7 +7,7 @@ use std::fmt;
 ///
 /// All names and values lie one after the other in a single arena, so that a
 /// list used for block after block allocates nothing once it has grown.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub(crate) struct Fields {
     /// name, value, name, value, …
     arena: Vec<u8>,
@@ -15,6 +15,15 @@ pub(crate) struct Fields {
     spans: Vec<Span>,
     /// The block went past a limit, and nothing of it was kept.
     overflowed: bool,
+    /// How much larger the list might be.
+    spare: usize,
+}
+
+impl Default for Fields {
+    /// No fields, no memory, and no limit.
+    fn default() -> Self {
+        Self { arena: Vec::new(), spans: Vec::new(), overflowed: false, spare: usize::MAX }
+    }
 }
 
 /// The ends of one field in the arena; it starts where the one before ended.
@@ -70,6 +79,16 @@ impl Fields {
     /// Did the block go past the decoder's limits? Then the list is empty.
     pub(crate) fn overflowed(&self) -> bool {
         self.overflowed
+    }
+
+    /// What the list's limit has left, in octets as [`OVERHEAD`] counts: for those who make more of a field than one.
+    pub(crate) fn spare(&self) -> usize {
+        self.spare
+    }
+
+    /// See [`spare`](Self::spare).
+    pub(super) fn set_spare(&mut self, spare: usize) {
+        self.spare = spare;
     }
 
     /// Empties the list and keeps its memory.
@@ -129,4 +148,4 @@ impl fmt::Debug for Fields {
 }
 
 /// What each field counts on top of its octets (RFC 7541 §4.1, RFC 9113 §6.5.2).
-pub(super) const OVERHEAD: usize = 32;
+pub(crate) const OVERHEAD: usize = 32;

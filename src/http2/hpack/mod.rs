@@ -14,7 +14,7 @@ pub(crate) mod encode;
 mod fields;
 
 pub(crate) use decode::Decoder;
-pub(crate) use fields::Fields;
+pub(crate) use fields::{Fields, OVERHEAD};
 
 #[cfg(test)]
 mod tests;

@@ -19,6 +19,7 @@
 //!   outside 0x20-0x7E becomes `?`.
 //! - **W30**: lists over our own limit: RESOURCE_EXHAUSTED on either side.
 
+mod intake;
 mod percent;
 mod put;
 mod request;

@@ -9,7 +9,8 @@ use crate::http2::hpack::encode::{self, index};
 use crate::metadata::{self, Metadata};
 use crate::status::{Code, Status};
 
-use super::{bad_binary, put, too_large};
+use super::intake::{Intake, Once};
+use super::{put, too_large};
 
 /// What is the same in every request of a method, already in the form it is sent in.
 #[derive(Debug)]
@@ -154,16 +155,18 @@ pub(crate) fn parse_request(fields: &Fields) -> Result<RequestHead, Refusal> {
     }
     let raw = Raw::sort(fields);
     let subtype = raw.is_grpc()?;
-    if let Some(fault) = raw.fault {
-        return Err(Refusal::grpc(fault));
-    }
     let Some(path) = method_path(raw.path) else {
         return Err(Refusal::grpc(Status::unimplemented(format!(
             "malformed method path {}",
             quoted(raw.path)
         ))));
     };
+    if let Some(encoding) = raw.encoding {
+        return Err(Refusal::grpc(bad_encoding(encoding)));
+    }
     let timeout = raw.timeout()?;
+    // Last, as it is what costs.
+    let metadata = metadata_of(fields)?;
     // § `doc/PROTOCOL-HTTP2.md`: ":authority"; `host` alone stands in for it, beside it it is
     // dropped (gRFC A41, W16).
     let authority = raw.authority.or(raw.host).unwrap_or_default();
@@ -172,8 +175,20 @@ pub(crate) fn parse_request(fields: &Fields) -> Result<RequestHead, Refusal> {
         authority: String::from_utf8_lossy(authority).into_owned(),
         timeout,
         subtype,
-        metadata: raw.metadata,
+        metadata,
     })
+}
+
+/// The metadata of a request that is one, `user-agent` among it.
+fn metadata_of(fields: &Fields) -> Result<Metadata, Refusal> {
+    let mut intake = Intake::new(fields, "request headers");
+    for (name, value) in fields.iter() {
+        if name == b"user-agent" || !metadata::reserved(name) {
+            intake.take(name, value);
+        }
+    }
+    let (metadata, fault) = intake.finish();
+    fault.map_or(Ok(metadata), |fault| Err(Refusal::grpc(fault)))
 }
 
 /// Whether a path names a method: `/service/method`, in the one form in which all
@@ -193,21 +208,21 @@ fn method_path(path: &[u8]) -> Option<&str> {
     std::str::from_utf8(path).ok().filter(|_| whole && clean)
 }
 
-/// A request's fields, sorted.
+/// A request's own fields, without the metadata.
 #[derive(Default)]
 struct Raw<'a> {
     method: &'a [u8],
     path: &'a [u8],
     authority: Option<&'a [u8]>,
     host: Option<&'a [u8]>,
-    content_type: Option<&'a [u8]>,
-    timeout: Option<&'a [u8]>,
-    metadata: Metadata,
-    /// What is wrong with a field, if anything is: a matter of gRPC, once it is known to be that.
-    fault: Option<Status>,
+    content_type: Once<'a>,
+    timeout: Once<'a>,
+    /// One that we do not have.
+    encoding: Option<&'a [u8]>,
 }
 
 impl<'a> Raw<'a> {
+    /// Pseudo-headers and `host` come once: the connection has seen to it.
     fn sort(fields: &'a Fields) -> Self {
         let mut raw = Self::default();
         for (name, value) in fields.iter() {
@@ -215,50 +230,16 @@ impl<'a> Raw<'a> {
                 b":method" => raw.method = value,
                 b":path" => raw.path = value,
                 b":authority" => raw.authority = Some(value),
-                b"content-type" => raw.content_type = Some(value),
-                b"host" => raw.once(name, value, |raw| &mut raw.host),
-                b"grpc-timeout" => raw.once(name, value, |raw| &mut raw.timeout),
-                b"grpc-encoding" => raw.encoding(value),
-                b"user-agent" => raw.metadatum(name, value),
-                _ if metadata::reserved(name) => {}
-                _ => raw.metadatum(name, value),
+                b"host" => raw.host = Some(value),
+                b"content-type" => raw.content_type.set(value),
+                b"grpc-timeout" => raw.timeout.set(value),
+                b"grpc-encoding" if value != b"identity" => {
+                    raw.encoding.get_or_insert(value);
+                }
+                _ => {}
             }
         }
         raw
-    }
-
-    fn metadatum(&mut self, name: &[u8], value: &[u8]) {
-        if self.metadata.append_received(name, value).is_err() {
-            self.fault.get_or_insert_with(|| bad_binary(name));
-        }
-    }
-
-    /// A field that may come once; twice, nobody knows which of them others went by (W16).
-    fn once(
-        &mut self,
-        name: &[u8],
-        value: &'a [u8],
-        place: impl FnOnce(&mut Self) -> &mut Option<&'a [u8]>,
-    ) {
-        if place(self).replace(value).is_some() {
-            let name = String::from_utf8_lossy(name).into_owned();
-            self.fault
-                .get_or_insert_with(|| Status::internal(format!("more than one {name} field")));
-        }
-    }
-
-    /// § `doc/compression.md`: "If a client message is compressed by an algorithm that is not supported
-    /// by a server, the message will result in an UNIMPLEMENTED error status on the server. The server
-    /// will include a grpc-accept-encoding header in the response" (W18).
-    fn encoding(&mut self, value: &[u8]) {
-        if value == b"identity" || self.fault.is_some() {
-            return;
-        }
-        let mut accepted = Metadata::new();
-        // Not under a -bin key, so this cannot fail.
-        let _ = accepted.append_received(b"grpc-accept-encoding", b"identity");
-        let text = format!("grpc-encoding {} is not supported", quoted(value));
-        self.fault = Some(Status::unimplemented(text).with_metadata(accepted));
     }
 
     /// § `doc/PROTOCOL-HTTP2.md`: "If Content-Type does not begin with "application/grpc", gRPC servers
@@ -266,7 +247,8 @@ impl<'a> Raw<'a> {
     fn is_grpc(&self) -> Result<Subtype, Refusal> {
         // A HEAD request's answer has no content (RFC 9110 §9.3.2).
         let text = |body| if self.method == b"HEAD" { "" } else { body };
-        let subtype = self.content_type.and_then(subtype);
+        // Two that differ are none: a proxy may have gone by the other.
+        let subtype = self.content_type.get().ok().flatten().and_then(subtype);
         match subtype {
             None | Some(Sub::Other) => Err(Refusal::plain(
                 415,
@@ -283,7 +265,11 @@ impl<'a> Raw<'a> {
     }
 
     fn timeout(&self) -> Result<Option<Duration>, Refusal> {
-        let Some(text) = self.timeout else { return Ok(None) };
+        let Ok(text) = self.timeout.get() else {
+            let text = "several grpc-timeout fields that differ";
+            return Err(Refusal::grpc(Status::fixed(Code::Internal, text)));
+        };
+        let Some(text) = text else { return Ok(None) };
         match parse_timeout(text) {
             // W15: over before it began; no handler needs to learn of it.
             Ok(Duration::ZERO) => Err(Refusal::grpc(Status::fixed(
@@ -297,6 +283,17 @@ impl<'a> Raw<'a> {
             )))),
         }
     }
+}
+
+/// § `doc/compression.md`: "If a client message is compressed by an algorithm that is not supported
+/// by a server, the message will result in an UNIMPLEMENTED error status on the server. The server
+/// will include a grpc-accept-encoding header in the response" (W18).
+fn bad_encoding(value: &[u8]) -> Status {
+    let mut accepted = Metadata::new();
+    // Not under a -bin key, so this cannot fail.
+    let _ = accepted.append_received(b"grpc-accept-encoding", b"identity");
+    let text = format!("grpc-encoding {} is not supported", quoted(value));
+    Status::unimplemented(text).with_metadata(accepted)
 }
 
 /// A content-type of gRPC.

@@ -6,8 +6,9 @@ use crate::http2::hpack::encode::{self, index};
 use crate::metadata::{self, Metadata};
 use crate::status::Status;
 
+use super::intake::{Intake, Once, Torn};
 use super::request::is_grpc;
-use super::{Refusal, Subtype, bad_binary, put, too_large};
+use super::{Refusal, Subtype, put, too_large};
 
 /// Appends a response's head (W45), for a request of `application/grpc`.
 #[cfg(test)]
@@ -75,13 +76,12 @@ pub(crate) fn parse_response(fields: &Fields, end: bool) -> ResponseHead {
     if fields.overflowed() {
         head.fault = Some(too_large("response headers"));
     }
+    let mut content_type = Once::default();
+    let mut intake = Intake::new(fields, "response headers");
     for (name, value) in fields.iter() {
         match name {
             b":status" => head.http = http_status(value),
-            b"content-type" => {
-                head.grpc = is_grpc(value);
-                head.content_type = (!head.grpc).then(|| quoted(value).into());
-            }
+            b"content-type" => content_type.set(value),
             b"grpc-status" if !end => {
                 head.early.get_or_insert_with(|| quoted(value).into());
             }
@@ -89,13 +89,17 @@ pub(crate) fn parse_response(fields: &Fields, end: bool) -> ResponseHead {
                 head.fault.get_or_insert_with(|| bad_encoding(value));
             }
             _ if end || metadata::reserved(name) => {}
-            _ => {
-                if head.metadata.append_received(name, value).is_err() {
-                    head.fault.get_or_insert_with(|| bad_binary(name));
-                }
-            }
+            _ => intake.take(name, value),
         }
     }
+    match content_type.get() {
+        Ok(Some(value)) if is_grpc(value) => head.grpc = true,
+        Ok(value) => head.content_type = value.map(|value| quoted(value).into()),
+        Err(Torn) => head.content_type = Some("twice, and different".into()),
+    }
+    let (metadata, fault) = intake.finish();
+    head.metadata = metadata;
+    head.fault = head.fault.or(fault);
     head
 }
 
@@ -168,6 +172,17 @@ mod tests {
         assert_eq!(encoding.fault.unwrap().code(), Code::Internal);
         let binary = parse_response(&fields(&[("x-bin", "!")]), false);
         assert_eq!(binary.fault.unwrap().code(), Code::Internal);
+    }
+
+    #[test]
+    fn w52_of_content_types_that_differ_none_counts() {
+        for order in [["text/html", "application/grpc"], ["application/grpc", "text/html"]] {
+            let list = fields(&[("content-type", order[0]), ("content-type", order[1])]);
+            let head = parse_response(&list, false);
+            assert!(!head.grpc && head.content_type.is_some(), "{order:?}");
+        }
+        let twice = [("content-type", "application/grpc"), ("content-type", "application/grpc")];
+        assert!(parse_response(&fields(&twice), false).grpc);
     }
 
     #[test]

@@ -7,7 +7,8 @@ use crate::http2::hpack::encode;
 use crate::metadata::{self, Metadata, encode_base64};
 use crate::status::{Code, Status};
 
-use super::{Subtype, bad_binary, percent, put, response_head_as, too_large};
+use super::intake::{Intake, Once, Torn};
+use super::{Subtype, percent, put, response_head_as, too_large};
 
 /// Appends the trailers that end a response: code, message and details of `status`, and
 /// `metadata`, which is all there is: the status's own metadata is not looked at.
@@ -59,25 +60,30 @@ pub(crate) fn parse_trailers(fields: &Fields) -> Trailers {
     if fields.overflowed() {
         return Trailers { status: Some(too_large("trailers")) };
     }
-    let (mut code, mut message) = (None, String::new());
-    let (mut metadata, mut fault) = (Metadata::new(), None);
+    let (mut code, mut message) = (Once::default(), Once::default());
+    let mut intake = Intake::new(fields, "trailers");
     for (name, value) in fields.iter() {
         match name {
-            b"grpc-status" => code = Some(status_code(value)),
-            b"grpc-message" => message = percent::decode(value),
+            b"grpc-status" => code.set(value),
+            b"grpc-message" => message.set(value),
             _ if metadata::reserved(name) => {}
-            _ => {
-                if metadata.append_received(name, value).is_err() {
-                    fault.get_or_insert_with(|| bad_binary(name));
-                }
-            }
+            _ => intake.take(name, value),
         }
     }
-    let Some(code) = code else { return Trailers { status: None } };
-    if fault.is_some() {
-        return Trailers { status: fault };
-    }
-    let mut status = Status::received(code, message);
+    let Some(first) = code.first() else { return Trailers { status: None } };
+    let message = message.first().map(percent::decode).unwrap_or_default();
+    let mut status = match code.get() {
+        Ok(_) => Status::received(status_code(first), message),
+        // No number of the peer's, as one that cannot be read (W50).
+        Err(Torn) => Status::unknown("the trailers have several grpc-status that differ"),
+    };
+    let (metadata, fault) = intake.finish();
+    status = match fault {
+        // What the peer says went wrong is worth more than what is wrong with how it says it.
+        Some(fault) if !status.is_ok() => status.with_debug(fault.message()),
+        Some(fault) => return Trailers { status: Some(fault) },
+        None => status,
+    };
     if !metadata.is_empty() {
         if let Some(details) = metadata.get_bin("grpc-status-details-bin") {
             status = status.with_details(Bytes::copy_from_slice(details));
@@ -189,6 +195,26 @@ mod tests {
     #[test]
     fn w27_bad_base64_in_trailers_is_internal() {
         assert_eq!(read(&[("grpc-status", "0"), ("k-bin", "!")]).code(), Code::Internal);
+    }
+
+    #[test]
+    fn w27_a_status_other_than_ok_wins_over_bad_base64_beside_it() {
+        let list = [("grpc-status", "8"), ("grpc-message", "m"), ("k-bin", "!"), ("x", "y")];
+        let status = read(&list);
+        assert_eq!((status.code(), status.message()), (Code::ResourceExhausted, "m"));
+        assert_eq!(status.trailing_metadata().get("x"), Some("y"));
+        assert!(status.debug_error_string().contains("base64"), "{status:?}");
+    }
+
+    #[test]
+    fn w50_of_statuses_that_differ_none_counts() {
+        for order in [["5", "0"], ["0", "5"], ["5", "8"]] {
+            let status = read(&[("grpc-status", order[0]), ("grpc-status", order[1])]);
+            assert_eq!(status.code(), Code::Unknown, "{order:?}");
+        }
+        assert!(read(&[("grpc-status", "0"), ("grpc-status", "0")]).is_ok());
+        let list = [("grpc-status", "5"), ("grpc-message", "a"), ("grpc-message", "b")];
+        assert_eq!(read(&list).message(), "a");
     }
 
     #[test]
