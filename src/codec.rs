@@ -72,13 +72,19 @@ impl<T: Message + Default> Codec<T> for Prost {
     fn decode(&self, bytes: Bytes) -> Result<T, Status> {
         // W39: what the peer sent is no message of this type.
         T::decode(bytes).map_err(|error| {
-            Status::internal(format!("a received message could not be decoded: {error}"))
+            let name = short_name(std::any::type_name::<T>());
+            Status::internal(format!("a received message could not be decoded as {name}: {error}"))
         })
     }
 
     fn size_hint(&self, message: &T) -> usize {
         message.encoded_len()
     }
+}
+
+/// The name of a type without its modules, which are nobody else's affair.
+fn short_name(name: &str) -> &str {
+    name.rsplit("::").next().unwrap_or(name).trim_end_matches('>')
 }
 
 /// Bytes as they are: for proxies, other encodings and tests.
@@ -127,6 +133,8 @@ mod tests {
     fn w39_bytes_that_are_no_message_are_internal() {
         let error = Codec::<Hello>::decode(&Prost, Bytes::from_static(b"\x0a\xff")).unwrap_err();
         assert_eq!(error.code(), Code::Internal);
+        assert!(error.message().contains("decoded as Hello: "), "{error}");
+        assert_eq!(short_name("a::b::Boxed<c::D>"), "D");
     }
 
     #[test]

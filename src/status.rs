@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 use std::error::Error;
 use std::fmt;
+use std::io;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -362,7 +363,8 @@ constructors! {
     unauthenticated => Unauthenticated, "the caller did not prove who it is";
 }
 
-/// `NOT_FOUND: the message`, or the code's description where there is no message.
+/// `NOT_FOUND: the message`, or the code's description where there is no message; and in brackets the text for logs
+/// ([`debug_error_string`](Status::debug_error_string)), which says what was behind it.
 impl fmt::Display for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (code, message) = (self.code(), self.message());
@@ -371,21 +373,22 @@ impl fmt::Display for Status {
             write!(f, " ({})", self.raw_code())?;
         }
         match (message.is_empty(), code) {
-            (true, Code::Ok) => Ok(()),
-            (true, _) => write!(f, ": {}", code.description()),
-            (false, _) => write!(f, ": {message}"),
+            (true, Code::Ok) => {}
+            (true, _) => write!(f, ": {}", code.description())?,
+            (false, _) => write!(f, ": {message}")?,
+        }
+        match self.debug_error_string() {
+            "" => Ok(()),
+            debug => write!(f, " ({debug})"),
         }
     }
 }
 
-/// As `Display`, and what else there is: details, metadata, the text for logs.
+/// As `Display`, and what else there is: details and metadata.
 impl fmt::Debug for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)?;
         let Some(inner) = self.inner() else { return Ok(()) };
-        if !inner.debug.is_empty() {
-            write!(f, " ({})", inner.debug)?;
-        }
         if !inner.details.is_empty() {
             write!(f, "; {} bytes of details", inner.details.len())?;
         }
@@ -400,6 +403,71 @@ impl fmt::Debug for Status {
 }
 
 impl Error for Status {}
+
+/// What an operation of the operating system came to, so that `?` works on files and sockets in a handler. The error's
+/// text becomes the message, which the client reads.
+///
+/// | kind of the error | code |
+/// |---|---|
+/// | `NotFound`; `AlreadyExists`; `PermissionDenied` | the same |
+/// | `InvalidInput` | [`Code::InvalidArgument`] |
+/// | `InvalidData`, `UnexpectedEof` | [`Code::DataLoss`] |
+/// | `TimedOut` | [`Code::DeadlineExceeded`] |
+/// | `StorageFull`, `FileTooLarge`, `OutOfMemory` | [`Code::ResourceExhausted`] |
+/// | `IsADirectory`, `NotADirectory`, `DirectoryNotEmpty`, `ReadOnlyFilesystem` | [`Code::FailedPrecondition`] |
+/// | `Unsupported` | [`Code::Unimplemented`] |
+/// | a connection or network that is refused, reset, aborted or gone; `ResourceBusy`, `WouldBlock`, `Interrupted` | [`Code::Unavailable`] |
+/// | all others | [`Code::Unknown`] |
+///
+/// An error that was made of a `Status` is that status again.
+///
+/// ```
+/// use grpc_threads::{Code, Status};
+///
+/// fn read(path: &str) -> Result<Vec<u8>, Status> {
+///     Ok(std::fs::read(path)?)
+/// }
+///
+/// assert_eq!(read("/no/such/file").unwrap_err().code(), Code::NotFound);
+/// ```
+impl From<io::Error> for Status {
+    fn from(error: io::Error) -> Self {
+        use io::ErrorKind as Kind;
+        let own = error.get_ref().and_then(|inner| inner.downcast_ref::<Self>());
+        if let Some(status) = own {
+            return status.clone();
+        }
+        let code = match error.kind() {
+            Kind::NotFound => Code::NotFound,
+            Kind::AlreadyExists => Code::AlreadyExists,
+            Kind::PermissionDenied => Code::PermissionDenied,
+            Kind::InvalidInput => Code::InvalidArgument,
+            Kind::InvalidData | Kind::UnexpectedEof => Code::DataLoss,
+            Kind::TimedOut => Code::DeadlineExceeded,
+            Kind::StorageFull | Kind::FileTooLarge | Kind::OutOfMemory => Code::ResourceExhausted,
+            Kind::IsADirectory
+            | Kind::NotADirectory
+            | Kind::DirectoryNotEmpty
+            | Kind::ReadOnlyFilesystem => Code::FailedPrecondition,
+            Kind::Unsupported => Code::Unimplemented,
+            Kind::ConnectionRefused
+            | Kind::ConnectionReset
+            | Kind::ConnectionAborted
+            | Kind::NotConnected
+            | Kind::BrokenPipe
+            | Kind::AddrInUse
+            | Kind::AddrNotAvailable
+            | Kind::HostUnreachable
+            | Kind::NetworkUnreachable
+            | Kind::NetworkDown
+            | Kind::ResourceBusy
+            | Kind::WouldBlock
+            | Kind::Interrupted => Code::Unavailable,
+            _ => Code::Unknown,
+        };
+        Self::new(code, error.to_string())
+    }
+}
 
 /// A status of this code, with no message.
 impl From<Code> for Status {
@@ -469,6 +537,23 @@ mod tests {
     }
 
     #[test]
+    fn an_error_of_the_system_is_a_status_that_fits() {
+        for (kind, code) in [
+            (io::ErrorKind::NotFound, Code::NotFound),
+            (io::ErrorKind::PermissionDenied, Code::PermissionDenied),
+            (io::ErrorKind::ConnectionReset, Code::Unavailable),
+            (io::ErrorKind::StorageFull, Code::ResourceExhausted),
+            (io::ErrorKind::Other, Code::Unknown),
+        ] {
+            let status = Status::from(io::Error::new(kind, "why"));
+            assert_eq!((status.code(), status.message()), (code, "why"));
+        }
+        let own = Status::aborted("again").with_details(&b"d"[..]);
+        let back = Status::from(io::Error::other(own));
+        assert_eq!((back.code(), back.details()), (Code::Aborted, &b"d"[..]));
+    }
+
+    #[test]
     fn debug_reads_like_an_error_message() {
         let status = Status::unavailable("connection refused")
             .with_debug("waiting for ipv4:127.0.0.1:1 to accept")
@@ -477,6 +562,11 @@ mod tests {
             format!("{status:?}"),
             "UNAVAILABLE: connection refused (waiting for ipv4:127.0.0.1:1 to accept); \
              trailing metadata [k: \"v\"]"
+        );
+        assert_eq!(
+            status.to_string(),
+            "UNAVAILABLE: connection refused (waiting for ipv4:127.0.0.1:1 to accept)",
+            "what is behind it is not only for those who know of Debug"
         );
         assert_eq!(Status::from(Code::Internal).to_string(), "INTERNAL: internal error");
     }

@@ -13,8 +13,8 @@ use std::thread;
 use std::time::Duration;
 use support::frames::{
     self, ACK, COMPRESSION_ERROR, CONTINUATION, DATA, END_HEADERS, END_STREAM, FLOW_CONTROL_ERROR,
-    FRAME_SIZE_ERROR, GOAWAY, HEADERS, Listener, PADDED, PING, PRIORITY, PROTOCOL_ERROR,
-    PUSH_PROMISE, Peer, RST_STREAM, SETTINGS, STREAM_CLOSED, WINDOW_UPDATE, frame,
+    FRAME_SIZE_ERROR, GOAWAY, HEADERS, Listener, MAX_HEADER_LIST_SIZE, PADDED, PING, PRIORITY,
+    PROTOCOL_ERROR, PUSH_PROMISE, Peer, RST_STREAM, SETTINGS, STREAM_CLOSED, WINDOW_UPDATE, frame,
 };
 use support::{LONG, hpack, pattern, timed, within};
 
@@ -446,4 +446,70 @@ fn garbage_never_takes_the_server_down() {
     let _ = TcpStream::connect(served.address()).unwrap();
     let echo = served.channel().raw_unary_unary(ECHO).unwrap().timeout(LONG);
     assert_eq!(echo.call(&Bytes::from_static(b"x")).unwrap(), b"x"[..]);
+}
+
+/// Fields of any octets.
+type Octets = Vec<(Vec<u8>, Vec<u8>)>;
+
+/// Requests whose refusal might quote kilobytes of them.
+fn quoted_requests() -> Vec<(&'static str, Octets)> {
+    let request = |name: &[u8], value: &[u8]| -> Octets {
+        let mut fields: Vec<_> = frames::request_fields(ECHO)
+            .into_iter()
+            .map(|(key, value)| (key.into_bytes(), value.into_bytes()))
+            .filter(|(key, _)| key != name)
+            .collect();
+        let at = if name.starts_with(b":") { 0 } else { fields.len() };
+        fields.insert(at, (name.to_vec(), value.to_vec()));
+        fields
+    };
+    let mut requests = Vec::new();
+    for (what, octet) in [("0xff", 0xff), ("letters", b'a'), ("percent", b'%'), ("quotes", b'"')] {
+        let long = vec![octet; 3_900];
+        requests.push((what, request(b":path", &long)));
+        requests.push((what, request(b":path", &[b"/a/", &long[..]].concat())));
+        requests.push((what, request(b"grpc-timeout", &long)));
+        requests.push((what, request(b"grpc-encoding", &long)));
+    }
+    requests.push(("a name", request(&[&[b'n'; 3_900][..], b"-bin"].concat(), b"!")));
+    requests
+}
+
+#[test]
+fn no_answer_reflects_a_peers_text_at_length() {
+    let served = Served::new();
+    let mut peer = Peer::connect(served.address());
+    for (what, fields) in quoted_requests() {
+        let stream = peer.open_with(&fields, true);
+        let answer = peer.wait_for(|frame| frame.stream == stream && frame.kind == HEADERS);
+        let size = answer.payload.len();
+        assert!(size < 600, "{what}: {size} octets");
+        assert!(answer.field("grpc-status").is_some_and(|status| status != "0"), "{what}");
+    }
+}
+
+#[test]
+fn w29_a_refusal_is_no_larger_than_what_the_client_takes() {
+    let served = Served::new();
+    for most in [10, 250, 400] {
+        let mut peer = Peer::connect_with(served.address(), &[(MAX_HEADER_LIST_SIZE, most)]);
+        for (what, fields) in quoted_requests() {
+            let stream = peer.open_with(&fields, true);
+            let answer = peer.wait_for(|frame| frame.stream == stream && frame.kind == HEADERS);
+            let list = answer.fields();
+            let size: usize = list.iter().map(|(name, value)| name.len() + value.len() + 32).sum();
+            // What cannot be left out is three fields.
+            assert!(size <= most as usize || list.len() == 3, "{what}: {size} of {most}");
+        }
+    }
+}
+
+#[test]
+fn w14_an_unknown_method_is_named() {
+    let served = Served::new();
+    let unknown = served.channel().raw_unary_unary("/test.Test/Nobody").unwrap();
+    let status = unknown.timeout(LONG).call(&Bytes::new()).unwrap_err();
+    assert_eq!(status.code(), Code::Unimplemented);
+    assert!(status.message().contains("Method not found!"), "{status}");
+    assert!(status.message().contains("/test.Test/Nobody"), "{status}");
 }

@@ -184,7 +184,7 @@ impl ServerCall {
     pub(crate) fn send_initial_metadata(&self, metadata: &Metadata) -> Result<(), Status> {
         let mut block = Vec::new();
         headers::response_head_as(&mut block, self.head.subtype, metadata);
-        let size = header_list(&block, metadata);
+        let size = headers::list_size(&block, metadata);
         if let Err(most) = self.stream.link().takes_headers(size) {
             return Err(too_much_metadata(size, most));
         }
@@ -402,10 +402,13 @@ impl Closing {
             block
         };
         let block = encode(&self.status, &self.trailing);
-        let size = header_list(&block, &self.trailing);
+        let size = headers::list_size(&block, &self.trailing);
         match stream.link().takes_headers(size) {
             Ok(()) => block,
-            Err(most) => encode(&too_much_metadata(size, most), &Metadata::new()),
+            Err(most) => {
+                let only = only.then_some(self.subtype);
+                headers::trailers_within(most, only, &too_much_metadata(size, most))
+            }
         }
     }
 
@@ -436,12 +439,6 @@ impl Notify for Watch {
             call.tell_callbacks();
         }
     }
-}
-
-/// The size of a block as the client will count it (W29), or a little more: each field counts 32,
-/// and has three octets or more of lengths in the block; five fields at most are ours.
-fn header_list(block: &[u8], metadata: &Metadata) -> usize {
-    block.len() + 29 * metadata.len() + 5 * 32
 }
 
 fn too_much_metadata(size: usize, most: usize) -> Status {

@@ -5,6 +5,7 @@ use std::mem;
 use std::sync::Arc;
 
 use crate::http2::types::Key;
+use crate::status::Status;
 
 use super::cell::{Cell, Listener, Pending, Waiting};
 use super::face::{Acceptor, LinkEvents, Want};
@@ -26,6 +27,8 @@ pub(super) struct Effects {
     pub(super) lost: Option<String>,
     /// Only to be dropped.
     pub(super) dropped: VecDeque<(Key, Held)>,
+    /// Requests that were turned down before anybody saw them, for the log. Empty unless it wants to know.
+    refused: Vec<Status>,
 }
 
 impl Effects {
@@ -36,6 +39,20 @@ impl Effects {
             && !(self.kick || self.up || self.draining || self.room)
             && self.lost.is_none()
             && self.dropped.is_empty()
+            && self.refused.is_empty()
+    }
+
+    /// A request was turned down. The log may be the user's code: it is told later, without the lock.
+    pub(super) fn refused(&mut self, status: &Status) {
+        if log::max_level() >= log::LevelFilter::Debug {
+            self.refused.push(status.clone());
+        }
+    }
+
+    pub(super) fn log_refused(&mut self, peer: impl Fn() -> String) {
+        for status in self.refused.drain(..) {
+            log::debug!("refused a request of {}: {status}", peer());
+        }
     }
 
     /// Wakes whoever waits on `cell` for something that is there now.

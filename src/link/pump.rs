@@ -146,6 +146,7 @@ impl Link {
         for listener in effects.notify.drain(..) {
             listener.progress();
         }
+        effects.log_refused(|| self.peer());
         self.side.tell(&mut effects);
         if let Some(cause) = &effects.lost {
             self.announce_lost(cause);

@@ -10,7 +10,7 @@ use crate::http2::{Connection, Sink};
 use crate::net::Interest;
 use crate::reactor::Alarms;
 use crate::status::Status;
-use crate::wire::headers;
+use crate::wire::headers::{self, Subtype};
 use crate::wire::outcome::{Ending, Farewell};
 
 use super::baton::Baton;
@@ -261,6 +261,7 @@ impl State {
                 self.conn.headers(key, &block, false);
                 self.conn.data(key, Bytes::from(refusal.body()), true);
                 self.conn.forget(key);
+                self.effects.refused(&Status::unknown(format!("HTTP {}", refusal.http())));
             }
             After::Reset(key) => self.conn.reset(key, Reason::CANCEL),
             After::Forget(key) => self.conn.forget(key),
@@ -269,9 +270,10 @@ impl State {
 
     /// Ends a request that nobody has taken with a status, trailers only.
     fn answer(&mut self, key: Key, status: &Status) {
-        let mut block = Vec::new();
-        headers::trailers_only(&mut block, status, status.trailing_metadata());
+        let most = self.conn.peer_max_header_list();
+        let block = headers::trailers_within(most, Some(Subtype::Plain), status);
         self.conn.headers(key, &block, true);
+        self.effects.refused(status);
         self.conn.forget(key);
     }
 }

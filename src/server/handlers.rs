@@ -553,6 +553,7 @@ where
 
 fn single<Req: 'static>(context: &ServicerContext, codec: &dyn Codec<Req>) -> Result<Req, Status> {
     spares::decode(codec, context.call().single_request()?)
+        .inspect_err(|status| log::debug!("a request of {}: {status}", context.method()))
 }
 
 /// Sends what the iterator gives, then the status. Stops pulling once the call is over.

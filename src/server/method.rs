@@ -16,6 +16,7 @@ use super::handlers::RpcMethodHandler;
 use super::registry::Registry;
 use super::service::HandlerCallDetails;
 use crate::call::server::ServerCall;
+use crate::error::quoted;
 use crate::link::{Entry, Held, Incoming, When};
 use crate::reactor::{Executor, Job, Work, clock, user};
 use crate::status::{Code, Status};
@@ -122,7 +123,11 @@ impl Method {
                 };
                 match registry.ask(&details) {
                     Some(handler) => handler.run(context, slot),
-                    None => context.call().finish(Err(unknown_method())),
+                    None => {
+                        let status = unknown_method(context.method());
+                        log::debug!("refused a request of {}: {status}", context.peer());
+                        context.call().finish(Err(status));
+                    }
                 }
             }
         }
@@ -264,8 +269,8 @@ impl Task {
 }
 
 /// W14: "Unknown service or method".
-pub(super) fn unknown_method() -> Status {
-    Status::fixed(Code::Unimplemented, "Method not found!")
+pub(super) fn unknown_method(path: &str) -> Status {
+    Status::unimplemented(format!("Method not found! {}", quoted(path.as_bytes())))
 }
 
 thread_local! {

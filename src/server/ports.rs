@@ -154,7 +154,7 @@ impl Acceptor for Connection {
                 Admit::Run { entry: method, when, limit }
             }
             // § `doc/statuscodes.md`: "Method not found at server: UNIMPLEMENTED" (W14).
-            Found::Unknown => Admit::Refuse(unknown_method()),
+            Found::Unknown => Admit::Refuse(unknown_method(&head.path)),
         }
     }
 }

@@ -93,7 +93,10 @@ impl<Req: 'static> RequestIterator<Req> {
     fn decode(&mut self, bytes: Bytes) -> Result<Option<Req>, ResultError> {
         match spares::decode(&*self.codec, bytes) {
             Ok(message) => Ok(Some(message)),
-            Err(status) => self.fail(status),
+            Err(status) => {
+                log::debug!("a request of {}: {status}", self.call.head().path);
+                self.fail(status)
+            }
         }
     }
 

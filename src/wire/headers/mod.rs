@@ -32,7 +32,11 @@ pub(crate) use request::{
 #[cfg(test)]
 pub(crate) use response::response_head;
 pub(crate) use response::{ResponseHead, parse_response, plain_response, response_head_as};
-pub(crate) use trailers::{Trailers, parse_trailers, trailers, trailers_only, trailers_only_as};
+#[cfg(test)]
+pub(crate) use trailers::trailers_only;
+pub(crate) use trailers::{
+    Trailers, list_size, parse_trailers, trailers, trailers_only_as, trailers_within,
+};
 
 use crate::error::quoted;
 use crate::status::Status;

@@ -31,6 +31,7 @@ pub(crate) fn trailers(out: &mut Vec<u8>, status: &Status, metadata: &Metadata) 
 }
 
 /// Appends the one block of a response that has no messages, for a request of `application/grpc`.
+#[cfg(test)]
 pub(crate) fn trailers_only(out: &mut Vec<u8>, status: &Status, metadata: &Metadata) {
     trailers_only_as(out, Subtype::Plain, status, metadata);
 }
@@ -46,6 +47,33 @@ pub(crate) fn trailers_only_as(
 ) {
     response_head_as(out, subtype, &Metadata::new());
     trailers(out, status, metadata);
+}
+
+/// The last block of an answer of this side's own making, or the only one (for `only`), within the header list that the
+/// client takes (W29): the metadata is left out for that, then the text. The code alone always goes out.
+pub(crate) fn trailers_within(most: usize, only: Option<Subtype>, status: &Status) -> Vec<u8> {
+    let block = |status: &Status, metadata: &Metadata| {
+        let mut block = Vec::with_capacity(128);
+        match only {
+            Some(subtype) => trailers_only_as(&mut block, subtype, status, metadata),
+            None => trailers(&mut block, status, metadata),
+        }
+        (list_size(&block, metadata) <= most, block)
+    };
+    let none = Metadata::new();
+    match block(status, status.trailing_metadata()) {
+        (true, block) => block,
+        _ => match block(status, &none) {
+            (true, block) => block,
+            _ => block(&Status::from(status.code()), &none).1,
+        },
+    }
+}
+
+/// The size of a response's block as the client will count it (W29), or a little more: each field counts 32,
+/// and has three octets or more of lengths in the block; five fields at most are ours.
+pub(crate) fn list_size(block: &[u8], metadata: &Metadata) -> usize {
+    block.len() + 29 * metadata.len() + 5 * 32
 }
 
 /// What a response's last block says.
@@ -113,7 +141,7 @@ fn status_code(value: &[u8]) -> i32 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::request::tests::{decoded, fields, pair};
+    use super::super::request::tests::{decode, decoded, fields, pair};
     use super::*;
 
     fn block(status: &Status, metadata: &Metadata) -> Vec<(String, String)> {
@@ -182,6 +210,22 @@ mod tests {
         assert_eq!(read(&[("grpc-status", "17")]).code(), Code::Unknown);
         assert_eq!(read(&[("grpc-status", "17")]).raw_code(), 17);
         assert_eq!(read(&[("grpc-status", "05")]).code(), Code::NotFound);
+    }
+
+    #[test]
+    fn w29_an_answer_of_our_own_fits_what_the_client_takes_or_is_its_code_alone() {
+        let metadata = Metadata::new().with("k", &"v".repeat(400)).unwrap();
+        let status = Status::internal("m".repeat(300)).with_metadata(metadata);
+        for only in [None, Some(Subtype::Plain)] {
+            let sizes = [2_000, 700, 300, 10].map(|most| {
+                let block = trailers_within(most, only, &status);
+                let list = decode(&block);
+                assert_eq!(list.get(b"grpc-status"), Some(&b"13"[..]));
+                assert!(list.size() <= most || most == 10, "{most}");
+                (list.get(b"k").is_some(), list.get(b"grpc-message").is_some())
+            });
+            assert_eq!(sizes, [(true, true), (false, true), (false, false), (false, false)]);
+        }
     }
 
     #[test]
