@@ -174,6 +174,10 @@ impl Source for Handle {
         self.shared.requeue(call);
     }
 
+    fn pump(&self) {
+        self.shared.pump();
+    }
+
     fn forget(&self, call: &Core) {
         self.shared.forget(call);
     }

@@ -154,10 +154,7 @@ impl Shared {
 
     /// Takes back a call that the peer has not taken on. It goes in front: those behind it came later.
     pub(super) fn requeue(&self, call: Arc<Core>) {
-        self.change(|inner, todo| {
-            inner.admit(call, put_back, todo);
-            todo.pump = true;
-        });
+        self.change(|inner, todo| inner.admit(call, put_back, todo));
     }
 
     /// A call has ended elsewhere.
@@ -282,7 +279,7 @@ impl Shared {
     }
 
     /// Gives queued calls to the link, first come first served, as long as it takes them.
-    fn pump(&self) {
+    pub(super) fn pump(&self) {
         let mut inner = self.inner.lock();
         if std::mem::replace(&mut inner.pumping, true) {
             inner.pump_again = true;

@@ -71,6 +71,11 @@ impl Listener {
         self.told.store(false, Ordering::Release);
         self.target.progress();
     }
+
+    /// With no lock held, after it and all others of the same round were told.
+    pub(super) fn all_told(&self) {
+        self.target.all_told();
+    }
 }
 
 /// A thread that waits on a stream.

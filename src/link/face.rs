@@ -85,6 +85,10 @@ pub(crate) trait Notify: Send + Sync {
     /// The stream has ended, or a message is there, or its send queue has room. Called with no lock held, on
     /// whichever thread met it: be quick. What is to run code of the user's goes to the notifier from here.
     fn progress(&self);
+
+    /// All whose streams came on in the same round were told: what is to be done for several of them together is done
+    /// now. Called after [`progress`](Self::progress), in the same way.
+    fn all_told(&self) {}
 }
 
 /// What a thread waits for on a stream. The stream's end satisfies every want.

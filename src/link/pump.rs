@@ -143,8 +143,11 @@ impl Link {
         for me in effects.wakes.drain(..) {
             me.unpark();
         }
-        for listener in effects.notify.drain(..) {
+        for listener in &effects.notify {
             listener.progress();
+        }
+        for listener in effects.notify.drain(..) {
+            listener.all_told();
         }
         effects.log_refused(|| self.peer());
         self.side.tell(&mut effects);

@@ -1,7 +1,7 @@
 //! [`Core`]: a call somebody holds a handle on. Here is how it begins and how it gets its stream; how it ends is in
 //! `ending`, how messages come out of it in `receiving`, and how others look on in `watching`.
 
-use crate::sync::atomic::{AtomicU32, Ordering};
+use crate::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::fmt;
 use std::sync::{Arc, Weak};
 
@@ -33,6 +33,10 @@ pub(crate) struct Core {
     pub(super) single: bool,
     /// The number of the stream that the peer did not take on: its place among those that are repeated. Zero: none.
     place: AtomicU32,
+    /// It has gone back to the queue, which is to be looked at.
+    pub(super) queued_again: AtomicBool,
+    /// Its link tells it of progress, and others after it: they are to be in the queue first.
+    pub(super) in_a_round: AtomicBool,
     this: Weak<Core>,
     pub(super) receiver: Mutex<Receiver>,
     pub(super) state: Mutex<State>,
@@ -72,6 +76,8 @@ impl Core {
             wait_for_ready,
             single,
             place: AtomicU32::new(place),
+            queued_again: AtomicBool::new(false),
+            in_a_round: AtomicBool::new(false),
             this: this.clone(),
             receiver: Mutex::default(),
             state: Mutex::new(state),
@@ -96,7 +102,10 @@ impl Core {
         }
         match source.link() {
             Some(link) if call.bind(&link).is_ok() => {}
-            _ if place != 0 => source.requeue(call.clone()),
+            _ if place != 0 => {
+                source.requeue(call.clone());
+                source.pump();
+            }
             _ => source.queue(call.clone()),
         }
         call

@@ -2,6 +2,7 @@
 //! the connection, a channel that closes, a second response, a message that cannot be decoded: each becomes a status, and
 //! [`Core::end`] takes everything that the call held.
 
+use crate::sync::atomic::Ordering;
 use std::sync::Arc;
 
 use crate::sync::MutexGuard;
@@ -170,8 +171,22 @@ impl Core {
         }
         let inbox = self.receiver.lock().let_go();
         drop((inbox, old));
-        if let Some(this) = self.myself() {
-            held.source.requeue(this);
+        let Some(this) = self.myself() else { return };
+        held.source.requeue(this);
+        self.queued_again.store(true, Ordering::SeqCst);
+        // Looked at in this order: one of both goes on, this thread or that of the round.
+        if !self.in_a_round.load(Ordering::SeqCst) {
+            self.go_on_queued();
+        }
+    }
+
+    /// The queue that it went back to is looked at.
+    pub(super) fn go_on_queued(&self) {
+        if self.queued_again.swap(false, Ordering::SeqCst) {
+            let held = self.state.lock().held().cloned();
+            if let Some(held) = held {
+                held.source.pump();
+            }
         }
     }
 

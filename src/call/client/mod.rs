@@ -56,7 +56,11 @@ pub(crate) trait Source: Send + Sync {
     fn queue(&self, call: Arc<Core>);
 
     /// Like [`queue`](Self::queue) for a call that the peer has not taken on: in front of those that came later.
+    /// [`pump`](Self::pump) has to follow, once all those that were refused together are there.
     fn requeue(&self, call: Arc<Core>);
+
+    /// Gives queued calls to the link, as long as it takes them. Never blocks.
+    fn pump(&self);
 
     /// The call has ended: it no longer queues.
     fn forget(&self, call: &Core);

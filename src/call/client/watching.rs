@@ -1,5 +1,6 @@
 //! Watching a call from any thread, and waiting for its stream. None of these takes the receiver's place on the stream.
 
+use crate::sync::atomic::Ordering;
 use std::sync::Arc;
 
 use crate::sync::MutexGuard;
@@ -151,9 +152,15 @@ impl Core {
 impl Notify for Core {
     fn progress(&self) {
         let Some(stream) = self.state.lock().stream().cloned() else { return };
+        self.in_a_round.store(true, Ordering::SeqCst);
         if let Some(head) = stream.take_head() {
             self.publish(head.metadata);
         }
         self.conclude(&stream);
+        self.in_a_round.store(false, Ordering::SeqCst);
+    }
+
+    fn all_told(&self) {
+        self.go_on_queued();
     }
 }
