@@ -174,3 +174,105 @@ fn w69_calls_that_were_refused_are_made_again_before_those_that_came_later() {
     });
     assert_eq!(order, ["/q.Q/a", "/q.Q/b", "/q.Q/c", "/q.Q/d"]);
 }
+
+/// The ways of making a call with one response, on a channel that is ready or not.
+const WAYS: [&str; 4] = ["unary", "unary, queued", "future", "stream-unary"];
+
+fn make(way: &str, channel: &Channel) -> Result<Bytes, Status> {
+    match way {
+        "future" => {
+            let unary = channel.raw_unary_unary("/t.S/M").unwrap();
+            unary.future(&Bytes::new()).result(None).map_err(Status::from)
+        }
+        "stream-unary" => channel.raw_stream_unary("/t.S/M").unwrap().call([Bytes::new()]),
+        _ => channel.raw_unary_unary("/t.S/M").unwrap().call(&Bytes::new()),
+    }
+}
+
+/// Makes a call in each way against a peer that does `answer` with its stream; how it ended, and how many streams the peer saw.
+fn each_way(
+    set: impl Fn(&str) -> Channel + Send + 'static,
+    answer: impl Fn(&mut frames::Peer, u32) + Send + Clone + 'static,
+) -> Vec<(Result<Bytes, Status>, usize)> {
+    within(LONG, move || {
+        let mut ends = Vec::new();
+        for way in WAYS {
+            let listener = Listener::new();
+            let channel = set(&listener.target());
+            let answer = answer.clone();
+            let peer = std::thread::spawn(move || {
+                let mut peer = listener.accept();
+                let mut streams = 0;
+                while let Some(frame) = peer.next() {
+                    if frame.kind == frames::HEADERS {
+                        streams += 1;
+                        answer(&mut peer, frame.stream);
+                    }
+                }
+                streams
+            });
+            if way != "unary, queued" {
+                channel.wait_ready(None).unwrap();
+            }
+            let end = make(way, &channel);
+            drop(channel);
+            ends.push((end, peer.join().unwrap()));
+        }
+        ends
+    })
+}
+
+#[test]
+fn w41_two_messages_and_a_status_are_judged_alike_on_every_way() {
+    let _alone = alone();
+    let ends = each_way(
+        |target| insecure_channel(target).unwrap(),
+        |peer, stream| {
+            peer.respond_head(stream);
+            peer.message(stream, b"one", false);
+            peer.message(stream, b"two", false);
+            peer.respond_trailers(stream, Code::ResourceExhausted as u32);
+        },
+    );
+    for (way, (end, _)) in WAYS.iter().zip(ends) {
+        assert_eq!(end.unwrap_err().code(), Code::Unimplemented, "{way}");
+    }
+}
+
+#[test]
+fn w69_a_refused_call_is_made_once_more_or_not_as_the_options_say() {
+    let _alone = alone();
+    for retry in [true, false] {
+        let ends = each_way(
+            move |target| Channel::builder(target).retry_refused(retry).connect_lazily().unwrap(),
+            |peer, stream| peer.reset(stream, frames::REFUSED_STREAM),
+        );
+        for (way, (end, streams)) in WAYS.iter().zip(ends) {
+            let status = end.unwrap_err();
+            assert_eq!(status.code(), Code::Unavailable, "{way}");
+            assert!(status.message().contains("REFUSED_STREAM"), "{way}: {status}");
+            // What was sent by hand cannot be sent again.
+            let again = retry && *way != "stream-unary";
+            assert_eq!(streams, 1 + usize::from(again), "{way}");
+            assert_eq!(status.message().contains("tried twice"), again, "{way}: {status}");
+        }
+    }
+}
+
+#[test]
+fn w68_calls_that_a_goaway_gives_back_are_made_again_whatever_the_options_say() {
+    let _alone = alone();
+    let listener = Listener::new();
+    within(LONG, move || {
+        let channel = insecure_channel(&listener.target()).unwrap();
+        let unary = channel.raw_unary_unary("/t.S/M").unwrap().retry_refused(false);
+        let call = std::thread::spawn(move || unary.call(&Bytes::new()));
+        let mut first = listener.accept();
+        first.wait_request();
+        first.goaway(0, frames::NO_ERROR);
+        let mut second = listener.accept();
+        let stream = second.wait_request().stream;
+        second.respond(stream, b"there");
+        assert_eq!(call.join().unwrap().unwrap(), "there");
+    });
+}

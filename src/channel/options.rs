@@ -36,7 +36,7 @@ impl Settings {
             user_agent: None,
             timing: Timing::default(),
             // § `grpc.max_receive_message_length`: 4 MiB; sending has no limit.
-            defaults: Defaults { max_receive: 4 << 20, max_send: usize::MAX },
+            defaults: Defaults { max_receive: 4 << 20, max_send: usize::MAX, retry_refused: true },
             http2: http2::Options::default(),
             busy_poll: Duration::ZERO,
         }
@@ -132,6 +132,13 @@ impl ChannelBuilder {
             settings.timing.backoff.first = first;
             settings.timing.backoff.longest = longest;
         })
+    }
+
+    /// Whether calls that say nothing themselves are made once more when the server refuses them with
+    /// `RST_STREAM(REFUSED_STREAM)`. Default: true. Turn it off where a proxy on the way says so of calls that were run, and
+    /// methods must not run twice: see [`CallOptions::retry_refused`](crate::CallOptions::retry_refused).
+    pub fn retry_refused(self, retry: bool) -> Self {
+        self.set(|settings| settings.defaults.retry_refused = retry)
     }
 
     /// The longest message that is accepted, in bytes; a longer one ends its call with

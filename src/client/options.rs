@@ -27,6 +27,7 @@ pub struct CallOptions {
     deadline: Option<Instant>,
     metadata: Metadata,
     wait_for_ready: Option<bool>,
+    retry_refused: Option<bool>,
     max_receive: Option<usize>,
     max_send: Option<usize>,
 }
@@ -40,6 +41,7 @@ impl CallOptions {
             deadline: None,
             metadata: Metadata::new(),
             wait_for_ready: None,
+            retry_refused: None,
             max_receive: None,
             max_send: None,
         }
@@ -93,6 +95,19 @@ impl CallOptions {
         Self { wait_for_ready: Some(wait), ..self.clone() }
     }
 
+    /// True: a call that the server refuses is made once more, at once and unseen. False: it ends with `UNAVAILABLE`,
+    /// and the caller decides. Default: the channel's, true.
+    ///
+    /// A server refuses a call with `RST_STREAM(REFUSED_STREAM)`, and promises with it that it has done nothing (RFC 9113
+    /// §8.7, gRFC A6). **Proxies may break that promise**: haproxy passes on as `REFUSED_STREAM` whatever reset its server
+    /// sent before the response headers, and says the same when the server crashed in the middle of the
+    /// call. Behind such a proxy a call may run twice: turn this off for methods that must not. Calls that
+    /// a `GOAWAY` says were never looked at are made again in any case: that is safe behind proxies, too.
+    #[must_use]
+    pub fn retry_refused(&self, retry: bool) -> Self {
+        Self { retry_refused: Some(retry), ..self.clone() }
+    }
+
     /// The longest message that is accepted, in bytes; a longer one ends the call with
     /// `RESOURCE_EXHAUSTED`. Bounds the memory of one message. Default: the channel's, 4 MiB.
     #[must_use]
@@ -117,6 +132,7 @@ impl CallOptions {
             deadline: over.deadline.or(self.deadline),
             metadata,
             wait_for_ready: over.wait_for_ready.or(self.wait_for_ready),
+            retry_refused: over.retry_refused.or(self.retry_refused),
             max_receive: over.max_receive.or(self.max_receive),
             max_send: over.max_send.or(self.max_send),
         }
@@ -139,6 +155,10 @@ impl CallOptions {
 
     pub(crate) fn waits_for_ready(&self, default: bool) -> bool {
         self.wait_for_ready.unwrap_or(default)
+    }
+
+    pub(crate) fn retries_refused(&self, default: bool) -> bool {
+        self.retry_refused.unwrap_or(default)
     }
 
     pub(crate) fn receive_limit(&self, default: usize) -> usize {
@@ -208,6 +228,15 @@ macro_rules! per_call_options {
             #[must_use]
             pub fn wait_for_ready(&self, wait: bool) -> Self {
                 self.with(self.options.wait_for_ready(wait))
+            }
+
+            /// A copy whose calls are made once more when the server refuses them (true, the channel's default), or
+            /// end with `UNAVAILABLE` (false). For methods that must not run twice behind a proxy that says
+            /// `REFUSED_STREAM` of calls that were run; see
+            /// [`CallOptions::retry_refused`](crate::CallOptions::retry_refused).
+            #[must_use]
+            pub fn retry_refused(&self, retry: bool) -> Self {
+                self.with(self.options.retry_refused(retry))
             }
 
             /// A copy whose calls accept messages up to this many bytes.
@@ -291,6 +320,7 @@ mod tests {
         let both = ours.merge(&over);
         assert_eq!(both.get_metadata().get_all("a").count(), 2);
         assert!(both.waits_for_ready(false));
+        assert!(both.retries_refused(true) && !both.retry_refused(false).retries_refused(true));
         assert_eq!((both.send_limit(9), both.receive_limit(9)), (7, 9));
     }
 }

@@ -64,6 +64,7 @@ impl<Req: 'static, Resp: 'static> Method<Req, Resp> {
             metadata: options.get_metadata().clone(),
             deadline: options.start(clock::now),
             wait_for_ready: options.waits_for_ready(false),
+            retry_refused: options.retries_refused(defaults.retry_refused),
             receive_limit: options.receive_limit(defaults.max_receive),
             replies,
             body,

@@ -140,11 +140,14 @@ impl Ending {
     }
 
     /// Whether the peer cannot have acted on the call, so that it may be sent once
-    /// more without asking anybody (gRFC A6, "Transparent Retries"; W69).
-    pub(crate) fn retry_safe(&self) -> bool {
+    /// more without asking anybody (gRFC A6, "Transparent Retries"; W69). `believed`: a refusal of this one
+    /// stream counts as such; there are proxies that refuse what was acted on. A GOAWAY always counts.
+    pub(crate) fn retry_safe(&self, believed: bool) -> bool {
         match self {
-            Self::Unprocessed { .. } => true,
-            Self::Reset { reason, by_peer, .. } => *by_peer && *reason == Reason::REFUSED_STREAM,
+            Self::Unprocessed { refused, .. } => believed || !refused,
+            Self::Reset { reason, by_peer, .. } => {
+                believed && *by_peer && *reason == Reason::REFUSED_STREAM
+            }
             _ => false,
         }
     }
@@ -558,15 +561,17 @@ mod tests {
     #[test]
     fn w69_only_what_was_never_processed_is_safe_to_retry() {
         let reset = |reason, by_peer| {
-            Ending::Reset { reason, by_peer, cause: "", farewell: None }.retry_safe()
+            Ending::Reset { reason, by_peer, cause: "", farewell: None }.retry_safe(true)
         };
-        assert!(Ending::Unprocessed { refused: true, farewell: None }.retry_safe());
+        assert!(Ending::Unprocessed { refused: true, farewell: None }.retry_safe(true));
         assert!(reset(Reason::REFUSED_STREAM, true));
         assert!(!reset(Reason::REFUSED_STREAM, false));
         assert!(!reset(Reason::CANCEL, true));
-        assert!(!Ending::Lost(String::new()).retry_safe());
-        assert!(!Ending::NoTrailers(None).retry_safe());
-        assert!(!Ending::Local(Status::unavailable("")).retry_safe());
-        assert!(!Ending::Trailers(Status::unavailable("")).retry_safe());
+        assert!(!Ending::Unprocessed { refused: true, farewell: None }.retry_safe(false));
+        assert!(Ending::Unprocessed { refused: false, farewell: None }.retry_safe(false));
+        assert!(!Ending::Lost(String::new()).retry_safe(true));
+        assert!(!Ending::NoTrailers(None).retry_safe(true));
+        assert!(!Ending::Local(Status::unavailable("")).retry_safe(true));
+        assert!(!Ending::Trailers(Status::unavailable("")).retry_safe(true));
     }
 }

@@ -151,7 +151,7 @@ impl Core {
             state.head.get_or_insert(head.metadata);
         }
         let Some(held) = state.held().cloned() else { return Settled::Over };
-        if ending.retry_safe() && state.may_repeat() {
+        if ending.retry_safe(held.launch.retry_refused) && state.may_repeat() {
             self.repeat_on_another(state, &held);
             return Settled::Again;
         }

@@ -85,6 +85,8 @@ pub(crate) struct Defaults {
     pub(crate) max_receive: usize,
     /// Longest message sent, in octets.
     pub(crate) max_send: usize,
+    /// A call that the peer refuses is made once more.
+    pub(crate) retry_refused: bool,
 }
 
 /// What it takes to put a call on a link, now or again.
@@ -93,6 +95,7 @@ pub(crate) struct Launch {
     pub(crate) metadata: Metadata,
     pub(crate) deadline: Deadline,
     pub(crate) wait_for_ready: bool,
+    pub(crate) retry_refused: bool,
     pub(crate) receive_limit: usize,
     pub(crate) replies: Replies,
     /// The whole request, framed; `None`: messages follow.

@@ -26,6 +26,7 @@ pub(crate) struct Unary<'a> {
     pub(crate) metadata: &'a Metadata,
     pub(crate) deadline: Deadline,
     pub(crate) wait_for_ready: bool,
+    pub(crate) retry_refused: bool,
     pub(crate) receive_limit: usize,
 }
 
@@ -94,7 +95,8 @@ impl Unary<'_> {
     /// Looks at what came of a stream that is over.
     fn finish(&self, exchanged: Exchanged, link: Arc<Link>) -> Fast {
         let Exchanged { id, head, mut messages, ending } = exchanged;
-        if head.is_none() && ending.as_ref().is_some_and(Ending::retry_safe) {
+        let retry_safe = |ending: &Ending| ending.retry_safe(self.retry_refused);
+        if head.is_none() && ending.as_ref().is_some_and(retry_safe) {
             return Fast::Refused(id);
         }
         let head = head.map(|head| head.metadata).unwrap_or_default();
@@ -131,6 +133,7 @@ impl Unary<'_> {
             metadata: self.metadata.clone(),
             deadline: self.deadline,
             wait_for_ready: self.wait_for_ready,
+            retry_refused: self.retry_refused,
             receive_limit: self.receive_limit,
             replies: Replies::One,
             body: Some(body),
