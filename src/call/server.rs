@@ -25,7 +25,7 @@ use crate::reactor::{clock, notify};
 use crate::status::{Code, Status};
 use crate::wire::framing::Messages;
 use crate::wire::headers::{self, RequestHead, Subtype};
-use crate::wire::outcome::{Ending, cardinality};
+use crate::wire::outcome::{Ending, cardinality, deadline_exceeded};
 
 /// Something to run once a call is over.
 pub(crate) type Callback = Box<dyn FnOnce() + Send>;
@@ -445,10 +445,6 @@ fn too_much_metadata(size: usize, most: usize) -> Status {
     Status::resource_exhausted(format!(
         "the response's metadata has {size} bytes, as HTTP/2 counts; the client takes {most}"
     ))
-}
-
-fn deadline_exceeded() -> Status {
-    Status::fixed(Code::DeadlineExceeded, "Deadline Exceeded")
 }
 
 /// A response head without metadata.

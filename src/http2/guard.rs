@@ -42,7 +42,7 @@ impl Bucket {
     /// One comes back for useful work done.
     #[inline]
     pub(crate) fn earn(&mut self) {
-        self.tokens = (self.tokens + 1).min(self.rate.burst);
+        self.tokens = self.tokens.saturating_add(1).min(self.rate.burst);
     }
 
     fn fill(&mut self, now: Instant) {

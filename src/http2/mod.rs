@@ -19,6 +19,7 @@ pub(crate) mod types;
 
 pub(crate) use budget::Claim;
 pub(crate) use conn::{Connection, Options, Room, Sink};
+pub(crate) use guard::Rate;
 
 #[cfg(test)]
 pub(crate) mod xorshift;

@@ -8,6 +8,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasherDefault, Hasher};
+use std::time::Instant;
 
 use bytes::Bytes;
 
@@ -68,10 +69,14 @@ pub(crate) struct Slot {
     pub(crate) closed: Option<Closed>,
     /// Its owner has let go while the end was still queued: told of nothing any more.
     pub(crate) orphan: bool,
-    /// Its owner has given its last word, and only the handle is left.
-    settled: bool,
-    /// Settled, and over on the wire: it does not count any more.
-    lingers: bool,
+    /// Its handler is done: only the handle is left.
+    pub(crate) settled: bool,
+    /// The peer has reset it before its handler was done, and paid for that.
+    pub(crate) charged: bool,
+    /// It is answered, the peer goes on with its half, and will be told not to.
+    pub(crate) parting: bool,
+    /// When it ends if it has not by then: see `conn/lapse.rs`.
+    pub(crate) lapses: Option<Instant>,
     /// In the round-robin of senders.
     pub(crate) ready: bool,
     /// The queue was above the mark: its owner is told when it has fallen.
@@ -96,10 +101,10 @@ impl Slot {
         self.closed.is_none() && self.sending == Sending::Open
     }
 
-    /// May the peer still send?
+    /// May the peer still send, to somebody who wants it?
     #[inline]
     pub(crate) fn receives(&self) -> bool {
-        self.closed.is_none() && self.receiving != Receiving::Done
+        self.closed.is_none() && self.receiving != Receiving::Done && !self.parting
     }
 
     #[cfg(test)]
@@ -147,9 +152,7 @@ pub(crate) struct Streams {
     /// The slot looked up last: frames of one stream come in runs.
     last: u32,
     recent: Recent,
-    /// Slots that linger.
-    lingering: usize,
-    /// Not over on the wire.
+    /// Not over on the wire: what counts against MAX_CONCURRENT_STREAMS.
     pub(crate) active: u32,
     pub(crate) budget: Budget,
     /// Streams that wait for budget, by their claim, with what they need.
@@ -165,7 +168,6 @@ impl Streams {
             ids: HashMap::default(),
             last: 0,
             recent: Recent::default(),
-            lingering: 0,
             active: 0,
             budget: Budget::new(budget),
             awaited: VecDeque::new(),
@@ -176,30 +178,6 @@ impl Streams {
     /// Slots in use: what their owners have not let go of.
     pub(crate) fn held(&self) -> usize {
         self.slots.len() - self.free.len()
-    }
-
-    /// Slots that count against MAX_CONCURRENT_STREAMS (A1). A peer that has seen the end of a stream may open
-    /// the next at once, so one that is over on the wire counts only while its owner still works on it.
-    pub(crate) fn counted(&self) -> usize {
-        self.held() - self.lingering
-    }
-
-    /// The owner is done with the stream, or will be when the wire is.
-    pub(crate) fn settle(&mut self, key: Key) {
-        if let Some(slot) = self.get(key) {
-            slot.settled = true;
-            self.linger(key);
-        }
-    }
-
-    /// To be called when a stream is over on the wire.
-    #[inline]
-    pub(crate) fn linger(&mut self, key: Key) {
-        let Some(slot) = self.get(key) else { return };
-        if slot.settled && slot.closed.is_some() && !slot.lingers {
-            slot.lingers = true;
-            self.lingering += 1;
-        }
     }
 
     pub(crate) fn insert(&mut self, id: u32, send: SendWindow, recv: RecvWindow) -> Key {
@@ -213,7 +191,9 @@ impl Streams {
                     closed: None,
                     orphan: false,
                     settled: false,
-                    lingers: false,
+                    charged: false,
+                    parting: false,
+                    lapses: None,
                     ready: false,
                     above: false,
                     wants_grant: false,
@@ -234,7 +214,9 @@ impl Streams {
             slot.closed = None;
             slot.orphan = false;
             slot.settled = false;
-            slot.lingers = false;
+            slot.charged = false;
+            slot.parting = false;
+            slot.lapses = None;
             slot.ready = false;
             slot.above = false;
             slot.wants_grant = false;
@@ -330,8 +312,6 @@ impl Streams {
         debug_assert_eq!(slot.queued, 0, "what was queued went when the stream was over");
         slot.id = 0;
         let closed = slot.closed.unwrap_or(Closed::ByUs);
-        let lingered = slot.lingers;
-        self.lingering -= usize::from(lingered);
         self.free.push(key.slot);
         self.ids.remove(&key.id);
         self.recent.push(key.id, closed);

@@ -44,8 +44,16 @@ pub(super) struct Cell {
     pub(super) receiver: Option<Waiting>,
     pub(super) sender: Option<Waiting>,
     pub(super) notify: Option<Arc<Listener>>,
-    /// A request that is handed over when complete. Until then the link owns the stream.
+    /// A request that has not been handed over. Until then the link owns the stream.
     pub(super) pending: Option<Pending>,
+    /// It is ready to run, and has to wait.
+    pub(super) waits: bool,
+    /// Its handler is not done.
+    pub(super) runs: bool,
+    /// When the call is over, as its client said.
+    pub(super) deadline: Option<Instant>,
+    /// When the request ends if it has not been handed over by then.
+    pub(super) ends_by: Option<Instant>,
     /// The request is no gRPC: what to answer at its end. Until then the link owns the stream.
     pub(super) refusal: Option<Refusal>,
 }
@@ -110,6 +118,10 @@ impl Cell {
             sender: None,
             notify: None,
             pending: None,
+            waits: false,
+            runs: false,
+            deadline: None,
+            ends_by: None,
             refusal: None,
         }
     }
@@ -117,7 +129,7 @@ impl Cell {
     /// By what claim a long message that has begun may come at once. `None`: one message ahead of its reader
     /// is enough.
     pub(super) fn claim(&self) -> Option<Claim> {
-        if self.pending.is_some() {
+        if self.pending.is_some() && self.single {
             Some(Claim::Handed)
         } else if self.single || self.awaited {
             Some(Claim::Awaited)

@@ -14,6 +14,7 @@
 //! registries, and is never held over a system call, user code or a wait. What a
 //! change makes necessary is collected in [`state::Effects`] and done after it.
 
+mod admission;
 mod baton;
 mod cell;
 mod credit;
@@ -132,6 +133,7 @@ impl Link {
         let state = Mutex::new(State::new(
             Connection::new(role, options, clock::now()),
             role == Role::Client,
+            options,
         ));
         let poller = poller.clone();
         let local = pipe.is_local();

@@ -35,6 +35,7 @@ pub(super) const TIMER_LINGER: u64 = 3;
 const TIMER_READ: u64 = 4;
 const TIMER_SPARES: u64 = 5;
 const TIMER_HELD: u64 = 6;
+const TIMER_ADMIT: u64 = 7;
 
 thread_local! {
     static READ: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
@@ -119,6 +120,10 @@ impl Link {
     /// [`settle`](Self::settle); `eager`: the poller watches at once, not when the link has been quiet for a while.
     pub(super) fn settle_as(&self, mut state: MutexGuard<'_, State>, eager: bool) {
         self.set_timer(&mut state);
+        if state.admission.calls() {
+            // Whose handler has ended is no poller: it has no jobs to give out.
+            self.poller.timer(clock::now(), self.timer_target(), TIMER_ADMIT);
+        }
         if state.phase == Phase::Open && state.conn.finished() {
             self.linger(&mut state);
         }
@@ -208,8 +213,18 @@ impl Link {
         }
     }
 
+    /// Handlers have ended: the next requests that wait are handed over.
+    fn admit_waiting(&self, jobs: &mut Vec<Job>) {
+        let mut state = self.state.lock();
+        state.admission.called = false;
+        state.admit();
+        let incoming = mem::take(&mut state.effects.incoming);
+        self.settle(state);
+        self.hand_over(incoming, jobs);
+    }
+
     fn set_timer(&self, state: &mut State) {
-        let Some(at) = state.conn.poll_timeout() else { return };
+        let Some(at) = state.next_timeout() else { return };
         if state.phase == Phase::Open && state.alarms.want(at) {
             self.poller.timer(at, self.timer_target(), TIMER_CONNECTION);
         }
@@ -369,6 +384,7 @@ impl OnTimer for Link {
             TIMER_QUIET => self.look_whether_quiet(),
             TIMER_HELD => self.release_held(jobs),
             TIMER_SPARES => self.rest_spares(),
+            TIMER_ADMIT => self.admit_waiting(jobs),
             TIMER_READ => self.ready(Readiness { read: true, ..Readiness::default() }, jobs),
             _ => {
                 let mut state = self.state.lock();

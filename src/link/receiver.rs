@@ -10,6 +10,7 @@ use crate::status::Status;
 use crate::wire::headers::{self, Refusal, RequestHead};
 use crate::wire::outcome::{Ending, Farewell};
 
+use super::admission::Admission;
 use super::cell::{Cell, Cells, Pending};
 use super::credit;
 use super::effects::Effects;
@@ -32,6 +33,7 @@ pub(super) enum After {
 /// Where the connection's events go.
 pub(super) struct Receiver<'a> {
     pub(super) cells: &'a mut Cells,
+    pub(super) admission: &'a mut Admission,
     pub(super) lead: &'a mut Lead<Me>,
     pub(super) effects: &'a mut Effects,
     pub(super) farewell: &'a mut Option<Arc<Farewell>>,
@@ -64,11 +66,13 @@ impl Receiver<'_> {
     ) {
         let mut cell = Cell::new(key, limit);
         cell.peer_done = end;
+        cell.deadline = head.timeout.and_then(|timeout| self.now.checked_add(timeout));
         let pending = Pending { head, entry, arrived: self.now };
         if end || when == When::Headers {
-            self.effects.incoming.push((key, pending));
+            let runs = self.admission.enter(&mut cell, pending);
+            self.effects.incoming.extend(runs.map(|pending| (key, pending)));
         } else {
-            cell.pending = Some(pending);
+            self.admission.begin(&mut cell, pending);
             cell.single = true;
         }
         self.cells.insert(cell);
@@ -84,7 +88,7 @@ impl Receiver<'_> {
             return self.after.push(After::Plain(key, refusal));
         }
         let mut cell = Cell::new(key, usize::MAX);
-        cell.refusal = Some(refusal);
+        self.admission.turn_down(&mut cell, refusal, self.now);
         self.cells.insert(cell);
     }
 
@@ -94,11 +98,14 @@ impl Receiver<'_> {
         cell.peer_done = true;
         cell.broken = cell.inbox.finish().err();
         if let Some(refusal) = cell.refusal.take() {
+            self.admission.give_up(cell);
             self.cells.remove(key);
             return self.after.push(After::Plain(key, refusal));
         }
-        if let Some(pending) = cell.pending.take() {
-            self.effects.incoming.push((key, pending));
+        // One that waits is ready already.
+        if let Some(pending) = cell.pending.take_if(|_| !cell.waits) {
+            let runs = self.admission.enter(cell, pending);
+            self.effects.incoming.extend(runs.map(|pending| (key, pending)));
         }
         self.effects.tell(self.lead, cell);
     }
@@ -112,6 +119,7 @@ impl Receiver<'_> {
             return self.after.push(After::Reset(key));
         }
         if cell.pending.is_some() {
+            self.admission.give_up(cell);
             self.cells.remove(key);
             return self.after.push(After::Refuse(key, status));
         }
@@ -124,6 +132,7 @@ impl Receiver<'_> {
     fn ended(&mut self, key: Key, ending: Ending) {
         let Some(cell) = self.cells.get_mut(key) else { return };
         if cell.pending.is_some() || cell.refusal.is_some() {
+            self.admission.give_up(cell);
             self.cells.remove(key);
             return self.after.push(After::Forget(key));
         }

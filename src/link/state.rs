@@ -6,13 +6,14 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use crate::http2::types::{Key, Reason};
-use crate::http2::{Connection, Sink};
+use crate::http2::{Connection, Options, Sink};
 use crate::net::Interest;
-use crate::reactor::Alarms;
+use crate::reactor::{Alarms, clock};
 use crate::status::Status;
-use crate::wire::headers::{self, Subtype};
+use crate::wire::headers::{self, Refusal, Subtype};
 use crate::wire::outcome::{Ending, Farewell};
 
+use super::admission::Admission;
 use super::baton::Baton;
 use super::cell::{Cell, Cells, Listener};
 use super::effects::{Effects, Side};
@@ -30,6 +31,7 @@ pub(crate) const SEND_QUOTA: usize = 64 * 1024;
 pub(super) struct State {
     pub(super) conn: Connection,
     pub(super) cells: Cells,
+    pub(super) admission: Admission,
     pub(super) lead: Lead<Me>,
     pub(super) baton: Baton,
     /// Octets taken from the connection that the full socket did not take.
@@ -72,10 +74,11 @@ pub(super) enum Phase {
 }
 
 impl State {
-    pub(super) fn new(conn: Connection, client: bool) -> Self {
+    pub(super) fn new(conn: Connection, client: bool, options: &Options) -> Self {
         Self {
             conn,
             cells: Cells::default(),
+            admission: Admission::new(options),
             lead: Lead::new(),
             baton: Baton::Free,
             tail: Vec::new(),
@@ -95,15 +98,24 @@ impl State {
     /// Feeds what was read from the socket.
     pub(super) fn input(&mut self, octets: &[u8], now: Instant, side: &Side) {
         self.with_receiver(now, side, |conn, sink| conn.handle_input(octets, now, sink));
+        self.admit();
+        self.watch_fresh();
     }
 
     pub(super) fn timeout(&mut self, now: Instant, side: &Side) {
         self.with_receiver(now, side, |conn, sink| conn.handle_timeout(now, sink));
+        self.expire_requests(now);
+    }
+
+    /// When to look again, though nothing comes.
+    pub(super) fn next_timeout(&self) -> Option<Instant> {
+        [self.conn.poll_timeout(), self.admission.due()].into_iter().flatten().min()
     }
 
     /// Moves about `budget` octets of output to `out`. What is returned is not needed any more, and is
     /// long perhaps: it is for dropping once the lock is released.
     pub(super) fn output(&mut self, out: &mut Vec<u8>, budget: usize, now: Instant) -> Vec<Bytes> {
+        self.conn.at(now);
         self.with_receiver(now, &Side::None, |conn, sink| conn.poll_output(out, budget, sink));
         self.conn.take_sent()
     }
@@ -133,11 +145,10 @@ impl State {
     /// Appends to a stream that has not ended; the octets of it that are queued then.
     pub(super) fn append(&mut self, key: Key, out: Outgoing<'_>) -> Option<usize> {
         if matches!(out.end, End::Trailers(_)) {
-            self.conn.settle(key);
+            self.settle(key);
         }
-        if self.cells.get(key).is_none_or(|cell| cell.ending.is_some()) {
-            return None;
-        }
+        let cell = self.cells.get(key).filter(|cell| cell.ending.is_none())?;
+        let deadline = cell.deadline;
         if let Some(head) = out.head {
             self.conn.headers(key, head, false);
         }
@@ -146,7 +157,14 @@ impl State {
             self.conn.data(key, out.data.unwrap_or_default(), half);
         }
         if let End::Trailers(block) | End::Cut(block) = out.end {
+            if !cell.peer_done {
+                // The client is told a while after this: the time has to be right.
+                self.conn.at(clock::now());
+            }
             self.conn.trailers(key, Bytes::copy_from_slice(block));
+            if let Some(at) = deadline.filter(|_| self.conn.queued(key) > 0) {
+                self.conn.lapse_at(key, at);
+            }
         }
         Some(self.conn.queued(key))
     }
@@ -207,6 +225,7 @@ impl State {
     /// listener may be the last to hold a call, and the call the last to hold this link's channel.
     #[must_use = "dropped under the lock it could come back for the lock"]
     pub(super) fn forget(&mut self, key: Key) -> Option<Box<Cell>> {
+        self.settle(key);
         let cell = self.cells.remove(key)?;
         self.listeners -= usize::from(cell.notify.is_some());
         self.conn.forget(key);
@@ -222,6 +241,7 @@ impl State {
             }
         }
         self.effects.lost.get_or_insert(why);
+        self.drop_requests();
     }
 
     fn with_receiver(
@@ -233,6 +253,7 @@ impl State {
         let mut after = Vec::new();
         let mut sink = Receiver {
             cells: &mut self.cells,
+            admission: &mut self.admission,
             lead: &mut self.lead,
             effects: &mut self.effects,
             farewell: &mut self.farewell,
@@ -247,6 +268,9 @@ impl State {
             self.follow_up(item);
         }
         self.conn.charge(before);
+        if self.effects.lost.is_some() {
+            self.drop_requests();
+        }
     }
 
     fn follow_up(&mut self, item: After) {
@@ -255,21 +279,24 @@ impl State {
             After::Expect(key) => self.expect(key),
             After::Complete(key) => self.conn.complete(key),
             After::Refuse(key, status) => self.answer(key, &status),
-            After::Plain(key, refusal) => {
-                let mut block = Vec::new();
-                headers::plain_response(&mut block, &refusal);
-                self.conn.headers(key, &block, false);
-                self.conn.data(key, Bytes::from(refusal.body()), true);
-                self.conn.forget(key);
-                self.effects.refused(&Status::unknown(format!("HTTP {}", refusal.http())));
-            }
+            After::Plain(key, refusal) => self.answer_plainly(key, &refusal),
             After::Reset(key) => self.conn.reset(key, Reason::CANCEL),
             After::Forget(key) => self.conn.forget(key),
         }
     }
 
+    /// Answers what is no gRPC request as ordinary clients expect it.
+    pub(super) fn answer_plainly(&mut self, key: Key, refusal: &Refusal) {
+        let mut block = Vec::new();
+        headers::plain_response(&mut block, refusal);
+        self.conn.headers(key, &block, false);
+        self.conn.data(key, Bytes::from(refusal.body()), true);
+        self.conn.forget(key);
+        self.effects.refused(&Status::unknown(format!("HTTP {}", refusal.http())));
+    }
+
     /// Ends a request that nobody has taken with a status, trailers only.
-    fn answer(&mut self, key: Key, status: &Status) {
+    pub(super) fn answer(&mut self, key: Key, status: &Status) {
         let most = self.conn.peer_max_header_list();
         let block = headers::trailers_within(most, Some(Subtype::Plain), status);
         self.conn.headers(key, &block, true);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::http2::types::{Key, Reason};
+use crate::reactor::clock;
 use crate::status::Status;
 use crate::wire::framing::Messages;
 use crate::wire::headers::ResponseHead;
@@ -118,14 +119,17 @@ impl Stream {
         if !state.finish(self.key, ending) {
             return false;
         }
+        state.conn.at(clock::now());
         state.conn.reset(self.key, reason);
         self.link.flush_or_cork(state);
         true
     }
 
-    /// The handler of a call that had ended before is done: see [`Connection::settle`](crate::http2::Connection::settle).
+    /// The handler of a call that had ended before is done: the next that waits may run.
     pub(crate) fn settle(&self) {
-        self.link.state.lock().conn.settle(self.key);
+        let mut state = self.link.state.lock();
+        state.settle(self.key);
+        self.link.settle(state);
     }
 
     /// From now on `listener` is told of progress. The poller reads for such a stream.

@@ -366,5 +366,6 @@ fn the_reset_of_a_unary_call_that_has_expired_goes_out() {
     pipe.detach();
 }
 
+mod admission;
 mod credit;
 mod faults;

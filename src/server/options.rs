@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use crate::error::{ConfigError, ConfigErrorKind};
-use crate::http2::Options;
 use crate::http2::types::Role;
+use crate::http2::{Options, Rate};
 use crate::link::SEND_QUOTA;
 
 /// Settings of a [`Server`](crate::Server). The defaults are safe for a server that strangers can reach.
@@ -31,8 +31,26 @@ pub struct ServerOptions {
     /// ends at once with `RESOURCE_EXHAUSTED`. Default: no limit besides the worker pool's
     /// queue. Set it to answer overload with an error rather than with delay.
     pub maximum_concurrent_rpcs: Option<usize>,
-    /// How many calls one connection may have open. Default 100. Clients queue what is above it.
+    /// How many calls one connection may have open. Default 100. Clients queue what is above it. Of one connection no
+    /// more handlers run than this, either: where clients give calls up whose handlers go on, their next ones wait until
+    /// handlers return, and hold what of them has come.
     pub max_concurrent_streams: u32,
+    /// Within what time a request has to be complete whose method takes it whole (unary and unary-stream), from its headers
+    /// on. Default 5 minutes. One that is not ends with `CANCELLED`, or with `DEADLINE_EXCEEDED` if its own deadline was sooner.
+    /// Less frees sooner what unfinished requests hold; more lets slow lines send long messages. `Duration::MAX` is no limit.
+    pub request_timeout: Duration,
+    /// How many calls of one connection clients may take back before their handlers have done anything about it, at once.
+    /// More end the connection with `ENHANCE_YOUR_CALM`. A call whose handler returns after all, or that is answered, does not
+    /// count: a client may cancel everything as fast as the server works it off. Default 10 000.
+    pub reset_burst: u32,
+    /// How many more of these every second. Default 10 000, which is 100 calls given up every 10 ms. One costs some 3 µs.
+    /// Raise it together with [`max_concurrent_streams`](Self::max_concurrent_streams), for clients that give up within milliseconds.
+    pub resets_per_second: u32,
+    /// How many mistakes against HTTP/2 a connection may make that end a stream only, and empty frames, at once.
+    /// More end the connection with `ENHANCE_YOUR_CALM`. Default 100. Honest clients make none.
+    pub error_burst: u32,
+    /// How many more of these every second. Default 10.
+    pub errors_per_second: u32,
     /// The longest list of request metadata, in bytes as HTTP/2 counts them (each field is
     /// its name, its value and 32). Default 16 KiB. More ends the call with `RESOURCE_EXHAUSTED`.
     pub max_metadata_size: usize,
@@ -67,6 +85,11 @@ impl Default for ServerOptions {
             max_send_message_len: usize::MAX,
             maximum_concurrent_rpcs: None,
             max_concurrent_streams: 100,
+            request_timeout: Duration::from_secs(300),
+            reset_burst: 10_000,
+            resets_per_second: 10_000,
+            error_burst: 100,
+            errors_per_second: 10,
             max_metadata_size: 16 << 10,
             window_budget: 16 << 20,
             send_budget: 16 << 20,
@@ -104,6 +127,29 @@ impl ServerOptions {
     #[must_use]
     pub fn max_concurrent_streams(mut self, streams: u32) -> Self {
         self.max_concurrent_streams = streams;
+        self
+    }
+
+    /// Sets [`request_timeout`](Self::request_timeout).
+    #[must_use]
+    pub fn request_timeout(mut self, time: Duration) -> Self {
+        self.request_timeout = time;
+        self
+    }
+
+    /// Sets [`reset_burst`](Self::reset_burst) and [`resets_per_second`](Self::resets_per_second).
+    #[must_use]
+    pub fn resets(mut self, burst: u32, per_second: u32) -> Self {
+        self.reset_burst = burst;
+        self.resets_per_second = per_second;
+        self
+    }
+
+    /// Sets [`error_burst`](Self::error_burst) and [`errors_per_second`](Self::errors_per_second).
+    #[must_use]
+    pub fn errors(mut self, burst: u32, per_second: u32) -> Self {
+        self.error_burst = burst;
+        self.errors_per_second = per_second;
         self
     }
 
@@ -155,6 +201,9 @@ impl ServerOptions {
     pub(super) fn http2(&self) -> Options {
         let mut options = Options::new(Role::Server);
         options.max_concurrent_streams = self.max_concurrent_streams;
+        options.request_timeout = self.request_timeout;
+        options.peer_resets = Rate { burst: self.reset_burst, per_second: self.resets_per_second };
+        options.glitches = Rate { burst: self.error_burst, per_second: self.errors_per_second };
         options.max_header_list = self.max_metadata_size;
         options.window_budget = self.window_budget;
         options.keepalive.time = Some(self.keepalive_time);
@@ -177,6 +226,14 @@ impl ServerOptions {
         }
         if self.max_metadata_size < 1 << 10 {
             return wrong("max_metadata_size is below 1 KiB: ordinary requests would be refused");
+        }
+        if self.request_timeout.is_zero() {
+            return wrong("request_timeout is 0: no request could be complete in time");
+        }
+        if self.reset_burst == 0 || self.error_burst == 0 {
+            return wrong(
+                "reset_burst or error_burst is 0: the first of them would end its connection",
+            );
         }
         if self.window_budget < 64 << 10 {
             return wrong("window_budget is below 64 KiB, the smallest window");
@@ -204,6 +261,9 @@ mod tests {
             (ServerOptions::default().max_metadata_size(10), "max_metadata_size"),
             (ServerOptions::default().window_budget(10), "window_budget"),
             (ServerOptions::default().write_timeout(Duration::ZERO), "write_timeout"),
+            (ServerOptions::default().request_timeout(Duration::ZERO), "request_timeout"),
+            (ServerOptions::default().resets(0, 100), "reset_burst"),
+            (ServerOptions::default().errors(0, 100), "error_burst"),
             (ServerOptions::default().busy_poll(Duration::from_secs(1)), "busy_poll"),
         ] {
             let error = options.validate().unwrap_err();

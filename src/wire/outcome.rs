@@ -214,6 +214,11 @@ pub(crate) fn cardinality(several: bool) -> Status {
     Status::fixed(Code::Unimplemented, text)
 }
 
+/// What a server says of a call whose time is over (W56).
+pub(crate) fn deadline_exceeded() -> Status {
+    Status::fixed(Code::DeadlineExceeded, "Deadline Exceeded")
+}
+
 /// § `doc/http-grpc-status-mapping.md` (W51).
 fn code_of_http(http: u16) -> Code {
     match http {

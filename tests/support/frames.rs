@@ -116,6 +116,11 @@ pub fn request_fields(path: &str) -> Vec<(String, String)> {
     fields.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
 
+/// The block of a gRPC request to `path`.
+pub fn hpack_request(path: &str) -> Vec<u8> {
+    hpack::encode(&request_fields(path))
+}
+
 /// A listening socket whose connections are talked to by hand.
 pub struct Listener(TcpListener);
 

@@ -31,16 +31,12 @@ impl Connection {
         if slot.receiving == Receiving::Done {
             self.resets.earn();
             self.close(key, Closed::Ended);
-        } else if slot.orphan {
-            self.early_end(key);
+        } else if slot.orphan || slot.settled {
+            self.part(key);
+        } else {
+            // What its deadline would cut short has gone out.
+            self.unlapse(key);
         }
-    }
-
-    /// "A server MAY request that the client abort transmission of a request without error by sending
-    /// a RST_STREAM with an error code of NO_ERROR after sending a complete response" §8.1 (W55).
-    pub(super) fn early_end(&mut self, key: Key) {
-        self.send_reset(key.id, Reason::NO_ERROR);
-        self.close(key, Closed::ByUs);
     }
 
     /// The peer's half has ended.
@@ -66,6 +62,7 @@ impl Connection {
         let ended = slot.receiving == Receiving::Done;
         slot.closed = Some(if ended { Closed::Ended } else { closed });
         let (orphan, was_ready) = (slot.orphan, slot.ready);
+        let lapses = slot.lapses.is_some();
         let dropped = slot.drop_queue();
         self.out.account.unqueue(dropped);
         slot.recv_window.end(budget);
@@ -76,6 +73,9 @@ impl Connection {
         if waited {
             self.streams.stop_waiting(key);
         }
+        if lapses {
+            self.unlapse(key);
+        }
         self.notices.room |=
             self.role == Role::Client && self.streams.active == self.peer.max_streams;
         self.streams.active = self.streams.active.saturating_sub(1);
@@ -83,7 +83,6 @@ impl Connection {
             self.free(key);
             return;
         }
-        self.streams.linger(key);
         self.regrant();
     }
 

@@ -6,7 +6,7 @@ use super::super::frame::{
 };
 use super::super::goaway::Phase;
 use super::super::ping::Probe;
-use super::super::stream::{Closed, Known, Receiving};
+use super::super::stream::{Closed, Known, Receiving, Sending};
 use super::super::types::{Key, Reason, Role};
 use super::{Connection, Room, Sink};
 
@@ -158,15 +158,27 @@ impl Connection {
             _ => return Ok(()),
         };
         self.stats.peer_resets += 1;
-        // A1: a client that resets more than it lets end well has to calm down. A server resets
-        // what we asked for, so we are not its victim.
-        if self.role == Role::Server && !self.resets.take(self.now) {
-            let reason = Reason::ENHANCE_YOUR_CALM;
-            return Err(Error::connection(reason, "too many resets"));
+        // A server resets what we asked for, so we are not its victim.
+        if self.role == Role::Server {
+            self.charge_reset(key)?;
         }
         let refused = self.role == Role::Client && frame.reason == Reason::REFUSED_STREAM;
         self.ended_by_peer(key, frame.reason, refused.then_some(Word::Reset), sink);
         Ok(())
+    }
+
+    /// A1: a client that takes back more than we get to has to calm down. What is answered is not taken back; and what a
+    /// handler has worked off is paid for (A2): see [`Connection::settle`].
+    fn charge_reset(&mut self, key: Key) -> Result<(), Error> {
+        let Some(slot) = self.streams.get(key) else { return Ok(()) };
+        if slot.settled || slot.sending != Sending::Open {
+            return Ok(());
+        }
+        slot.charged = true;
+        if self.resets.take(self.now) {
+            return Ok(());
+        }
+        Err(Error::connection(Reason::ENHANCE_YOUR_CALM, "too many resets"))
     }
 
     /// A stream is over by the peer's word. `untouched`: it says that it did nothing with it, which

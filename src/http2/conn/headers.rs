@@ -118,8 +118,10 @@ impl Connection {
         if id == MAX_31 {
             self.ids_used_up();
         }
-        // A1: a stream counts until its handler is done, not until it closes.
-        if self.streams.counted() >= self.options.max_concurrent_streams as usize {
+        // What is open on the wire counts. That handlers of streams that are over still run is no affair of the
+        // client's, who cannot know of it: for that it waits (A1, see the link's admission).
+        let limit = self.options.max_concurrent_streams;
+        if self.streams.active >= limit && !self.part_now() {
             return self.refuse(id);
         }
         let malformed = |cause| Error::stream(id, Reason::PROTOCOL_ERROR, cause);
@@ -147,7 +149,7 @@ impl Connection {
         }
     }
 
-    /// W20. Refusing is cheap for the peer to provoke: it draws on the budget for resets.
+    /// W20. A client that knows the limit never comes here. Refusing is cheap to provoke: it draws on the budget for resets.
     fn refuse(&mut self, id: u32) -> Result<(), Error> {
         self.stats.refused += 1;
         if !self.resets.take(self.now) {

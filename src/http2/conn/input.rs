@@ -323,6 +323,10 @@ impl Connection {
             }
             slot.promised = left;
         }
+        if slot.parting {
+            self.late_data(key, end);
+            return Ok(None);
+        }
         if self.round_trip.on_data(n, now) {
             self.send_probe(super::Probe::RoundTrip);
         }

@@ -6,7 +6,7 @@
 //! (validated and dropped). No lock of its own: the link's guards it.
 //!
 //! The files: `input` cuts bytes into frames, `frames` and `headers` judge them, `output` makes
-//! frames, `account` counts what waits to be sent, `credit` gives windows back, `ends` clears up, `foreign`
+//! frames, `account` counts what waits to be sent, `credit` gives windows back, `ends` clears up, `lapse` ends what is late, `foreign`
 //! knows peers of other protocols, `timers` holds the deadlines, `validate`
 //! the rules on header lists (§8).
 //!
@@ -20,6 +20,7 @@ mod foreign;
 mod frames;
 mod headers;
 mod input;
+mod lapse;
 mod options;
 mod output;
 mod sink;
@@ -42,6 +43,7 @@ use super::settings::{Exchange, Peer};
 use super::stream::{Closed, Receiving, Sending, Streams};
 use super::types::{Key, Reason, Role};
 use input::Input;
+use lapse::Lapses;
 use output::Output;
 
 pub(crate) use options::Options;
@@ -111,6 +113,7 @@ pub(crate) struct Connection {
     strikes: Strikes,
     resets: Bucket,
     glitches: Bucket,
+    lapses: Lapses,
     notices: Notices,
     stats: Stats,
 }
@@ -146,6 +149,7 @@ impl Connection {
             strikes: Strikes::new(options.enforcement),
             resets: Bucket::new(options.peer_resets, now),
             glitches: Bucket::new(options.glitches, now),
+            lapses: Lapses::default(),
             notices: Notices::default(),
             stats: Stats::default(),
             options: options.clone(),
@@ -270,10 +274,14 @@ impl Connection {
         self.sent_end(key);
     }
 
-    /// The stream's handler is done: once the stream is over on the wire, it counts no more against
-    /// MAX_CONCURRENT_STREAMS (A1), also while its owner holds it.
+    /// The stream's handler is done. If the peer has reset the stream meanwhile, that has cost us no more than what it may
+    /// ask for anyway, and costs it nothing (A2).
     pub(crate) fn settle(&mut self, key: Key) {
-        self.streams.settle(key);
+        let Some(slot) = self.streams.get(key) else { return };
+        slot.settled = true;
+        if std::mem::take(&mut slot.charged) {
+            self.resets.earn();
+        }
     }
 
     /// Octets of the stream not framed yet.
@@ -281,9 +289,11 @@ impl Connection {
         self.streams.peek(key).map_or(0, |slot| slot.queued)
     }
 
-    /// Ends a stream at once, both halves.
+    /// Ends a stream at once, both halves. Without an error, after its answer, that is no matter of haste.
     pub(crate) fn reset(&mut self, key: Key, reason: Reason) {
-        if self.streams.peek(key).is_some_and(|slot| slot.closed.is_none()) {
+        if reason == Reason::NO_ERROR && self.answered_early(key) {
+            self.part(key);
+        } else if self.streams.peek(key).is_some_and(|slot| slot.closed.is_none()) {
             self.send_reset(key.id, reason);
             self.close(key, Closed::ByUs);
         }
@@ -298,7 +308,7 @@ impl Connection {
             if self.role == Role::Server && complete {
                 slot.orphan = true;
                 if slot.sending == Sending::Done {
-                    self.early_end(key);
+                    self.part(key);
                 }
                 return;
             }

@@ -10,7 +10,7 @@ use super::super::types::Role;
 /// Limits, windows and timers of one connection. One struct for both roles.
 #[derive(Clone, Debug)]
 pub(crate) struct Options {
-    /// Streams a client may hold at our server: those whose owner has not let go (A1).
+    /// Streams a client may have open at our server, and requests of one connection whose handlers may run (A1).
     pub(crate) max_concurrent_streams: u32,
     /// Octets of a header list, name + value + 32 for each field.
     pub(crate) max_header_list: usize,
@@ -38,7 +38,10 @@ pub(crate) struct Options {
     pub(crate) max_unsent: usize,
     /// How long a full socket may take no octet.
     pub(crate) write_timeout: Duration,
-    /// Streams the peer may reset, or open above the limit. Streams that end well earn back.
+    /// Until a request is complete whose method takes it whole. For the link, which knows of methods.
+    pub(crate) request_timeout: Duration,
+    /// Streams the peer may reset before we have got to them, or open above the limit. Streams that end well earn back, and
+    /// so do those whose handlers have ended.
     pub(crate) peer_resets: Rate,
     /// Errors we have to reset a stream for, and empty frames.
     pub(crate) glitches: Rate,
@@ -68,7 +71,9 @@ impl Options {
             max_provoked: 16 * 1024,
             max_unsent: 16 << 20,
             write_timeout: Duration::from_secs(20),
-            peer_resets: Rate { burst: 1000, per_second: 100 },
+            request_timeout: Duration::from_secs(300),
+            // All streams at once, given up every 10 ms.
+            peer_resets: Rate { burst: 10_000, per_second: 10_000 },
             glitches: Rate { burst: 100, per_second: 10 },
             keepalive: KeepaliveOptions {
                 time: server.then_some(Duration::from_secs(2 * 3600)),

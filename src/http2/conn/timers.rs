@@ -22,6 +22,7 @@ impl Connection {
             self.shutdown.deadline(),
             self.out.account.deadline(o.write_timeout),
             self.keepalive.deadline(self.streams.active > 0),
+            self.lapses.first(),
         ];
         deadlines.into_iter().flatten().min()
     }
@@ -38,6 +39,7 @@ impl Connection {
         if matches!(self.shutdown.phase, Phase::Announced(at) if now >= at) {
             self.fix_last_id();
         }
+        self.lapse(now, sink);
         match self.keepalive.tick(now, self.streams.active > 0) {
             Due::Nothing => {}
             Due::Ping => self.send_probe(Probe::Alive),

@@ -40,8 +40,11 @@ impl Strict {
 
     fn meet(role: Role, side: Side, preface: &[u8]) -> Self {
         let now = clock::now();
-        let state =
-            State::new(Connection::new(role, &Options::new(role), now), role == Role::Client);
+        let state = State::new(
+            Connection::new(role, &Options::new(role), now),
+            role == Role::Client,
+            &Options::new(role),
+        );
         let credit = HashMap::new();
         let mut peer = Self { state, side, now, credit, connection: 65_535, initial: 65_535 };
         peer.says(preface);

@@ -142,6 +142,9 @@ impl World {
     fn exchange(&mut self) {
         for from in 0..2 {
             let half = &mut self.halves[from];
+            if half.conn.lapses.first().is_some_and(|at| at <= self.now) {
+                half.conn.handle_timeout(self.now, &mut half.views);
+            }
             if half.conn.wants_output() {
                 let mut out = Vec::new();
                 let budget = [1, 1000, 65_536][self.random.below(3)];
@@ -244,7 +247,11 @@ impl World {
             }
             self.exchange();
             self.now += self.delay.max(Duration::from_micros(100));
-            let still = |half: &Half| half.wire.is_empty() && !half.conn.wants_output();
+            let still = |half: &Half| {
+                half.wire.is_empty()
+                    && !half.conn.wants_output()
+                    && half.conn.lapses.first().is_none()
+            };
             quiet = if !moved && self.halves.iter().all(still) { quiet + 1 } else { 0 };
             if quiet == 3 {
                 return;

@@ -1,6 +1,9 @@
 //! The rules as a server has to keep them: the cases of h2spec, and ours.
 
+use super::lapse::PARTING;
 use super::*;
+
+const SECOND: Duration = Duration::from_secs(1);
 
 const P: Reason = Reason::PROTOCOL_ERROR;
 const SC: Reason = Reason::STREAM_CLOSED;
@@ -216,42 +219,25 @@ fn h2spec_5_1_2_w20_above_the_limit_is_refused_and_unseen() {
     s.input(&frame(DATA, 0, 201, b"late")).expect_silence();
 }
 
+/// That the handlers of streams that are over still run is no affair of the client's: see the link's admission.
 #[test]
-fn a1_a_slot_is_free_only_when_its_owner_lets_go() {
+fn w20_what_is_open_on_the_wire_counts_and_nothing_else() {
     let options = Options { max_concurrent_streams: 1, ..Options::new(Role::Server) };
     let mut s = Side::server_with(&options);
-    s.input(&request(1, END)).input(&rst(1, Reason::CANCEL));
-    let key = s.key();
-    assert_eq!(s.events(), [Event::Headers(1, true), Event::Reset(1, Reason::CANCEL, true)]);
-    s.input(&request(3, END)).expect_rst(3, Reason::REFUSED_STREAM);
-    s.conn.forget(key);
-    s.input(&request(5, END));
-    assert_eq!(s.events(), [Event::Headers(5, true)]);
-}
-
-/// A client that has the end of one stream may begin the next before our owner has let go.
-#[test]
-fn a1_a_stream_whose_handler_is_done_counts_until_its_end_is_out() {
-    let options = Options { max_concurrent_streams: 1, ..Options::new(Role::Server) };
-    let mut s = Side::server_with(&options);
-    s.input(&request(1, END));
-    let first = s.key();
-    s.conn.settle(first);
-    s.input(&request(3, END)).expect_rst(3, Reason::REFUSED_STREAM);
-    s.conn.trailers(first, Bytes::from_static(b"\x88"));
+    s.input(&[request(1, END), rst(1, Reason::CANCEL), request(3, END)].concat());
+    let told =
+        [Event::Headers(1, true), Event::Reset(1, Reason::CANCEL, true), Event::Headers(3, true)];
+    assert_eq!(s.events(), told);
+    s.expect_silence();
+    let third = s.key();
+    s.input(&request(5, END)).expect_rst(5, Reason::REFUSED_STREAM);
+    // Once its end is out the client may begin the next, whoever still holds it.
+    s.conn.trailers(third, Bytes::from_static(b"\x88"));
     s.events();
-    s.input(&request(5, END));
-    assert_eq!(s.events(), [Event::Headers(5, true)]);
-    // The trailers of one whose handler still runs change nothing.
-    let second = s.key();
-    s.conn.trailers(second, Bytes::from_static(b"\x88"));
-    s.bytes();
-    s.input(&request(7, END)).expect_rst(7, Reason::REFUSED_STREAM);
-    s.conn.settle(second);
-    s.conn.settle(second);
-    s.conn.forget(first);
-    s.conn.forget(second);
-    s.input(&request(9, END)).input(&request(11, END)).expect_rst(11, Reason::REFUSED_STREAM);
+    s.input(&request(7, END));
+    assert_eq!(s.events(), [Event::Headers(7, true)]);
+    s.input(&request(9, END));
+    assert_eq!((s.conn.stats().active, s.conn.stats().held), (1, 3));
 }
 
 #[test]
@@ -432,10 +418,108 @@ fn w55_an_early_answer_ends_with_no_error_and_late_data_is_ignored() {
     let key = s.key();
     s.conn.headers(key, &block(&[(":status", "200")]), true);
     s.conn.forget(key);
-    let out = s.output();
-    assert_eq!((out[1].kind, out[1].code()), (RST, Reason::NO_ERROR));
+    assert_eq!(s.output().len(), 1);
+    s.input(&frame(DATA, 0, 1, b"more")).expect_rst(1, Reason::NO_ERROR);
     s.input(&frame(DATA, END, 1, b"late")).expect_silence();
     assert_eq!(s.conn.stats().held, 0);
+}
+
+/// A reset on the heels of the trailers overtakes them in some proxies, and the status is lost.
+#[test]
+fn w55_the_reset_after_an_early_answer_waits_for_more_data_or_a_moment() {
+    let answered = |forget: bool| {
+        let mut s = Side::server();
+        s.input(&request(1, 0)).input(&frame(DATA, 0, 1, b"some"));
+        let key = s.key();
+        s.conn.settle(key);
+        s.conn.trailers(key, Bytes::from(block(&[("grpc-status", "5")])));
+        if forget {
+            s.conn.forget(key);
+        }
+        let out = s.output();
+        assert_eq!((out.len(), out[0].kind, out[0].flags), (1, HEADERS, EH | END));
+        s
+    };
+    for forget in [false, true] {
+        // Nothing more comes: a moment later, and once.
+        let mut s = answered(forget);
+        assert_eq!(s.conn.poll_timeout(), Some(s.now + PARTING));
+        s.later(PARTING - Duration::from_millis(1)).expect_silence();
+        s.later(Duration::from_millis(1)).expect_rst(1, Reason::NO_ERROR);
+        s.later(SECOND).expect_silence();
+        // The client ends its half, or resets: there is nothing to say.
+        for last in [frame(DATA, END, 1, b"x"), frame(DATA, END, 1, b""), rst(1, Reason::NO_ERROR)]
+        {
+            let mut s = answered(forget);
+            s.input(&last).later(SECOND).expect_silence();
+            assert_eq!(s.conn.stats().active, 0);
+        }
+        // A call that the deadline has cut, and whose handler still runs, is told no sooner.
+        let mut s = Side::server();
+        s.input(&request(1, 0));
+        let key = s.key();
+        s.conn.trailers(key, Bytes::from(block(&[("grpc-status", "4")])));
+        s.conn.reset(key, Reason::NO_ERROR);
+        assert_eq!(s.output().len(), 1);
+        s.input(&frame(DATA, 0, 1, b"more")).expect_rst(1, Reason::NO_ERROR);
+    }
+}
+
+#[test]
+fn answered_streams_make_room_for_new_ones_and_never_pile_up() {
+    let options = Options { max_concurrent_streams: 2, ..Options::new(Role::Server) };
+    let mut s = Side::server_with(&options);
+    for id in 0..1000 {
+        s.input(&request(id * 2 + 1, 0)).input(&frame(DATA, 0, id * 2 + 1, b"some"));
+        let key = s.key();
+        s.conn.settle(key);
+        s.conn.trailers(key, Bytes::from(block(&[("grpc-status", "5")])));
+        s.conn.forget(key);
+        let resets: Vec<_> = s.output().into_iter().filter(|f| f.kind == RST).collect();
+        let oldest = (id >= 2).then(|| (id * 2 - 3, Reason::NO_ERROR));
+        assert_eq!(resets.iter().map(|f| (f.id, f.code())).next(), oldest);
+        assert!(s.conn.stats().held <= 2);
+    }
+    s.later(PARTING).output();
+    assert_eq!((s.conn.stats().held, s.conn.lapses.first()), (0, None));
+    assert!(s.conn.streams.budget.is_zero());
+}
+
+/// grpc-go #8528: what a finished handler left is the deadline's affair.
+#[test]
+fn an_answer_that_is_not_taken_by_the_deadline_is_reset_and_holds_nothing() {
+    for forget in [false, true] {
+        let mut s = Side::server();
+        s.input(&request(1, END));
+        let key = s.key();
+        s.conn.settle(key);
+        s.conn.headers(key, &block(&[(":status", "200")]), false);
+        s.conn.data(key, bytes(1 << 20), false);
+        s.conn.trailers(key, Bytes::from(block(&[("grpc-status", "0")])));
+        let deadline = s.now + SECOND;
+        s.conn.lapse_at(key, deadline);
+        if forget {
+            s.conn.forget(key);
+        }
+        s.output();
+        assert_eq!(s.conn.poll_timeout(), Some(deadline));
+        s.later(SECOND).expect_rst(1, Reason::CANCEL);
+        assert_eq!(s.conn.stats().active, 0);
+        assert_eq!(s.conn.queued(key), 0);
+        assert_eq!(s.conn.stats().held, usize::from(!forget));
+    }
+    // One that is taken in time is not: neither is it reset, nor does it leave a timer.
+    let mut s = Side::server();
+    s.input(&request(1, END));
+    let key = s.key();
+    s.conn.data(key, bytes(100_000), false);
+    s.conn.trailers(key, Bytes::from(block(&[("grpc-status", "0")])));
+    s.conn.lapse_at(key, s.now + SECOND);
+    s.output();
+    s.input(&update(0, 100_000)).input(&update(1, 100_000));
+    s.output();
+    s.later(SECOND).expect_silence();
+    assert_eq!(s.conn.lapses.first(), None);
 }
 
 #[test]
@@ -452,7 +536,8 @@ fn a_queued_answer_outlives_its_owner_and_keeps_its_slot() {
     assert_eq!(s.conn.stats().held, 1);
     s.input(&frame(DATA, 0, 1, b"unread"));
     s.input(&update(0, 100_000)).input(&update(1, 100_000));
-    let second = s.output();
+    let mut second = s.output();
+    second.extend(s.later(PARTING).output());
     let all: Vec<_> = first.iter().chain(&second).collect();
     let sent: usize = all.iter().filter(|f| f.kind == DATA).map(|f| f.payload.len()).sum();
     assert_eq!(sent, 100_000);
