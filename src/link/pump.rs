@@ -225,8 +225,8 @@ impl Link {
 
     fn set_timer(&self, state: &mut State) {
         let Some(at) = state.next_timeout() else { return };
-        if state.phase == Phase::Open && state.alarms.want(at) {
-            self.poller.timer(at, self.timer_target(), TIMER_CONNECTION);
+        if state.phase == Phase::Open {
+            state.alarm.set(&self.poller, at, TIMER_CONNECTION, || Some(self.timer_target()));
         }
     }
 
@@ -375,7 +375,7 @@ impl OnTimer for Link {
         match tag {
             TIMER_CONNECTION => {
                 let mut state = self.state.lock();
-                state.alarms.fired(now);
+                state.alarm.fired(now);
                 if state.phase == Phase::Open {
                     state.timeout(now, &self.side);
                 }

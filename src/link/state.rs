@@ -8,7 +8,7 @@ use bytes::Bytes;
 use crate::http2::types::{Key, Reason};
 use crate::http2::{Connection, Options, Sink};
 use crate::net::Interest;
-use crate::reactor::{Alarms, clock};
+use crate::reactor::{Alarm, clock};
 use crate::status::Status;
 use crate::wire::headers::{self, Refusal, Subtype};
 use crate::wire::outcome::{Ending, Farewell};
@@ -41,8 +41,8 @@ pub(super) struct State {
     pub(super) hung_up: bool,
     /// The link's count of reads when the take-back timer last looked.
     pub(super) reads_at_timer: u32,
-    /// The timers that are set for the connection's own deadlines.
-    pub(super) alarms: Alarms,
+    /// For the connection's own deadlines.
+    pub(super) alarm: Alarm,
     /// Streams that have a listener.
     listeners: usize,
     pub(super) phase: Phase,
@@ -85,7 +85,7 @@ impl State {
             watch: Watch::new(client),
             hung_up: false,
             reads_at_timer: 0,
-            alarms: Alarms::new(),
+            alarm: Alarm::new(),
             listeners: 0,
             phase: Phase::Open,
             leaving: false,

@@ -7,6 +7,7 @@
 //! Locks: all leaves, held for a few instructions; never over a callback or a system
 //! call that may block.
 
+mod alarm;
 mod alarms;
 pub(crate) mod clock;
 pub(crate) mod cork;
@@ -22,12 +23,14 @@ mod poller;
 pub(crate) mod pool;
 pub(crate) mod spares;
 pub(crate) mod threads;
+mod timetable;
 pub(crate) mod user;
 
 pub use job::{Executor, Job, Rejected};
 pub use pool::ThreadPool;
 pub use threads::thread_count;
 
+pub(crate) use alarm::Alarm;
 pub(crate) use alarms::Alarms;
 pub(crate) use cork::Flush;
 pub(crate) use global::client_poller;
@@ -35,3 +38,4 @@ pub(crate) use job::Work;
 pub(crate) use notifier::notify;
 pub(crate) use parker::Waiter;
 pub(crate) use poller::{Interest, Mode, OnTimer, Poller, Readiness, Ready, Token};
+pub(crate) use timetable::{Ticket, Timetable};

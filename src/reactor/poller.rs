@@ -1,4 +1,4 @@
-//! One epoll, a registry of what is polled, and a heap of timers.
+//! One epoll, a registry of what is polled, and the timers in order.
 //!
 //! Any number of threads may wait; the kernel gives each event to one of them, the one
 //! that came last first. Timers reach the epoll through a `timerfd`: a waiting thread
@@ -8,8 +8,7 @@
 //! Ignores what the descriptors are; never reads or writes them.
 
 use crate::sync::atomic::{AtomicU64, Ordering};
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::{Arc, Weak};
@@ -84,7 +83,7 @@ pub(crate) struct Poller {
     busy_poll: AtomicU64,
     /// Guards the registrations and what was posted. A leaf; held for look-ups only.
     registry: Mutex<Registry>,
-    /// Guards the timer heap, and what the alarm is set to. A leaf, held over setting the alarm, which never blocks.
+    /// Guards the timers, and what the alarm is set to. A leaf, held over setting the alarm, which never blocks.
     timers: Mutex<Timers>,
 }
 
@@ -202,10 +201,25 @@ impl Poller {
     /// Sets a timer. It is kept weakly and cannot be taken back: whoever set it looks
     /// whether it still matters, and when the target is gone so is the timer.
     pub(crate) fn timer(&self, at: Instant, target: Arc<dyn OnTimer>, tag: u64) {
+        self.timer_instead(None, at, target, tag);
+    }
+
+    /// As [`Poller::timer`], in the place of one that was set before and need not fire any more.
+    pub(super) fn timer_instead(
+        &self,
+        before: Option<Timed>,
+        at: Instant,
+        target: Arc<dyn OnTimer>,
+        tag: u64,
+    ) -> Timed {
         let mut timers = self.timers.lock();
-        timers.push(at, Arc::downgrade(&target), tag);
+        if let Some(before) = before {
+            timers.all.remove(&before);
+        }
+        let timed = timers.push(at, Arc::downgrade(&target), tag);
         timers.set_alarm(&self.alarm);
         drop(timers);
+        timed
     }
 
     /// Makes one waiting thread return, or the next that waits.
@@ -222,7 +236,7 @@ impl Poller {
         registry.free.clear();
         drop(registry);
         drop(slots);
-        self.timers.lock().heap.clear();
+        self.timers.lock().all.clear();
     }
 
     /// Waits for events, a kick or the next timer, and tells everybody concerned.
@@ -252,7 +266,7 @@ impl Poller {
     /// Timers that are set.
     #[cfg(test)]
     pub(crate) fn timers(&self) -> usize {
-        self.timers.lock().heap.len()
+        self.timers.lock().all.len()
     }
 
     fn look_longer(&self, events: &mut [Event]) -> io::Result<usize> {
@@ -337,46 +351,57 @@ impl Token {
     }
 }
 
-/// Timers whose targets may be gone are looked for when the heap has doubled, not before.
+/// Timers whose targets may be gone are looked for when there are twice as many, not before.
 const SWEEP: usize = 256;
 
 #[derive(Default)]
 struct Timers {
-    heap: BinaryHeap<Reverse<Timer>>,
+    all: BTreeMap<Timed, Timer>,
     set: u64,
     sweep_at: usize,
     /// What the alarm is set to: never later than the earliest timer.
     alarm: Option<Instant>,
 }
 
-struct Timer {
+/// A timer's place in the order. Those of one instant fire in the order in which they were set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Timed {
     at: Instant,
-    /// Timers of one instant fire in the order in which they were set.
     order: u64,
+}
+
+struct Timer {
     target: Weak<dyn OnTimer>,
     tag: u64,
 }
 
+impl Timed {
+    pub(super) fn at(self) -> Instant {
+        self.at
+    }
+}
+
 impl Timers {
-    fn push(&mut self, at: Instant, target: Weak<dyn OnTimer>, tag: u64) {
-        if self.heap.len() >= self.sweep_at.max(SWEEP) {
-            self.heap.retain(|Reverse(timer)| timer.target.strong_count() > 0);
-            self.sweep_at = self.heap.len() * 2;
+    fn push(&mut self, at: Instant, target: Weak<dyn OnTimer>, tag: u64) -> Timed {
+        if self.all.len() >= self.sweep_at.max(SWEEP) {
+            self.all.retain(|_, timer| timer.target.strong_count() > 0);
+            self.sweep_at = self.all.len() * 2;
         }
-        let order = self.set;
+        let timed = Timed { at, order: self.set };
         self.set += 1;
-        self.heap.push(Reverse(Timer { at, order, target, tag }));
+        self.all.insert(timed, Timer { target, tag });
+        timed
     }
 
     fn pop_due(&mut self, now: Instant) -> Option<Timer> {
-        let due = self.heap.peek().is_some_and(|Reverse(timer)| timer.at <= now);
-        if due { self.heap.pop().map(|Reverse(timer)| timer) } else { None }
+        let first = self.all.first_entry().filter(|first| first.key().at <= now)?;
+        Some(first.remove())
     }
 
     /// Sets the alarm if the earliest timer is earlier. Under the lock, or an older
     /// setting could come after a newer one.
     fn set_alarm(&mut self, alarm: &OwnedFd) {
-        let Some(Reverse(earliest)) = self.heap.peek() else { return };
+        let Some((earliest, _)) = self.all.first_key_value() else { return };
         if self.alarm.is_some_and(|set| set <= earliest.at) {
             return;
         }
@@ -390,26 +415,6 @@ impl Timers {
         if let Err(error) = timerfd_settime(alarm, TimerfdTimerFlags::empty(), &setting) {
             log::error!("a timer could not be set: {error}");
         }
-    }
-}
-
-impl PartialEq for Timer {
-    fn eq(&self, other: &Self) -> bool {
-        (self.at, self.order) == (other.at, other.order)
-    }
-}
-
-impl Eq for Timer {}
-
-impl PartialOrd for Timer {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Timer {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        (self.at, self.order).cmp(&(other.at, other.order))
     }
 }
 

@@ -7,12 +7,11 @@ use std::time::Instant;
 
 use crate::sync::Mutex;
 
-use super::deadlines::{Deadlines, Ticket};
 use super::life::Life;
 use super::options::ServerOptions;
 use crate::call::server::ServerCall;
 use crate::http2;
-use crate::reactor::{Executor, Job, OnTimer, Poller};
+use crate::reactor::{Executor, Job, OnTimer, Poller, Ticket, Timetable};
 
 /// What a timer of a server is for.
 const GRACE: u64 = 0;
@@ -27,8 +26,8 @@ pub(super) struct Core {
     /// Set by the start.
     poller: OnceLock<Arc<Poller>>,
     life: Life,
-    /// Guards the deadlines of the running calls. A leaf; calls are expired after it is released.
-    deadlines: Mutex<Deadlines<Arc<ServerCall>>>,
+    /// Guards the deadlines of the running calls. Above the poller's timers; calls are expired after it is released.
+    deadlines: Mutex<Timetable<Arc<ServerCall>>>,
     /// Calls from their job on until their handlers have returned.
     active: AtomicUsize,
     this: Weak<Self>,
@@ -42,7 +41,7 @@ impl Core {
             executor,
             poller: OnceLock::new(),
             life: Life::default(),
-            deadlines: Mutex::new(Deadlines::new()),
+            deadlines: Mutex::new(Timetable::new()),
             active: AtomicUsize::new(0),
             this: this.clone(),
         })
@@ -89,8 +88,9 @@ impl Core {
 
     /// From now on `call` is ended at `at`, whatever its handler does.
     pub(super) fn expect_end(&self, at: Instant, call: &Arc<ServerCall>) -> Ticket {
-        let (ticket, timer) = self.deadlines.lock().enter(at, call.clone());
-        self.set_timer(timer, DEADLINE);
+        let mut deadlines = self.deadlines.lock();
+        let ticket = deadlines.enter(at, call.clone());
+        self.arm(&mut deadlines);
         ticket
     }
 
@@ -102,19 +102,22 @@ impl Core {
 
     /// Looks after the end of a grace.
     pub(super) fn expect_grace(&self, at: Option<Instant>) {
-        self.set_timer(at, GRACE);
+        if let (Some(at), Some(poller), Some(this)) = (at, self.poller.get(), self.this.upgrade()) {
+            poller.timer(at, this, GRACE);
+        }
     }
 
-    fn set_timer(&self, at: Option<Instant>, tag: u64) {
-        let Some(at) = at else { return };
-        if let (Some(poller), Some(this)) = (self.poller.get(), self.this.upgrade()) {
-            poller.timer(at, this, tag);
+    fn arm(&self, deadlines: &mut Timetable<Arc<ServerCall>>) {
+        if let Some(poller) = self.poller.get() {
+            deadlines.arm(poller, DEADLINE, || Some(self.this.upgrade()?));
         }
     }
 
     fn fire_deadlines(&self, now: Instant) {
-        let (due, timer) = self.deadlines.lock().fire(now);
-        self.set_timer(timer, DEADLINE);
+        let mut deadlines = self.deadlines.lock();
+        let due = deadlines.fire(now);
+        self.arm(&mut deadlines);
+        drop(deadlines);
         for call in due {
             call.expire();
         }

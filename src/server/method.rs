@@ -11,14 +11,13 @@ use std::time::Duration;
 
 use super::context::ServicerContext;
 use super::core::Core;
-use super::deadlines::Ticket;
 use super::handlers::RpcMethodHandler;
 use super::registry::Registry;
 use super::service::HandlerCallDetails;
 use crate::call::server::ServerCall;
 use crate::error::quoted;
 use crate::link::{Entry, Held, Incoming, When};
-use crate::reactor::{Executor, Job, Work, clock, user};
+use crate::reactor::{Executor, Job, Ticket, Work, clock, user};
 use crate::status::{Code, Status};
 
 /// A handler that usually takes less than this may run while other answers wait to be sent with its own.

@@ -7,11 +7,10 @@
 //! Threads: handlers, generic handlers and codecs run on the workers of the pool (or in the
 //! user's [`Executor`]); callbacks on the notifier thread; look-ups, deadlines, accepts and
 //! the end of a grace on the pool's polling threads. Lock ranks: `life` (registry) →
-//! a call's `reply` → the link's; `deadlines` and the registry's `pending` are leaves.
+//! a call's `reply` → the link's; the core's `deadlines` → the poller's; the registry's `pending` is a leaf.
 
 mod context;
 mod core;
-mod deadlines;
 mod handlers;
 mod life;
 mod method;

@@ -162,8 +162,8 @@ fn timers_of_targets_that_are_gone_are_swept() {
         poller.timer(far, gone, tag);
     }
     let timers = poller.timers.lock();
-    assert!(timers.heap.len() <= SWEEP + 10, "{}", timers.heap.len());
-    let alive = timers.heap.iter().filter(|Reverse(timer)| timer.target.strong_count() > 0);
+    assert!(timers.all.len() <= SWEEP + 10, "{}", timers.all.len());
+    let alive = timers.all.values().filter(|timer| timer.target.strong_count() > 0);
     assert_eq!(alive.count(), 10);
 }
 
