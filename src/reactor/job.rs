@@ -3,7 +3,8 @@
 /// One unit of work of a server: running a method's handler for one call.
 ///
 /// A job that is dropped without having run answers its call with
-/// RESOURCE_EXHAUSTED, so that an executor may simply drop what it cannot take.
+/// RESOURCE_EXHAUSTED (UNAVAILABLE once its server was told to stop), so that an executor may simply
+/// drop what it cannot take.
 pub struct Job {
     work: Option<Box<dyn Work>>,
     short: bool,

@@ -1,7 +1,6 @@
 //! What all parts of one server share: its options, the count of its calls, their
 //! deadlines, its poller and its life.
 
-use crate::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Instant;
 
@@ -25,11 +24,10 @@ pub(super) struct Core {
     executor: Option<Arc<dyn Executor>>,
     /// Set by the start.
     poller: OnceLock<Arc<Poller>>,
-    life: Life,
+    /// Shared with those who wait for the end, who hold nothing else.
+    life: Arc<Life>,
     /// Guards the deadlines of the running calls. Above the poller's timers; calls are expired after it is released.
     deadlines: Mutex<Timetable<Arc<ServerCall>>>,
-    /// Calls from their job on until their handlers have returned.
-    active: AtomicUsize,
     this: Weak<Self>,
 }
 
@@ -40,9 +38,8 @@ impl Core {
             options,
             executor,
             poller: OnceLock::new(),
-            life: Life::default(),
+            life: Arc::default(),
             deadlines: Mutex::new(Timetable::new()),
-            active: AtomicUsize::new(0),
             this: this.clone(),
         })
     }
@@ -55,7 +52,7 @@ impl Core {
         &self.http2
     }
 
-    pub(super) fn life(&self) -> &Life {
+    pub(super) fn life(&self) -> &Arc<Life> {
         &self.life
     }
 
@@ -70,20 +67,8 @@ impl Core {
 
     /// Counts a call in; false when there are too many.
     pub(super) fn enter(&self) -> bool {
-        let before = self.active.fetch_add(1, Ordering::SeqCst);
+        let before = self.life.enter();
         self.options.maximum_concurrent_rpcs.is_none_or(|most| before < most)
-    }
-
-    /// Counts a call out.
-    pub(super) fn leave(&self) {
-        if self.active.fetch_sub(1, Ordering::SeqCst) == 1 {
-            self.life.idle();
-        }
-    }
-
-    /// Calls whose handlers wait or run.
-    pub(super) fn active(&self) -> usize {
-        self.active.load(Ordering::SeqCst)
     }
 
     /// From now on `call` is ended at `at`, whatever its handler does.

@@ -6,7 +6,7 @@
 //!
 //! Lock: `state` is the highest rank of all (registry): connections are told outside it.
 
-use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
@@ -32,6 +32,8 @@ pub(super) struct Life {
     changed: Condvar,
     /// Whether anybody cares for the last handler's return.
     stopping: AtomicBool,
+    /// Calls from their job on until their handlers have returned.
+    active: AtomicUsize,
 }
 
 #[derive(Default)]
@@ -41,6 +43,8 @@ struct State {
     grace: Option<Instant>,
     ports: Vec<Arc<Port>>,
     links: HashMap<u64, Arc<Link>>,
+    /// Connections that were let in and have no link yet.
+    coming: usize,
     next: u64,
 }
 
@@ -97,26 +101,39 @@ impl Life {
         self.state.lock().ports.clone()
     }
 
-    /// A name for a connection to come; `None` when no more are wanted.
+    /// A name for a connection to come; `None` when no more are wanted. [`add_link`](Self::add_link) or
+    /// [`link_failed`](Self::link_failed) has to follow: until then the server has not stopped.
     pub(super) fn expect_link(&self) -> Option<u64> {
         let mut state = self.state.lock();
+        if state.phase != Phase::Running {
+            return None;
+        }
         state.next += 1;
-        (state.phase == Phase::Running).then_some(state.next)
+        state.coming += 1;
+        Some(state.next)
     }
 
-    /// A connection is up. `gone` tells whether it is over again already.
-    pub(super) fn add_link(&self, number: u64, link: &Arc<Link>, gone: &AtomicBool) {
+    /// A connection is up. `gone` tells whether it is over again already. If the server was told to stop while it came up, it
+    /// ends like the others: it may have brought calls.
+    pub(super) fn add_link(&self, number: u64, link: &Arc<Link>, gone: &AtomicBool, now: Instant) {
         let mut state = self.state.lock();
-        if gone.load(Ordering::SeqCst) {
-            return;
+        state.coming -= 1;
+        if !gone.load(Ordering::SeqCst) {
+            state.links.insert(number, link.clone());
         }
-        state.links.insert(number, link.clone());
         let late = state.phase != Phase::Running;
+        let grace = state.grace.filter(|grace| *grace > now);
+        self.settle(&mut state);
         drop(state);
         if late {
-            // The server stopped while the connection came up.
-            link.close(Reason::NO_ERROR, CANCELLED);
+            Stop { ports: Vec::new(), links: vec![link.clone()], grace }.carry_out();
         }
+    }
+
+    pub(super) fn link_failed(&self) {
+        let mut state = self.state.lock();
+        state.coming -= 1;
+        self.settle(&mut state);
     }
 
     /// A connection is over, and all its calls.
@@ -161,14 +178,36 @@ impl Life {
     }
 
     fn settle(&self, state: &mut State) {
-        if state.phase == Phase::Stopping && state.links.is_empty() {
+        if state.phase == Phase::Stopping && state.links.is_empty() && state.coming == 0 {
             state.phase = Phase::Stopped;
             self.changed.notify_all();
         }
     }
 
+    /// Counts a call in; how many there were before.
+    pub(super) fn enter(&self) -> usize {
+        self.active.fetch_add(1, Ordering::SeqCst)
+    }
+
+    /// Counts a call out.
+    pub(super) fn leave(&self) {
+        if self.active.fetch_sub(1, Ordering::SeqCst) == 1 {
+            self.idle();
+        }
+    }
+
+    /// Calls whose handlers wait or run.
+    pub(super) fn active(&self) -> usize {
+        self.active.load(Ordering::SeqCst)
+    }
+
+    /// Whether the server was told to stop.
+    pub(super) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::SeqCst)
+    }
+
     /// The last handler has returned, for now.
-    pub(super) fn idle(&self) {
+    fn idle(&self) {
         if self.stopping.load(Ordering::SeqCst) {
             // Through the lock, so that nobody is between the look and the wait.
             drop(self.state.lock());

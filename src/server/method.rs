@@ -179,7 +179,7 @@ impl Drop for Slot {
             self.method.core.ended(ticket);
         }
         self.method.running.fetch_sub(1, Ordering::Release);
-        self.method.core.leave();
+        self.method.core.life().leave();
     }
 }
 
@@ -210,11 +210,16 @@ struct Task {
 }
 
 impl Work for Task {
+    /// W58: "No thread for the handler → RESOURCE_EXHAUSTED; shutting down → UNAVAILABLE".
     fn reject(self: Box<Self>) {
-        self.context.call().finish(Err(Status::fixed(
-            Code::ResourceExhausted,
-            "the server has no free worker for this call",
-        )));
+        let stopping = self.slot.as_ref().is_some_and(|slot| slot.method.core.life().is_stopping());
+        let status = if stopping {
+            Status::fixed(Code::Unavailable, "the server is shutting down")
+        } else {
+            let text = "the server has no free worker for this call";
+            Status::fixed(Code::ResourceExhausted, text)
+        };
+        self.context.call().finish(Err(status));
     }
 
     fn run(self: Box<Self>) {

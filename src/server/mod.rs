@@ -274,14 +274,15 @@ impl Server {
     /// `UNAVAILABLE`. `None` is no grace.
     ///
     /// Called again, the shortest grace wins. May be called in a handler. The handle given
-    /// back waits for the end; dropping it changes nothing.
+    /// back waits for the end; dropping it changes nothing, and it may outlive the server, of which it holds nothing.
+    /// Dropping the server during a grace ends the grace.
     pub fn stop(&self, grace: impl Into<Option<Duration>>) -> Stopped {
         let now = clock::now();
         let until = now.checked_add(grace.into().unwrap_or_default());
         // A grace beyond the clock's range ends with the last call.
         let until = until.unwrap_or(now + Duration::from_secs(1 << 32));
         self.core.expect_grace(self.core.life().stop(now, until).carry_out());
-        Stopped::new(self.core.clone(), self.registry.clone())
+        Stopped::new(self.core.life(), &self.registry)
     }
 
     /// Waits until the server has stopped: every call is over, handlers that ignore
@@ -309,7 +310,7 @@ impl fmt::Debug for Server {
         f.debug_struct("Server")
             .field("phase", &self.core.life().phase())
             .field("addresses", &self.local_addrs())
-            .field("active", &self.core.active())
+            .field("active", &self.core.life().active())
             .finish_non_exhaustive()
     }
 }

@@ -1,11 +1,10 @@
 //! The end of a server as seen by who waits for it: [`Stopped`].
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use super::core::Core;
-use super::life::Phase;
+use super::life::{Life, Phase};
 use super::registry::Registry;
 use crate::deadline::Deadline;
 use crate::reactor::clock;
@@ -20,27 +19,33 @@ pub enum Termination {
     TimedOut,
 }
 
-/// A server that was told to stop: waits for its end. Cheap to clone.
+/// A server that was told to stop: waits for its end.
+///
+/// Cheap to clone, usable from any thread, and of no influence: dropping it changes nothing, and keeping it keeps nothing
+/// alive but the numbers that it tells. The services and what their handlers have captured go with the
+/// [`Server`](crate::Server) and the last call that runs. It outlives both.
 #[derive(Clone)]
 pub struct Stopped {
-    core: Arc<Core>,
-    registry: Arc<Registry>,
+    life: Arc<Life>,
+    /// For the names of those that still run: these keep it alive.
+    registry: Weak<Registry>,
 }
 
 impl Stopped {
-    pub(super) fn new(core: Arc<Core>, registry: Arc<Registry>) -> Self {
-        Self { core, registry }
+    pub(super) fn new(life: &Arc<Life>, registry: &Arc<Registry>) -> Self {
+        Self { life: life.clone(), registry: Arc::downgrade(registry) }
     }
 
     /// Waits, for at most `timeout`, until every call is over and every handler has
-    /// returned. In a handler of the same server it can only time out.
+    /// returned: all connections have ended, which takes no longer than the grace, and then it is up to the handlers. Blocks this
+    /// thread. In a handler of the same server it can only time out.
     ///
     /// # Errors
     /// Which handlers still run. A handler cannot be stopped by force: it sees
     /// [`is_active`](crate::ServicerContext::is_active) turn false, its sends and receives fail, and the rest is up to it.
     pub fn wait(&self, timeout: Duration) -> Result<(), StillRunning> {
         let deadline = Deadline::after(clock::now(), timeout);
-        if self.core.life().wait(deadline, || self.core.active() == 0) {
+        if self.life.wait(deadline, || self.life.active() == 0) {
             return Ok(());
         }
         Err(self.still_running())
@@ -49,21 +54,21 @@ impl Stopped {
     /// Whether every call is over and every handler has returned.
     #[must_use]
     pub fn is_done(&self) -> bool {
-        self.core.life().phase() == Phase::Stopped && self.core.active() == 0
+        self.life.phase() == Phase::Stopped && self.life.active() == 0
     }
 
     /// The handlers that have not returned, now.
     #[must_use]
     pub fn still_running(&self) -> StillRunning {
-        let mut methods: Vec<_> = self
-            .registry
-            .methods()
+        let registry = self.registry.upgrade();
+        let known = registry.iter().flat_map(|registry| registry.methods());
+        let mut methods: Vec<_> = known
             .map(|method| (method.path().to_owned(), method.running()))
             .filter(|(_, running)| *running > 0)
             .collect();
         methods.sort();
         let named: usize = methods.iter().map(|(_, running)| running).sum();
-        let others = self.core.active().saturating_sub(named);
+        let others = self.life.active().saturating_sub(named);
         if others > 0 {
             methods.push(("(generic handlers)".to_owned(), others));
         }

@@ -19,6 +19,7 @@ pub(crate) const NOT_FOUND: Option<u32> = Some(5);
 pub(crate) const RESOURCE_EXHAUSTED: Option<u32> = Some(8);
 pub(crate) const UNIMPLEMENTED: Option<u32> = Some(12);
 pub(crate) const INTERNAL: Option<u32> = Some(13);
+pub(crate) const UNAVAILABLE: Option<u32> = Some(14);
 
 /// RST_STREAM codes.
 pub(crate) const NO_ERROR: u32 = 0;

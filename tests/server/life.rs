@@ -1,12 +1,16 @@
 use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
 use grpc_threads::{
-    ConfigErrorKind, Raw, RequestIterator, ServeError, ServicerContext, Termination, ThreadPool,
+    ConfigErrorKind, Executor, Job, Raw, Rejected, RequestIterator, ServeError, Server,
+    ServicerContext, Termination, ThreadPool,
 };
 
-use crate::common::{Keeper, OK, Pair, connect, echo, gate, service, unary};
+use crate::common::{
+    Keeper, OK, Pair, RESOURCE_EXHAUSTED, UNAVAILABLE, connect, echo, gate, service, unary,
+};
 use crate::support::frames::GOAWAY;
 use crate::support::{LONG, eventually, timed, within};
 
@@ -193,4 +197,52 @@ fn l27_idle_connections_do_not_delay_a_stop() {
     for peer in &mut idle {
         peer.drain();
     }
+}
+
+#[test]
+fn w58_a_job_that_is_dropped_says_why_it_did_not_run() {
+    struct Keep(Arc<Mutex<Vec<Job>>>);
+
+    impl Executor for Keep {
+        fn execute(&self, job: Job) -> Result<(), Rejected> {
+            self.0.lock().unwrap().push(job);
+            Ok(())
+        }
+    }
+
+    let jobs = Arc::<Mutex<Vec<Job>>>::default();
+    let server = Server::builder().executor(Keep(jobs.clone())).build().unwrap();
+    server.add_service(service().method("Echo", echo())).unwrap();
+    let mut pair = Pair::start(server);
+    let streams = [0, 1].map(|_| pair.peer.request("/test.Test/Echo", b"x"));
+    eventually(LONG, "two jobs were made", || jobs.lock().unwrap().len() == 2);
+    jobs.lock().unwrap().pop();
+    assert_eq!(pair.peer.wait_end(streams[1]).status(), RESOURCE_EXHAUSTED);
+    let stopped = pair.server.stop(LONG);
+    jobs.lock().unwrap().clear();
+    assert_eq!(pair.peer.wait_end(streams[0]).status(), UNAVAILABLE);
+    stopped.wait(LONG).unwrap();
+}
+
+#[test]
+fn who_waits_for_the_end_keeps_no_service_alive() {
+    let captured = Arc::new(());
+    let weak = Arc::downgrade(&captured);
+    let (waiting, keeper) = gate();
+    let wait = unary(move |request, _| {
+        let _captured = &captured;
+        waiting.pass();
+        Ok(request)
+    });
+    let mut pair = Pair::of(2, service().method("Wait", wait));
+    pair.peer.request("/test.Test/Wait", b"x");
+    keeper.wait();
+    let stopped = pair.server.stop(None);
+    drop(pair);
+    let named = stopped.still_running();
+    assert_eq!(named.methods(), [("/test.Test/Wait".to_owned(), 1)]);
+    drop(keeper);
+    stopped.wait(LONG).unwrap();
+    eventually(LONG, "the service is gone", || weak.upgrade().is_none());
+    assert!(stopped.is_done() && stopped.still_running().methods().is_empty());
 }
