@@ -205,6 +205,11 @@ impl Duty {
         self.busy
     }
 
+    /// Those of them that have said that they block.
+    pub(super) fn blocked(&self) -> usize {
+        self.blocked
+    }
+
     fn wake_one(&mut self) -> Wakes {
         let mut wakes = Wakes::default();
         if let Some(worker) = self.parked.pop() {

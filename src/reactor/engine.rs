@@ -6,32 +6,30 @@
 //! and new connections are always served; it never runs a job. Who does what is
 //! decided in [`duty`](super::duty); here it is done.
 //!
+//! A pool that is full for a second says so, once a second: a one-shot timer, set when it becomes full.
+//!
 //! The *net* is a one-shot timer of the poller, set when answers are corked or short jobs
 //! wait for running ones: it flushes the corks of workers that are stuck in a job, and
 //! wakes one more worker. Nothing ticks in an idle pool.
 //!
 //! Locks: `state`, a leaf, never held over a wake, a job's drop or a callback.
 
-use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::atomic::AtomicBool;
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Weak};
-use std::time::{Duration, Instant};
+#[cfg(test)]
+use std::time::Instant;
 
 use crate::sync::{Condvar, Mutex, MutexGuard};
 
+use super::backlog::Backlog;
 use super::cork::{self, Shelf};
-use super::duty::{Duty, Idle, Order, Queued, Wakes};
-use super::{Job, OnTimer, Poller, Rejected, Waiter, clock, threads};
+use super::duty::{Duty, Idle, Order, Wakes};
+use super::{Job, Poller, Rejected, Waiter, threads};
 
-/// When the net looks after corks and waiting jobs.
-const NET: Duration = Duration::from_micros(300);
-/// Short jobs that take no longer than this together are not worth waking a thread for, in nanoseconds.
-const TRIFLE: u64 = 15_000;
-/// A cork as old as this belongs to a worker that is stuck: others flush between jobs.
-const STUCK: Duration = Duration::from_micros(100);
+mod timers;
 
 thread_local! {
     /// The engine whose worker this thread is.
@@ -54,17 +52,10 @@ pub(super) struct Engine {
 }
 
 struct State {
-    queue: VecDeque<Job>,
-    /// How long the queued jobs are expected to take, in nanoseconds.
-    expected: u64,
+    queue: Backlog,
     duty: Duty,
     stopping: bool,
     alive: usize,
-    /// Jobs ever queued, and ever taken from the queue.
-    pushed: u64,
-    taken: u64,
-    /// `pushed` when the net was last set: those jobs should be gone when it looks.
-    netted: u64,
 }
 
 /// What a worker does next.
@@ -76,51 +67,16 @@ enum Next {
     Stop,
 }
 
-impl State {
-    fn queued(&self) -> Queued {
-        match self.queue.front() {
-            None => Queued::Nothing,
-            Some(job) if job.is_short() => Queued::Short,
-            Some(_) => Queued::Long,
-        }
-    }
-
-    /// What a worker leaves behind that is about to run `own`.
-    fn left(&self, own: &Job) -> Queued {
-        match self.queued() {
-            Queued::Short if own.is_short() && self.expected < TRIFLE => Queued::Trifle,
-            queued => queued,
-        }
-    }
-
-    fn take(&mut self) -> Option<Job> {
-        let job = self.queue.pop_front();
-        self.expected -= job.as_ref().map_or(0, |job| u64::from(job.expected()));
-        self.taken += u64::from(job.is_some());
-        job
-    }
-
-    fn push(&mut self, job: Job) {
-        self.expected += u64::from(job.expected());
-        self.queue.push_back(job);
-        self.pushed += 1;
-    }
-}
-
 impl Engine {
     /// Starts `workers` threads and the reserve.
     pub(super) fn start(workers: usize, limit: usize) -> io::Result<Arc<Self>> {
         let poller = Poller::new()?;
         let cpus = std::thread::available_parallelism().map_or(1, usize::from);
         let state = State {
-            queue: VecDeque::new(),
-            expected: 0,
+            queue: Backlog::default(),
             duty: Duty::new(workers, cpus),
             stopping: false,
             alive: 0,
-            pushed: 0,
-            taken: 0,
-            netted: 0,
         };
         let engine = Arc::new_cyclic(|this| Self {
             poller,
@@ -166,6 +122,11 @@ impl Engine {
         self.state.lock().queue.len()
     }
 
+    /// Seconds in which all workers were busy and jobs waited.
+    pub(super) fn saturated(&self) -> u64 {
+        self.state.lock().queue.strain.seconds()
+    }
+
     pub(super) fn running(&self) -> usize {
         self.state.lock().duty.busy()
     }
@@ -174,8 +135,7 @@ impl Engine {
     pub(super) fn stop(&self) {
         let mut state = self.state.lock();
         state.stopping = true;
-        let left = std::mem::take(&mut state.queue);
-        state.expected = 0;
+        let left = state.queue.clear();
         drop(state);
         drop(left);
         for parker in &self.parkers {
@@ -209,8 +169,8 @@ impl Engine {
             drop(job);
             return Err(Rejected);
         }
-        state.push(job);
-        let queued = state.queued();
+        state.queue.push(job);
+        let queued = state.queue.queued();
         let wakes = state.duty.queued(queued);
         self.wake(state, wakes);
         Ok(())
@@ -248,8 +208,8 @@ impl Engine {
         if state.stopping {
             return Next::Stop;
         }
-        if let Some(job) = state.take() {
-            let left = state.left(&job);
+        if let Some(job) = state.queue.take() {
+            let left = state.queue.left(&job);
             let wakes = state.duty.taken(left);
             self.wake(state, wakes);
             return Next::Run(job, left.is_short());
@@ -291,8 +251,8 @@ impl Engine {
             // The first runs inline, unless others have waited longer.
             let inline = if state.queue.is_empty() { found.next() } else { None };
             let refused = self.queue(&mut state, found);
-            let Some(job) = inline.or_else(|| state.take()) else { continue };
-            let left = state.left(&job);
+            let Some(job) = inline.or_else(|| state.queue.take()) else { continue };
+            let left = state.queue.left(&job);
             let wakes = state.duty.leave(left);
             self.wake(state, wakes);
             drop(refused);
@@ -333,7 +293,7 @@ impl Engine {
             self.turn(&mut jobs);
             let mut state = self.state.lock();
             let refused = self.queue(&mut state, jobs.drain(..));
-            let queued = state.queued();
+            let queued = state.queue.queued();
             let wakes = state.duty.reserve_back(queued);
             self.wake(state, Wakes { reserve: false, ..wakes });
             drop(refused);
@@ -354,7 +314,7 @@ impl Engine {
         let mut refused = Vec::new();
         for job in jobs {
             if state.queue.len() < self.limit && !state.stopping {
-                state.push(job);
+                state.queue.push(job);
             } else {
                 refused.push(job);
             }
@@ -362,8 +322,14 @@ impl Engine {
         refused
     }
 
-    fn wake(&self, state: MutexGuard<'_, State>, wakes: Wakes) {
+    /// The end of a critical section in which jobs were queued or taken.
+    fn wake(&self, mut state: MutexGuard<'_, State>, wakes: Wakes) {
+        let full = !state.queue.is_empty() && state.duty.busy() == self.shelves.len();
+        let watch = state.queue.strain.note(full);
         drop(state);
+        if watch {
+            self.watch();
+        }
         if wakes == Wakes::default() {
             return;
         }
@@ -381,21 +347,10 @@ impl Engine {
         }
     }
 
-    fn spread_net(&self) {
-        if self.net.swap(true, Ordering::AcqRel) {
-            return;
-        }
-        let Some(this) = self.this.upgrade() else { return };
-        let mut state = self.state.lock();
-        state.netted = state.pushed;
-        drop(state);
-        self.poller.timer(clock::now() + NET, this, 0);
-    }
-
     /// About to block in a job.
     fn block(&self) {
         let mut state = self.state.lock();
-        let left = state.queued();
+        let left = state.queue.queued();
         let wakes = state.duty.block(!BLOCKED.replace(true), left);
         self.wake(state, wakes);
     }
@@ -430,27 +385,6 @@ fn with_home(act: impl FnOnce(&Engine)) {
             act(&engine);
         }
     });
-}
-
-impl OnTimer for Engine {
-    /// The net.
-    fn fire(&self, _tag: u64, now: Instant, _jobs: &mut Vec<Job>) {
-        self.net.store(false, Ordering::Release);
-        let mut again = false;
-        let stuck = now.checked_sub(STUCK).unwrap_or(now);
-        for shelf in &self.shelves {
-            again |= shelf.flush_older(stuck);
-        }
-        let mut state = self.state.lock();
-        let stuck = state.taken < state.netted && state.queued() != Queued::Nothing;
-        let wakes = if stuck { state.duty.top_up() } else { Wakes::default() };
-        // Short jobs may have been left behind as a trifle since: they, too, must not wait for ever.
-        again |= state.queued() == Queued::Short && state.duty.capped(Queued::Trifle);
-        self.wake(state, wakes);
-        if again {
-            self.spread_net();
-        }
-    }
 }
 
 /// One thread's life, counted. The last turns the lights off.

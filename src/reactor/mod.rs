@@ -9,6 +9,7 @@
 
 mod alarm;
 mod alarms;
+mod backlog;
 pub(crate) mod clock;
 pub(crate) mod cork;
 pub(crate) mod courtesy;

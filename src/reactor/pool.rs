@@ -21,6 +21,18 @@ const QUEUE: usize = 10_000;
 /// first server and end when the last handle and the last server are gone. Besides
 /// the workers there is one thread that only reads sockets while all workers are busy,
 /// so a pool of `n` has `n + 1` threads, however many connections there are.
+///
+/// # How many workers
+/// A worker runs one handler from its beginning to its return, also while that waits. So a handler that streams to a slow
+/// client, or waits for the next message of a quiet one, holds its worker all the time: four such calls on a pool of four,
+/// and the server answers nobody else. Where streams are long, have as many workers as there may be of them, or hand the
+/// stream to a thread of your own with [`ServerStream::detach`](crate::ServerStream::detach), which frees the worker at once.
+///
+/// A handler that calls its own server needs a second worker for that call. When all are busy it waits for one, if they do
+/// the same for ever: give such calls a deadline, or another pool.
+///
+/// A pool that has been full for a second, with all workers busy and calls waiting, writes a warning to the log, at most once
+/// a second; and [`saturated`](Self::saturated) counts these seconds.
 #[derive(Clone)]
 pub struct ThreadPool {
     owner: Arc<Owner>,
@@ -65,6 +77,14 @@ impl ThreadPool {
     #[must_use]
     pub fn queued(&self) -> usize {
         self.owner.engine.get().map_or(0, |engine| engine.queued())
+    }
+
+    /// For how many seconds since its start the pool has been full: all workers were busy for the whole of that second, while
+    /// calls waited for one. A number that grows tells of handlers that block, or of too few workers. It is up to a second late;
+    /// nothing is waited for.
+    #[must_use]
+    pub fn saturated(&self) -> u64 {
+        self.owner.engine.get().map_or(0, |engine| engine.saturated())
     }
 
     /// Handlers that run now.

@@ -5,12 +5,12 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::AsFd;
 use std::sync::Barrier;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::thread;
 
 use super::*;
-use crate::reactor::{Executor, Flush, Mode, Readiness, Ready, ThreadPool, Work};
+use crate::reactor::{Executor, Flush, Mode, Readiness, Ready, ThreadPool, Work, clock};
 
 type Then = Box<dyn FnOnce() + Send>;
 
@@ -321,4 +321,30 @@ fn no_request_is_lost_under_load() {
         clients.into_iter().for_each(|client| client.join().unwrap());
         assert_eq!(pool.queued(), 0);
     }
+}
+
+#[test]
+fn a_pool_that_is_full_counts_the_seconds_and_one_that_is_busy_does_not() {
+    let full = |queued: usize| {
+        let pool = ThreadPool::new(2);
+        let (go, wait) = channel::<()>();
+        let wait = Arc::new(Mutex::new(wait));
+        for _ in 0..2 + queued {
+            let wait = wait.clone();
+            let stuck = move || {
+                let _ = wait.lock().recv();
+            };
+            pool.execute(job(false, stuck)).unwrap();
+        }
+        wait_until(|| pool.running() == 2 && pool.queued() == queued);
+        (pool, go)
+    };
+    let ((waited_for, go), (busy, go_too)) = (full(1), full(0));
+    wait_until(|| waited_for.saturated() == 2);
+    assert_eq!(busy.saturated(), 0, "nobody waits");
+    drop((go, go_too));
+    wait_until(|| waited_for.running() == 0 && busy.running() == 0);
+    wait_until(|| waited_for.poller().unwrap().timers() == 0);
+    assert_eq!(busy.poller().unwrap().timers(), 0, "nothing ticks");
+    assert!(waited_for.saturated() <= 3);
 }
