@@ -5,6 +5,7 @@
 //! methods, handlers, connectivity and retries. No thread and no lock above the
 //! link's, except the outbox's own.
 
+mod answer;
 pub(crate) mod client;
 mod inbox;
 mod outbox;

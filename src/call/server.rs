@@ -1,7 +1,6 @@
 //! One call on the server's side: its request, its answer, and its one end.
 //!
-//! Owns the state a handler's context and streams share, how answers become
-//! header blocks and framed messages (W45, W46), and the rule that a call ends
+//! Owns the state a handler's context and streams share, and the rule that a call ends
 //! once: by the handler, its deadline, a local cancel or the peer, whoever is first.
 //! Ignores who runs the handler, how methods are found, and when servers stop.
 //!
@@ -9,12 +8,13 @@
 //! `reply` comes before the outbox's lock and the link's. It is never held over I/O or user code.
 
 use std::fmt;
-use std::sync::{Arc, LazyLock, OnceLock, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use crate::sync::Mutex;
 use bytes::Bytes;
 
+use super::answer::{Closing, default_head, too_much_metadata};
 use super::{Outbox, frame};
 use crate::codec::Codec;
 use crate::deadline::Deadline;
@@ -24,7 +24,7 @@ use crate::metadata::Metadata;
 use crate::reactor::{clock, notify};
 use crate::status::{Code, Status};
 use crate::wire::framing::Messages;
-use crate::wire::headers::{self, RequestHead, Subtype};
+use crate::wire::headers::{self, RequestHead};
 use crate::wire::outcome::{Ending, cardinality, deadline_exceeded};
 
 /// Something to run once a call is over.
@@ -61,14 +61,6 @@ enum Ended {
     Answered,
     /// The deadline or a local cancel came first.
     Cancelled,
-}
-
-/// What is left to send when a call has just been ended by its handler.
-struct Closing {
-    status: Status,
-    trailing: Metadata,
-    subtype: Subtype,
-    head_claimed: bool,
 }
 
 impl ServerCall {
@@ -375,60 +367,6 @@ impl Reply {
     }
 }
 
-impl Closing {
-    fn is_plain(&self) -> bool {
-        self.status.is_ok() && self.status.message().is_empty() && self.trailing.is_empty()
-    }
-
-    /// Nothing has been sent: head, message and trailers in one append (W45), or trailers only (W46).
-    fn send_all(self, stream: &Stream, data: Option<Bytes>) {
-        if data.is_some() && self.is_plain() {
-            let end = End::Trailers(&OK_TRAILERS);
-            return stream.send(Outgoing { head: Some(default_head(self.subtype)), data, end });
-        }
-        let block = self.block(stream, data.is_none());
-        let head = data.is_some().then(|| default_head(self.subtype));
-        stream.send(Outgoing { head, data, end: End::Trailers(&block) });
-    }
-
-    /// The trailers; those that the client would not take are replaced by a status that says so.
-    fn block(&self, stream: &Stream, only: bool) -> Vec<u8> {
-        let encode = |status: &Status, trailing: &Metadata| {
-            let mut block = Vec::with_capacity(64);
-            match only {
-                true => headers::trailers_only_as(&mut block, self.subtype, status, trailing),
-                false => headers::trailers(&mut block, status, trailing),
-            }
-            block
-        };
-        let block = encode(&self.status, &self.trailing);
-        let size = headers::list_size(&block, &self.trailing);
-        match stream.link().takes_headers(size) {
-            Ok(()) => block,
-            Err(most) => {
-                let only = only.then_some(self.subtype);
-                headers::trailers_within(most, only, &too_much_metadata(size, most))
-            }
-        }
-    }
-
-    /// The head has been sent, or waits in the outbox.
-    fn send_rest(self, stream: &Stream, outbox: Option<&Arc<Outbox>>, data: Option<Bytes>) {
-        let block = self.block(stream, false);
-        let end = End::Trailers(&block);
-        match outbox {
-            Some(outbox) if data.is_none() => {
-                outbox.finish(end);
-            }
-            Some(outbox) => {
-                outbox.flush();
-                stream.send(Outgoing { head: None, data, end });
-            }
-            None => stream.send(Outgoing { head: None, data, end }),
-        }
-    }
-}
-
 /// Tells a call's callbacks of an end that came from the peer.
 struct Watch(Weak<ServerCall>);
 
@@ -440,32 +378,3 @@ impl Notify for Watch {
         }
     }
 }
-
-fn too_much_metadata(size: usize, most: usize) -> Status {
-    Status::resource_exhausted(format!(
-        "the response's metadata has {size} bytes, as HTTP/2 counts; the client takes {most}"
-    ))
-}
-
-/// A response head without metadata.
-fn default_head(subtype: Subtype) -> &'static [u8] {
-    match subtype {
-        Subtype::Plain => &PLAIN_HEAD,
-        Subtype::Proto => &PROTO_HEAD,
-    }
-}
-
-static PLAIN_HEAD: LazyLock<Vec<u8>> = LazyLock::new(|| head_of(Subtype::Plain));
-static PROTO_HEAD: LazyLock<Vec<u8>> = LazyLock::new(|| head_of(Subtype::Proto));
-
-fn head_of(subtype: Subtype) -> Vec<u8> {
-    let mut block = Vec::new();
-    headers::response_head_as(&mut block, subtype, &Metadata::new());
-    block
-}
-
-static OK_TRAILERS: LazyLock<Vec<u8>> = LazyLock::new(|| {
-    let mut block = Vec::new();
-    headers::trailers(&mut block, &Status::ok(), &Metadata::new());
-    block
-});

@@ -1,0 +1,109 @@
+//! How a server's answer becomes header blocks and framed messages (W45, W46).
+//!
+//! Owns the last append of a call and the constant blocks. Ignores who ends a call, and when.
+
+use std::sync::{Arc, LazyLock};
+
+use bytes::Bytes;
+
+use super::Outbox;
+use crate::link::{End, Outgoing, Stream};
+use crate::metadata::Metadata;
+use crate::status::Status;
+use crate::wire::headers::{self, Subtype};
+
+/// What is left to send when a call has just been ended by its handler.
+pub(super) struct Closing {
+    pub(super) status: Status,
+    pub(super) trailing: Metadata,
+    pub(super) subtype: Subtype,
+    pub(super) head_claimed: bool,
+}
+
+impl Closing {
+    fn is_plain(&self) -> bool {
+        self.status.is_ok() && self.status.message().is_empty() && self.trailing.is_empty()
+    }
+
+    /// Nothing has been sent: head, message and trailers in one append (W45), or trailers only (W46).
+    pub(super) fn send_all(self, stream: &Stream, data: Option<Bytes>) {
+        if data.is_some() && self.is_plain() {
+            let end = End::Trailers(&OK_TRAILERS);
+            return stream.send(Outgoing { head: Some(default_head(self.subtype)), data, end });
+        }
+        let block = self.block(stream, data.is_none());
+        let head = data.is_some().then(|| default_head(self.subtype));
+        stream.send(Outgoing { head, data, end: End::Trailers(&block) });
+    }
+
+    /// The trailers; those that the client would not take are replaced by a status that says so.
+    fn block(&self, stream: &Stream, only: bool) -> Vec<u8> {
+        let encode = |status: &Status, trailing: &Metadata| {
+            let mut block = Vec::with_capacity(64);
+            match only {
+                true => headers::trailers_only_as(&mut block, self.subtype, status, trailing),
+                false => headers::trailers(&mut block, status, trailing),
+            }
+            block
+        };
+        let block = encode(&self.status, &self.trailing);
+        let size = headers::list_size(&block, &self.trailing);
+        match stream.link().takes_headers(size) {
+            Ok(()) => block,
+            Err(most) => {
+                let only = only.then_some(self.subtype);
+                headers::trailers_within(most, only, &too_much_metadata(size, most))
+            }
+        }
+    }
+
+    /// The head has been sent, or waits in the outbox.
+    pub(super) fn send_rest(
+        self,
+        stream: &Stream,
+        outbox: Option<&Arc<Outbox>>,
+        data: Option<Bytes>,
+    ) {
+        let block = self.block(stream, false);
+        let end = End::Trailers(&block);
+        match outbox {
+            Some(outbox) if data.is_none() => {
+                outbox.finish(end);
+            }
+            Some(outbox) => {
+                outbox.flush();
+                stream.send(Outgoing { head: None, data, end });
+            }
+            None => stream.send(Outgoing { head: None, data, end }),
+        }
+    }
+}
+
+pub(super) fn too_much_metadata(size: usize, most: usize) -> Status {
+    Status::resource_exhausted(format!(
+        "the response's metadata has {size} bytes, as HTTP/2 counts; the client takes {most}"
+    ))
+}
+
+/// A response head without metadata.
+pub(super) fn default_head(subtype: Subtype) -> &'static [u8] {
+    match subtype {
+        Subtype::Plain => &PLAIN_HEAD,
+        Subtype::Proto => &PROTO_HEAD,
+    }
+}
+
+static PLAIN_HEAD: LazyLock<Vec<u8>> = LazyLock::new(|| head_of(Subtype::Plain));
+static PROTO_HEAD: LazyLock<Vec<u8>> = LazyLock::new(|| head_of(Subtype::Proto));
+
+fn head_of(subtype: Subtype) -> Vec<u8> {
+    let mut block = Vec::new();
+    headers::response_head_as(&mut block, subtype, &Metadata::new());
+    block
+}
+
+static OK_TRAILERS: LazyLock<Vec<u8>> = LazyLock::new(|| {
+    let mut block = Vec::new();
+    headers::trailers(&mut block, &Status::ok(), &Metadata::new());
+    block
+});
