@@ -312,12 +312,9 @@ fn w69_a_call_that_was_given_up_says_all_that_is_known() {
         |_| true,
         |way, status| {
             assert_eq!(status.code(), Code::Unavailable, "{way}");
-            // What was sent by hand is not there to be sent once more.
-            let known = if way.starts_with("stream-") {
-                "(REFUSED_STREAM)"
-            } else {
-                "(REFUSED_STREAM, tried twice)"
-            };
+            // What was sent by hand by then is not there to be sent once more.
+            let by_hand = way.starts_with("stream-");
+            let known = if by_hand { "(REFUSED_STREAM" } else { "(REFUSED_STREAM, tried twice)" };
             assert!(status.message().contains(known), "{way}");
         },
     );
