@@ -52,7 +52,9 @@ pub struct ServerOptions {
     /// How many more of these every second. Default 10.
     pub errors_per_second: u32,
     /// The longest list of request metadata, in bytes as HTTP/2 counts them (each field is
-    /// its name, its value and 32). Default 16 KiB. More ends the call with `RESOURCE_EXHAUSTED`.
+    /// its name, its value and 32; each part of a `-bin` value with commas is a field). Default 16 KiB. More ends the
+    /// call with `RESOURCE_EXHAUSTED`. One field in 64 bytes of it may come, and each call may hold about four times as
+    /// much memory.
     pub max_metadata_size: usize,
     /// How much unread request data one connection may hold beyond 128 KiB for each call, in bytes. Default 16 MiB. Less
     /// bounds memory more tightly and slows large uploads over slow lines. A message that a handler waits for comes

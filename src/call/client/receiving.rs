@@ -196,10 +196,7 @@ impl Core {
         let ending = match finish {
             Finish::Ended(ending) => ending,
             Finish::Broken(status) => Ending::Local(status),
-            Finish::HalfClosed => Ending::Local(Status::fixed(
-                Code::Internal,
-                "the server ended the stream without a status",
-            )),
+            Finish::HalfClosed => Ending::NoTrailers(None),
         };
         self.settle(inbox.stream(), ending)
     }

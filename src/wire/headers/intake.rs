@@ -15,16 +15,16 @@ pub(super) struct Intake {
     metadata: Metadata,
     /// What the list's limit has left.
     spare: usize,
-    /// The list, in words.
-    what: &'static str,
+    /// What is said when it is not enough.
+    too_large: &'static str,
     fault: Option<Status>,
     full: bool,
 }
 
 impl Intake {
-    pub(super) fn new(fields: &Fields, what: &'static str) -> Self {
+    pub(super) fn new(fields: &Fields, too_large: &'static str) -> Self {
         let (metadata, spare) = (Metadata::new(), fields.spare());
-        Self { metadata, spare, what, fault: None, full: false }
+        Self { metadata, spare, too_large, fault: None, full: false }
     }
 
     /// Takes in one field.
@@ -39,7 +39,7 @@ impl Intake {
             let Some(left) = self.spare.checked_sub(cost) else {
                 self.full = true;
                 self.metadata = Metadata::new();
-                self.fault = Some(too_large(self.what));
+                self.fault = Some(too_large(self.too_large));
                 return;
             };
             self.spare = left;

@@ -39,12 +39,17 @@ pub(crate) use trailers::{
 };
 
 use crate::error::quoted;
-use crate::status::Status;
+use crate::status::{Code, Status};
 
-/// A list over our own limit (W30); the connection has thrown it away.
-fn too_large(what: &str) -> Status {
-    Status::resource_exhausted(format!("the {what} are larger than this side's limit"))
+/// A list over our own limit (W30).
+fn too_large(text: &'static str) -> Status {
+    Status::fixed(Code::ResourceExhausted, text)
 }
+
+const REQUEST_TOO_LARGE: &str =
+    "the request's metadata is larger than the server's limit (its max_metadata_size raises it)";
+const HEAD_TOO_LARGE: &str = "the response headers are larger than the client's limit, 16 KiB";
+const TRAILERS_TOO_LARGE: &str = "the trailers are larger than the client's limit, 16 KiB";
 
 /// Metadata under a `-bin` key that is no base64 (W27).
 fn bad_binary(name: &[u8]) -> Status {

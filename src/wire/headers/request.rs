@@ -10,7 +10,7 @@ use crate::metadata::{self, Metadata};
 use crate::status::{Code, Status};
 
 use super::intake::{Intake, Once};
-use super::{put, too_large};
+use super::{REQUEST_TOO_LARGE, put, too_large};
 
 /// What is the same in every request of a method, already in the form it is sent in.
 #[derive(Debug)]
@@ -151,7 +151,7 @@ impl Refusal {
 /// Reads a request's fields, which the connection has found well-formed (W10 to W19).
 pub(crate) fn parse_request(fields: &Fields) -> Result<RequestHead, Refusal> {
     if fields.overflowed() {
-        return Err(Refusal::grpc(too_large("request headers")));
+        return Err(Refusal::grpc(too_large(REQUEST_TOO_LARGE)));
     }
     let raw = Raw::sort(fields);
     let subtype = raw.is_grpc()?;
@@ -181,7 +181,7 @@ pub(crate) fn parse_request(fields: &Fields) -> Result<RequestHead, Refusal> {
 
 /// The metadata of a request that is one, `user-agent` among it.
 fn metadata_of(fields: &Fields) -> Result<Metadata, Refusal> {
-    let mut intake = Intake::new(fields, "request headers");
+    let mut intake = Intake::new(fields, REQUEST_TOO_LARGE);
     for (name, value) in fields.iter() {
         if name == b"user-agent" || !metadata::reserved(name) {
             intake.take(name, value);

@@ -8,7 +8,7 @@ use crate::status::Status;
 
 use super::intake::{Intake, Once, Torn};
 use super::request::is_grpc;
-use super::{Refusal, Subtype, put, too_large};
+use super::{HEAD_TOO_LARGE, Refusal, Subtype, put, too_large};
 
 /// Appends a response's head (W45), for a request of `application/grpc`.
 #[cfg(test)]
@@ -74,10 +74,10 @@ pub(crate) fn parse_response(fields: &Fields, end: bool) -> ResponseHead {
         fault: None,
     };
     if fields.overflowed() {
-        head.fault = Some(too_large("response headers"));
+        head.fault = Some(too_large(HEAD_TOO_LARGE));
     }
     let mut content_type = Once::default();
-    let mut intake = Intake::new(fields, "response headers");
+    let mut intake = Intake::new(fields, HEAD_TOO_LARGE);
     for (name, value) in fields.iter() {
         match name {
             b":status" => head.http = http_status(value),

@@ -8,7 +8,7 @@ use crate::metadata::{self, Metadata, encode_base64};
 use crate::status::{Code, Status};
 
 use super::intake::{Intake, Once, Torn};
-use super::{Subtype, percent, put, response_head_as, too_large};
+use super::{Subtype, TRAILERS_TOO_LARGE, percent, put, response_head_as, too_large};
 
 /// Appends the trailers that end a response: code, message and details of `status`, and
 /// `metadata`, which is all there is: the status's own metadata is not looked at.
@@ -86,10 +86,10 @@ pub(crate) struct Trailers {
 /// Reads the fields of a response's last block, or only one.
 pub(crate) fn parse_trailers(fields: &Fields) -> Trailers {
     if fields.overflowed() {
-        return Trailers { status: Some(too_large("trailers")) };
+        return Trailers { status: Some(too_large(TRAILERS_TOO_LARGE)) };
     }
     let (mut code, mut message) = (Once::default(), Once::default());
-    let mut intake = Intake::new(fields, "trailers");
+    let mut intake = Intake::new(fields, TRAILERS_TOO_LARGE);
     for (name, value) in fields.iter() {
         match name {
             b"grpc-status" => code.set(value),
