@@ -296,3 +296,30 @@ fn a_running_call_keeps_the_channel_open_when_its_handles_go() {
     // The last handle has gone: the connection was closed, or this would not end.
     server.join().unwrap();
 }
+
+#[test]
+fn times_without_an_end_are_never_and_break_no_channel() {
+    let listener = Listener::new();
+    let dead = {
+        let place = Listener::new();
+        place.target()
+    };
+    within(LONG, move || {
+        // The jitter makes some of them longer: half of the channels would panic.
+        let patient = |target: &str| {
+            let builder = Channel::builder(target).reconnect_backoff(Duration::MAX, Duration::MAX);
+            builder.keepalive(Duration::MAX, Duration::MAX, true).connect_lazily().unwrap()
+        };
+        for _ in 0..32 {
+            let channel = patient(&listener.target());
+            assert!(!channel.wait_for_state_change(Connectivity::Idle, Some(Duration::ZERO)));
+            channel.state(true);
+            let _peer = listener.accept();
+            channel.wait_ready(Some(Duration::MAX)).unwrap();
+        }
+        let channel = patient(&dead);
+        let status = channel.unary_unary::<Bytes, Bytes>("/t.S/M").unwrap().call(&Bytes::new());
+        assert_eq!(status.unwrap_err().code(), Code::Unavailable);
+        assert_eq!(channel.state(true), Connectivity::TransientFailure, "for ever");
+    });
+}

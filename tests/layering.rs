@@ -102,6 +102,14 @@ fn time_and_threads_come_from_the_reactor() {
     );
 }
 
+/// A time of the user's, however long, added to now: `+` would panic, on a thread that serves everybody.
+#[test]
+fn time_of_a_users_is_added_by_checked_add() {
+    let files = source::read("src");
+    let runtime = files.iter().filter(|file| !GENERATOR.contains(&file.top()));
+    report(runtime.flat_map(unchecked_time).collect());
+}
+
 #[test]
 fn nothing_unfinished_or_unsafe_is_in_the_source() {
     let mut found = Vec::new();
@@ -125,6 +133,17 @@ fn no_let_chains() {
         found.extend(source::read(folder).iter().flat_map(let_chains));
     }
     report(found);
+}
+
+#[test]
+fn unchecked_time_is_found() {
+    let count = |text: &str| unchecked_time(&File::new("src/link/a.rs".into(), text.into())).len();
+    assert_eq!(count("fn f() { let a = now + self.options.timeout; let b = at + 1; x() }"), 1);
+    assert_eq!(
+        count("fn f() { let a = clock::now() + *spin; let b = clock::now() + REST; x() }"),
+        1
+    );
+    assert_eq!(count("fn f() { pause.mul_f64(0.8); until += grace; let a = 1; }"), 2);
 }
 
 #[test]
@@ -288,6 +307,38 @@ fn time_and_threads(file: &File) -> Vec<String> {
     }
     found
 }
+
+/// Where an instant and something else than a constant are added by `+`, or a time is scaled by a float.
+fn unchecked_time(file: &File) -> Vec<String> {
+    let code: Vec<_> = file.tokens.iter().filter(|token| !token.in_tests).collect();
+    let code = if file.in_tests { Vec::new() } else { code };
+    let scaled = code.iter().filter(|token| FLOATING_TIME.contains(&token.text));
+    let mut found: Vec<_> = scaled
+        .map(|Token { text, line, .. }| format!("{}:{line}: `{text}` can panic", file.path))
+        .collect();
+    for window in code.windows(6) {
+        let texts: Vec<_> = window.iter().map(|token| token.text).collect();
+        let rest = match texts[..] {
+            ["now", "(", ")", ref rest @ ..] => rest,
+            [name, ref rest @ ..] if INSTANTS.contains(&name) => rest,
+            _ => continue,
+        };
+        let added = match rest {
+            ["+", "=", added, ..] | ["+", added, ..] => added,
+            _ => continue,
+        };
+        // Numbers are no tokens: what follows one is a sign.
+        if matches!(*added, "*" | "(" | "&") || added.contains(|c: char| c.is_ascii_lowercase()) {
+            let told = "`+` on an instant takes constants only; others by `checked_add`";
+            found.push(format!("{}:{}: {told}", file.path, window[0].line));
+        }
+    }
+    found
+}
+
+/// What instants are called.
+const INSTANTS: [&str; 7] = ["now", "at", "since", "until", "origin", "started", "deadline"];
+const FLOATING_TIME: [&str; 4] = ["mul_f64", "mul_f32", "from_secs_f64", "from_secs_f32"];
 
 fn report(found: Vec<String>) {
     assert!(found.is_empty(), "\n{}\n", found.join("\n"));

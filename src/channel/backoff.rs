@@ -37,11 +37,9 @@ impl Backoff {
     /// `random` is any number: only its low 16 bits count.
     pub(crate) fn next(&mut self, random: u64) -> Duration {
         let pause = self.next;
-        self.next = pause.saturating_mul(16).checked_div(10).unwrap_or(pause);
-        self.next = self.next.min(self.limits.longest);
+        self.next = times(pause, 16, 10).min(self.limits.longest);
         // ±20 %: a factor between 0.8 and 1.2.
-        let jitter = (random & 0xffff) as f64 / f64::from(0xffff_u16);
-        pause.mul_f64(0.8 + 0.4 * jitter)
+        times(pause, 8 * 0xffff + 4 * (random & 0xffff), 10 * 0xffff)
     }
 
     /// After a connection that was of use (K5: nothing less resets it).
@@ -49,6 +47,18 @@ impl Backoff {
         self.next = self.limits.first.min(self.limits.longest);
     }
 }
+
+/// `pause` times a fraction, or the longest there is. The fraction is of small numbers: nothing overflows.
+fn times(pause: Duration, numerator: u64, denominator: u64) -> Duration {
+    let nanos = pause.as_nanos() * u128::from(numerator) / u128::from(denominator);
+    match u64::try_from(nanos / NANOS) {
+        Ok(seconds) => Duration::new(seconds, (nanos % NANOS) as u32),
+        Err(_) => Duration::MAX,
+    }
+}
+
+/// Of a second.
+const NANOS: u128 = 1_000_000_000;
 
 #[cfg(test)]
 mod tests {
@@ -94,5 +104,16 @@ mod tests {
         assert!(about(backoff.next(MIDDLE), 3.0));
         let mut none = Backoff::new(Limits { first: Duration::ZERO, longest: Duration::ZERO });
         assert_eq!(none.next(MIDDLE), Duration::ZERO);
+    }
+
+    #[test]
+    fn pauses_without_an_end_saturate_whatever_the_jitter() {
+        for first in [Duration::MAX, Duration::from_secs(u64::MAX), Duration::from_secs(1 << 62)] {
+            for random in 0..=0xffff {
+                let mut backoff = Backoff::new(Limits { first, longest: Duration::MAX });
+                assert!(backoff.next(random) >= first / 5 * 4);
+                assert!(backoff.next(random) >= first / 5 * 4, "it does not shrink");
+            }
+        }
     }
 }

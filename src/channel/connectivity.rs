@@ -80,7 +80,8 @@ pub(crate) struct Machine {
     attempts: u64,
     /// CONNECTING: when this attempt is given up.
     give_up: Option<Instant>,
-    /// Not before this the next attempt begins, unless the connection is of use.
+    /// Not before this the next attempt begins, unless the connection is of use. After an attempt `None` is never: the
+    /// pause lies beyond the clock.
     again: Option<Instant>,
     /// Why the last attempt failed or the last connection ended.
     cause: String,
@@ -160,7 +161,7 @@ impl Machine {
         if self.state != Connectivity::Ready {
             return;
         }
-        if answered || self.again.is_none_or(|again| again <= now) {
+        if answered || self.again.is_some_and(|again| again <= now) {
             self.backoff.reset();
             self.spare = true;
         } else if !std::mem::take(&mut self.spare) {

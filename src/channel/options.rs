@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::call::client::Defaults;
 use crate::error::{ConfigError, ConfigErrorKind};
 use crate::http2;
-use crate::reactor::client_poller;
+use crate::reactor::{LONGEST_BUSY_POLL, client_poller};
 
 use super::Channel;
 use super::connectivity::Timing;
@@ -57,6 +57,16 @@ impl Settings {
         }
         if self.http2.write_timeout < Duration::from_millis(100) {
             return Err(wrong("write timeout: below 100 ms a busy server would lose us".into()));
+        }
+        if self.busy_poll > LONGEST_BUSY_POLL {
+            let text = format!(
+                "busy_poll {:?} is above 1 ms: it would only burn CPU time",
+                self.busy_poll
+            );
+            return Err(wrong(text));
+        }
+        if self.http2.keepalive.timeout.is_zero() {
+            return Err(wrong("keepalive: a timeout of zero leaves no time to answer".into()));
         }
         Ok(())
     }
@@ -185,7 +195,7 @@ impl ChannelBuilder {
     }
 
     /// How long a lone waiting call looks at the socket before it sleeps. Default: zero. Up to 50 µs saves
-    /// the time a sleeping CPU takes to wake, at the price of keeping it busy.
+    /// the time a sleeping CPU takes to wake, at the price of keeping it busy. At most 1 ms: more is a [`ConfigError`].
     pub fn busy_poll(self, time: Duration) -> Self {
         self.set(|settings| settings.busy_poll = time)
     }
@@ -216,5 +226,10 @@ mod tests {
         assert_eq!(kind(ChannelBuilder::new("h:1").user_agent("")), ConfigErrorKind::Option);
         let no_time = ChannelBuilder::new("h:1").connect_timeout(Duration::ZERO);
         assert_eq!(kind(no_time), ConfigErrorKind::Option);
+        for busy in [Duration::from_millis(2), Duration::MAX] {
+            assert_eq!(kind(ChannelBuilder::new("h:1").busy_poll(busy)), ConfigErrorKind::Option);
+        }
+        let no_answer = ChannelBuilder::new("h:1").keepalive(Duration::MAX, Duration::ZERO, true);
+        assert_eq!(kind(no_answer), ConfigErrorKind::Option);
     }
 }

@@ -8,6 +8,8 @@
 
 use std::time::{Duration, Instant};
 
+use crate::deadline::Deadline;
+
 /// Our own PINGs say in their payload what they are for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Probe {
@@ -55,7 +57,7 @@ pub(crate) struct Keepalive {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Waiting {
     No,
-    Until(Instant),
+    Until(Deadline),
 }
 
 /// What a tick of the timer asks for.
@@ -80,11 +82,11 @@ impl Keepalive {
 
     pub(crate) fn tick(&mut self, now: Instant, active: bool) -> Due {
         match self.waiting {
-            Waiting::Until(at) if now >= at => return Due::Dead,
+            Waiting::Until(at) if at.expired(now) => return Due::Dead,
             Waiting::Until(_) => {}
             Waiting::No => {
                 if self.next_ping(active).is_some_and(|at| now >= at) {
-                    self.waiting = Waiting::Until(now + self.options.timeout);
+                    self.waiting = Waiting::Until(Deadline::after(now, self.options.timeout));
                     return Due::Ping;
                 }
             }
@@ -95,7 +97,7 @@ impl Keepalive {
     pub(crate) fn deadline(&self, active: bool) -> Option<Instant> {
         match self.waiting {
             Waiting::No => self.next_ping(active),
-            Waiting::Until(at) => Some(at),
+            Waiting::Until(at) => at.instant(),
         }
     }
 
@@ -280,6 +282,23 @@ mod tests {
         assert_eq!(k.tick(t + SECOND * 3600, true), Due::Ping);
         assert_eq!(keepalive(None, true).deadline(true), None, "off by default on clients");
         assert_eq!(keepalive(Some(10), true).deadline(false), Some(t + SECOND * 10));
+    }
+
+    #[test]
+    fn keepalive_times_beyond_the_clock_are_never() {
+        let t = start();
+        for timeout in [Duration::MAX, Duration::from_secs(u64::MAX)] {
+            let time = Some(SECOND * 10);
+            let options = KeepaliveOptions { time, timeout, without_calls: true };
+            let mut k = Keepalive::new(options, t);
+            assert_eq!(k.tick(t + SECOND * 10, true), Due::Ping);
+            assert_eq!(k.deadline(true), None);
+            assert_eq!(k.tick(t + SECOND * 1_000_000, true), Due::Nothing);
+            k.on_read(t + SECOND * 20);
+            assert_eq!(k.deadline(true), Some(t + SECOND * 30));
+            let never = KeepaliveOptions { time: Some(timeout), ..options };
+            assert_eq!(Keepalive::new(never, t).deadline(true), None);
+        }
     }
 
     #[test]

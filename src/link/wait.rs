@@ -5,6 +5,7 @@ use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Instant;
 
+use crate::deadline::Deadline;
 use crate::http2::types::Key;
 use crate::net::Interest;
 use crate::reactor::{Waiter, clock, courtesy, pool};
@@ -198,13 +199,13 @@ impl Link {
     /// Waking a sleeping CPU costs more than looking; but only a leader behind whom
     /// nobody waits may do it, or it takes the CPU from the thread it waits for.
     fn look_longer(&self, spin: &mut std::time::Duration) {
-        let until = clock::now() + *spin;
+        let until = Deadline::after(clock::now(), *spin);
         loop {
             if self.read() {
                 *spin = self.busy_poll;
                 return;
             }
-            if clock::now() >= until {
+            if until.expired(clock::now()) {
                 *spin = std::time::Duration::ZERO;
                 return;
             }

@@ -19,7 +19,7 @@ pub(crate) fn coarse(at: Instant) -> Instant {
     let origin = *ORIGIN.get_or_init(now);
     let since = at.saturating_duration_since(origin).as_millis();
     let steps = u64::try_from(since).unwrap_or(u64::MAX / GRID_MS) / GRID_MS + 1;
-    origin + Duration::from_millis(steps.saturating_mul(GRID_MS))
+    origin.checked_add(Duration::from_millis(steps.saturating_mul(GRID_MS))).unwrap_or(at)
 }
 
 #[cfg(test)]

@@ -38,5 +38,7 @@ pub(crate) use global::client_poller;
 pub(crate) use job::Work;
 pub(crate) use notifier::notify;
 pub(crate) use parker::Waiter;
-pub(crate) use poller::{Interest, Mode, OnTimer, Poller, Readiness, Ready, Token};
+pub(crate) use poller::{
+    Interest, LONGEST_BUSY_POLL, Mode, OnTimer, Poller, Readiness, Ready, Token,
+};
 pub(crate) use timetable::{Ticket, Timetable};

@@ -11,6 +11,7 @@ use crate::sync::atomic::{AtomicU64, Ordering};
 use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -22,6 +23,7 @@ use rustix::time::{
 };
 
 use super::{Job, clock};
+use crate::deadline::Deadline;
 
 /// Told that a descriptor is ready. Runs on a polling thread, with no lock held: never blocks.
 ///
@@ -71,6 +73,8 @@ pub(crate) struct Token {
 
 const KICK: u64 = u64::MAX;
 const TIMER: u64 = u64::MAX - 1;
+/// The longest that anybody may ask a thread to look before it sleeps: more would only burn CPU time.
+pub(crate) const LONGEST_BUSY_POLL: Duration = Duration::from_millis(1);
 /// Events that one thread takes at a time; what is left is for others who poll.
 const BATCH: usize = 32;
 
@@ -274,10 +278,10 @@ impl Poller {
         if nanos == 0 {
             return Ok(0);
         }
-        let until = clock::now() + Duration::from_nanos(nanos);
+        let until = Deadline::after(clock::now(), Duration::from_nanos(nanos));
         loop {
             let count = self.wait(events, Some(Timespec { tv_sec: 0, tv_nsec: 0 }))?;
-            if count > 0 || clock::now() >= until {
+            if count > 0 || until.expired(clock::now()) {
                 return Ok(count);
             }
             std::thread::yield_now();
@@ -299,7 +303,7 @@ impl Poller {
         let ready = ready.and_then(|slot| slot.ready.clone());
         drop(registry);
         if let Some(ready) = ready {
-            ready.ready(readiness, jobs);
+            contain(move || ready.ready(readiness, jobs));
         }
     }
 
@@ -318,7 +322,8 @@ impl Poller {
         while let Some(timer) = timers.pop_due(now) {
             drop(timers);
             if let Some(target) = timer.target.upgrade() {
-                target.fire(timer.tag, now, jobs);
+                let jobs = &mut *jobs;
+                contain(move || target.fire(timer.tag, now, jobs));
             }
             timers = self.timers.lock();
         }
@@ -329,6 +334,18 @@ impl Poller {
 impl std::fmt::Debug for Poller {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Poller")
+    }
+}
+
+/// Tells one receiver. What it does wrong is its own loss: the others' edges come once, and nobody would set the
+/// alarm again. It takes its last reference along, for what that drops is its own, too.
+fn contain(tell: impl FnOnce()) {
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(tell)) {
+        // Its drop may panic as well, and so may a logger.
+        std::mem::forget(payload);
+        if let Err(payload) = catch_unwind(|| log::error!("an event's receiver panicked")) {
+            std::mem::forget(payload);
+        }
     }
 }
 

@@ -14,6 +14,9 @@ pub(crate) use super::engine::{before_block, has_blocked, is_worker};
 
 /// Jobs that may wait for a worker, by default.
 const QUEUE: usize = 10_000;
+/// Threads a pool may have. Each takes four of the 65 530 mappings that Linux gives a process, and a thread that is short
+/// of the last of them aborts it.
+const MOST_WORKERS: usize = 8_192;
 
 /// A fixed number of worker threads that run a server's handlers and read its sockets.
 ///
@@ -48,7 +51,8 @@ struct Owner {
 }
 
 impl ThreadPool {
-    /// A pool of `workers` threads (at least one). No thread starts before a server does.
+    /// A pool of `workers` threads: at least one. No thread starts before a server does; the start of a server on a pool
+    /// of more than 8 192, or of more than the system has, fails.
     #[must_use]
     pub fn new(workers: usize) -> Self {
         Self::with_queue(workers, QUEUE)
@@ -113,6 +117,10 @@ impl Owner {
         if let Some(engine) = self.engine.get() {
             return Ok(engine);
         }
+        if self.workers > MOST_WORKERS {
+            let text = format!("a pool of {} workers: {MOST_WORKERS} at most", self.workers);
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+        }
         let _starting = self.starting.lock();
         if let Some(engine) = self.engine.get() {
             return Ok(engine);
@@ -153,5 +161,29 @@ impl Ended {
     /// Whether all threads have ended before the deadline (`None`: however long it takes).
     pub(crate) fn wait(&self, deadline: Option<Instant>) -> bool {
         self.engine.as_ref().is_none_or(|engine| engine.wait_ended(deadline))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reactor::Work;
+
+    struct Nothing;
+
+    impl Work for Nothing {
+        fn run(self: Box<Self>) {}
+        fn reject(self: Box<Self>) {}
+    }
+
+    #[test]
+    fn a_pool_of_too_many_is_an_error_that_names_the_bound() {
+        for workers in [usize::MAX, usize::MAX / 64, MOST_WORKERS + 1] {
+            let pool = ThreadPool::with_queue(workers, usize::MAX);
+            assert_eq!(pool.workers(), workers);
+            let text = pool.poller().unwrap_err().to_string();
+            assert!(text.contains("8192 at most"), "{text}");
+            assert!(pool.execute(Job::new(Box::new(Nothing), false)).is_err());
+        }
     }
 }

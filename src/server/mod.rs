@@ -280,7 +280,7 @@ impl Server {
         let now = clock::now();
         let until = now.checked_add(grace.into().unwrap_or_default());
         // A grace beyond the clock's range ends with the last call.
-        let until = until.unwrap_or(now + Duration::from_secs(1 << 32));
+        let until = until.unwrap_or(now + FOR_EVER);
         self.core.expect_grace(self.core.life().stop(now, until).carry_out());
         Stopped::new(self.core.life(), &self.registry)
     }
@@ -314,3 +314,6 @@ impl fmt::Debug for Server {
             .finish_non_exhaustive()
     }
 }
+
+/// Some 136 years, for a grace that lies beyond the clock.
+const FOR_EVER: Duration = Duration::from_secs(1 << 32);

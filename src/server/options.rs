@@ -6,6 +6,7 @@ use crate::error::{ConfigError, ConfigErrorKind};
 use crate::http2::types::Role;
 use crate::http2::{Options, Rate};
 use crate::link::SEND_QUOTA;
+use crate::reactor::LONGEST_BUSY_POLL;
 
 /// Settings of a [`Server`](crate::Server). The defaults are safe for a server that strangers can reach.
 ///
@@ -76,7 +77,7 @@ pub struct ServerOptions {
     /// How long the worker that waits for requests looks for them before it sleeps. Default 0.
     /// Waking a sleeping CPU costs some 35 µs in a virtual machine; up to 50 µs of looking
     /// saves that where calls follow each other closely, at the price of one CPU while they
-    /// do. An idle server looks once after each event and then sleeps.
+    /// do. An idle server looks once after each event and then sleeps. At most 1 ms.
     pub busy_poll: Duration,
 }
 
@@ -243,8 +244,13 @@ impl ServerOptions {
         if self.write_timeout < Duration::from_millis(100) {
             return wrong("write_timeout is below 100 ms: a busy client would lose its connection");
         }
-        if self.busy_poll > Duration::from_millis(1) {
+        if self.busy_poll > LONGEST_BUSY_POLL {
             return wrong("busy_poll is above 1 ms: it would only burn CPU time");
+        }
+        if self.keepalive_time.is_zero() || self.keepalive_timeout.is_zero() {
+            return wrong(
+                "keepalive: a time or timeout of zero would end every connection at once",
+            );
         }
         Ok(())
     }
@@ -267,6 +273,9 @@ mod tests {
             (ServerOptions::default().resets(0, 100), "reset_burst"),
             (ServerOptions::default().errors(0, 100), "error_burst"),
             (ServerOptions::default().busy_poll(Duration::from_secs(1)), "busy_poll"),
+            (ServerOptions::default().busy_poll(Duration::MAX), "busy_poll"),
+            (ServerOptions::default().keepalive(Duration::ZERO, Duration::MAX), "keepalive"),
+            (ServerOptions::default().keepalive(Duration::MAX, Duration::ZERO), "keepalive"),
         ] {
             let error = options.validate().unwrap_err();
             assert_eq!(error.kind(), ConfigErrorKind::Option);

@@ -328,7 +328,8 @@ impl Connection {
         if self.role == Role::Server {
             self.send_goaway(MAX_31, Reason::NO_ERROR, "");
             Ping { ack: false, opaque: Probe::Drain.payload() }.encode(&mut self.out.control);
-            self.shutdown.phase = Phase::Announced(now + self.options.drain_timeout);
+            let at = now.checked_add(self.options.drain_timeout).unwrap_or(now);
+            self.shutdown.phase = Phase::Announced(at);
         } else {
             self.send_goaway(0, Reason::NO_ERROR, "");
             self.shutdown.phase = Phase::Draining;

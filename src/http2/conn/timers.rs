@@ -17,8 +17,8 @@ impl Connection {
         let o = &self.options;
         let deadlines = [
             self.exchange.deadline(o.handshake_timeout),
-            self.input.block.since.map(|at| at + o.header_timeout),
-            self.input.partial_since.map(|at| at + o.frame_timeout),
+            self.input.block.since.and_then(|at| at.checked_add(o.header_timeout)),
+            self.input.partial_since.and_then(|at| at.checked_add(o.frame_timeout)),
             self.shutdown.deadline(),
             self.out.account.deadline(o.write_timeout),
             self.keepalive.deadline(self.streams.active > 0),
@@ -61,10 +61,10 @@ impl Connection {
                 "the peer has taken nothing of what was sent to it for too long",
             ));
         }
-        if past(self.input.block.since.map(|at| at + o.header_timeout)) {
+        if past(self.input.block.since.and_then(|at| at.checked_add(o.header_timeout))) {
             return Some((Reason::ENHANCE_YOUR_CALM, "header block not finished"));
         }
-        if past(self.input.partial_since.map(|at| at + o.frame_timeout)) {
+        if past(self.input.partial_since.and_then(|at| at.checked_add(o.frame_timeout))) {
             return Some((Reason::ENHANCE_YOUR_CALM, "frame not finished"));
         }
         None

@@ -197,3 +197,65 @@ fn a_closed_poller_holds_nobody() {
     poller.post(late, Readiness::default());
     turn(&poller);
 }
+
+/// Panics at whatever it is told, with a payload that panics again when it is dropped.
+struct Faulty;
+
+struct Bomb;
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        std::panic::resume_unwind(Box::new("a payload's drop, on purpose"));
+    }
+}
+
+impl Ready for Faulty {
+    fn ready(&self, _: Readiness, _: &mut Vec<Job>) {
+        std::panic::resume_unwind(Box::new(Bomb));
+    }
+}
+
+impl OnTimer for Faulty {
+    fn fire(&self, _: u64, _: Instant, _: &mut Vec<Job>) {
+        std::panic::resume_unwind(Box::new(Bomb));
+    }
+}
+
+#[test]
+fn a_receiver_that_panics_costs_the_others_of_its_batch_nothing() {
+    let poller = Poller::new().unwrap();
+    let pairs: Vec<_> = (0..9).map(|_| UnixStream::pair().unwrap()).collect();
+    let (good, told) = tell::<Readiness>();
+    for (n, (near, _)) in pairs.iter().enumerate() {
+        let ready: Arc<dyn Ready> = if n % 2 == 0 { Arc::new(Faulty) } else { good.clone() };
+        poller.add(near.as_fd(), Mode::Edge, ready).unwrap();
+    }
+    turn(&poller);
+    assert_eq!(told.try_iter().count(), 4, "an edge is told once: what is lost is lost for ever");
+    // The same for what is posted.
+    let (faulty, well) = (poller.reserve(Arc::new(Faulty)), poller.reserve(good));
+    for token in [faulty, well, faulty, well] {
+        poller.post(token, Readiness::default());
+    }
+    turn(&poller);
+    assert_eq!(told.try_iter().count(), 2);
+}
+
+#[test]
+fn a_timer_that_panics_costs_neither_the_others_nor_the_alarm() {
+    let poller = Poller::new().unwrap();
+    let (good, told) = tell::<u64>();
+    let faulty = Arc::new(Faulty);
+    let now = clock::now();
+    for tag in 0..4 {
+        poller.timer(now, faulty.clone(), tag);
+        poller.timer(now, good.clone(), tag);
+    }
+    let later = now + Duration::from_millis(20);
+    poller.timer(later, good.clone(), 9);
+    turn(&poller);
+    assert_eq!(told.try_iter().collect::<Vec<_>>(), [0, 1, 2, 3]);
+    // Nothing else wakes this thread.
+    turn(&poller);
+    assert_eq!(told.try_iter().collect::<Vec<_>>(), [9]);
+}
