@@ -87,6 +87,10 @@
 //! | iterators given to `future` and `spawn` | one of the library's for each |
 //! | done-callbacks, [`CallFuture::on_result`], [`Channel::subscribe`] | the notifier: one for the process, so be quick |
 //!
+//! The library's threads take no signals (but what their own faults raise, and SIGPROF), so a program gets each of its own
+//! in the threads that wait for them; a handler that starts a program by other means than [`std::process::Command`] has to
+//! unblock them for it.
+//!
 //! None runs under a lock of the library, or on the thread that serves idle connections. A panic in a handler ends its
 //! call with `UNKNOWN`; one in a callback is caught and logged.
 

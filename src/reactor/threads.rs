@@ -1,12 +1,32 @@
-//! Where threads are born: named, counted, and never with a panic when none can be had.
+//! Where threads are born: named, counted, deaf to signals, and never with a panic when none can be had.
+//!
+//! A signal that is sent to a process goes to any thread that has not blocked it. A program that waits for its signals in
+//! one thread (`sigwait`, `signalfd`) blocks them in the others, but it cannot reach threads of ours that live already; so
+//! ours are born with all of them blocked, and the handlers of the program's run on its own threads.
 
 use crate::sync::atomic::{AtomicUsize, Ordering};
 use std::io;
 use std::thread::{Builder, JoinHandle};
 
+use nix::sys::signal::{SigSet, SigmaskHow, Signal};
+
 static ALIVE: AtomicUsize = AtomicUsize::new(0);
 
-/// Starts a thread. The name is cut at 15 octets by the kernel: keep it short.
+/// What a thread of ours still takes: what its own faults raise (the process dies of them either way, but with a message),
+/// and what a profiler sends to whichever thread it wants to look at.
+const HEARD: [Signal; 8] = [
+    Signal::SIGSEGV,
+    Signal::SIGBUS,
+    Signal::SIGFPE,
+    Signal::SIGILL,
+    Signal::SIGTRAP,
+    Signal::SIGSYS,
+    Signal::SIGABRT,
+    Signal::SIGPROF,
+];
+
+/// Starts a thread. The name is cut at 15 octets by the kernel: keep it short. It takes no signals but [`HEARD`], nor do
+/// the threads that code on it starts.
 ///
 /// # Errors
 /// When the system has no more threads.
@@ -17,10 +37,34 @@ pub(crate) fn spawn(
 ) -> io::Result<JoinHandle<()>> {
     ALIVE.fetch_add(1, Ordering::Relaxed);
     let alive = Alive;
+    // A thread is born with the mask of the one that starts it. To block them in its own first lines would be late.
+    let _deaf = Deaf::begin();
     Builder::new().name(name.to_owned()).spawn(move || {
         let _alive = alive;
         body();
     })
+}
+
+/// This thread takes no signals until it is dropped; then those that have come meanwhile.
+struct Deaf(Option<SigSet>);
+
+impl Deaf {
+    fn begin() -> Self {
+        let mut blocked = SigSet::all();
+        for signal in HEARD {
+            blocked.remove(signal);
+        }
+        // It cannot fail: the operation is a known one.
+        Self(blocked.thread_swap_mask(SigmaskHow::SIG_BLOCK).ok())
+    }
+}
+
+impl Drop for Deaf {
+    fn drop(&mut self) {
+        if let Some(before) = self.0 {
+            let _ = before.thread_set_mask();
+        }
+    }
 }
 
 /// How many threads of this library live now, in the whole process.
