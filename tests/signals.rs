@@ -39,7 +39,7 @@ fn everybody() -> (Server, Channel, mpsc::Sender<Bytes>) {
     channel.wait_ready(Some(LONG)).unwrap();
     let (items, puller) = mpsc::channel();
     let count = channel.stream_unary::<Bytes, Bytes>("/t.S/Count").unwrap();
-    let call = count.future(puller.into_iter());
+    let call = count.future(puller);
     call.on_result(drop);
     items.send(Bytes::new()).unwrap();
     (server, channel, items)

@@ -2,11 +2,14 @@
 //!
 //! § `doc/naming.md`: `dns:[//authority/]host[:port]`, `ipv4:address[:port][,…]`,
 //! `ipv6:address[:port][,…]`; without a scheme, `dns`. The default port is 443.
+//! An IPv6 address may have a zone, which is not sent (RFC 6874 §4).
 
+use std::borrow::Cow;
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 
 use crate::error::{ConfigError, ConfigErrorKind};
+use crate::net::address::{self, split};
 
 /// A target that could be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,9 +57,9 @@ impl Target {
 fn read(text: &str) -> Result<(String, Place), String> {
     if let Some(rest) = text.strip_prefix("dns:") {
         return match rest.strip_prefix("//") {
-            None => name(rest),
+            None => name(&decoded(rest)),
             Some(rest) => match rest.split_once('/') {
-                Some(("", endpoint)) => name(endpoint),
+                Some(("", endpoint)) => name(&decoded(endpoint)),
                 Some((server, _)) => {
                     Err(format!("asking the name server {server:?} is not supported"))
                 }
@@ -65,18 +68,32 @@ fn read(text: &str) -> Result<(String, Place), String> {
         };
     }
     if let Some(rest) = text.strip_prefix("ipv4:") {
-        return addresses(rest, |host| host.parse::<Ipv4Addr>().ok().map(IpAddr::V4));
+        return addresses(rest, |host, port| {
+            let ip = host.parse::<Ipv4Addr>().ok();
+            Ok(ip.map(|ip| SocketAddrV4::new(ip, port).into()))
+        });
     }
     if let Some(rest) = text.strip_prefix("ipv6:") {
-        return addresses(rest, |host| host.parse::<Ipv6Addr>().ok().map(IpAddr::V6));
+        return addresses(&decoded(rest), |host, port| {
+            let found = address::ipv6(host)?;
+            Ok(found.map(|(ip, zone)| SocketAddrV6::new(ip, port, 0, zone).into()))
+        });
     }
     if text.starts_with("unix:") || text.starts_with("unix-abstract:") {
         return Err("unix sockets are not supported yet".into());
     }
-    if let Some((scheme, _)) = text.split_once("://") {
-        return Err(format!("the scheme {scheme:?} is unknown; there are dns, ipv4 and ipv6"));
+    if let Some(why) = address::no_uri(text) {
+        return Err(why);
     }
     name(text)
+}
+
+/// In a URI the % before a zone is itself encoded (RFC 6874 §2): `[fe80::1%25eth0]`. A lone 25 is the zone.
+fn decoded(text: &str) -> Cow<'_, str> {
+    match text.contains("%25") && !text.contains("%25]") {
+        true => text.replace("%25", "%").into(),
+        false => text.into(),
+    }
 }
 
 fn name(endpoint: &str) -> Result<(String, Place), String> {
@@ -84,11 +101,12 @@ fn name(endpoint: &str) -> Result<(String, Place), String> {
     if host.is_empty() {
         return Err("there is no host in it".into());
     }
+    let host_alone = address::without_zone(host);
     if let Some(bad) = host.chars().find(|c| !c.is_ascii_graphic() || "/@?#\"<>\\".contains(*c)) {
         return Err(format!("{bad:?} cannot stand in a host name"));
     }
     let authority = match host.contains(':') {
-        true => format!("[{host}]"),
+        true => format!("[{host_alone}]"),
         false => host.to_owned(),
     };
     let authority = match port {
@@ -100,41 +118,16 @@ fn name(endpoint: &str) -> Result<(String, Place), String> {
 
 fn addresses(
     list: &str,
-    parse: impl Fn(&str) -> Option<IpAddr>,
+    parse: impl Fn(&str, u16) -> Result<Option<SocketAddr>, String>,
 ) -> Result<(String, Place), String> {
     let mut found = Vec::new();
     for item in list.split(',') {
         let (host, port) = split(item)?;
-        let ip = parse(host).ok_or_else(|| format!("{host:?} is no address of this family"))?;
-        found.push(SocketAddr::new(ip, port.unwrap_or(DEFAULT_PORT)));
+        let address = parse(host, port.unwrap_or(DEFAULT_PORT))?;
+        found.push(address.ok_or_else(|| format!("{host:?} is no address of this family"))?);
     }
-    let authority = found.first().map(SocketAddr::to_string).unwrap_or_default();
-    Ok((authority, Place::Addresses(found)))
-}
-
-/// Host and port; brackets around IPv6 come off.
-fn split(endpoint: &str) -> Result<(&str, Option<u16>), String> {
-    if let Some(rest) = endpoint.strip_prefix('[') {
-        let (host, after) = rest.split_once(']').ok_or("a [ has no ]")?;
-        return match after.strip_prefix(':') {
-            Some(digits) => Ok((host, Some(port(digits)?))),
-            None if after.is_empty() => Ok((host, None)),
-            None => Err(format!("{after:?} cannot follow the ]")),
-        };
-    }
-    match endpoint.split_once(':') {
-        // More than one colon: a bare IPv6 address.
-        Some((_, rest)) if rest.contains(':') => Ok((endpoint, None)),
-        Some((host, digits)) => Ok((host, Some(port(digits)?))),
-        None => Ok((endpoint, None)),
-    }
-}
-
-fn port(digits: &str) -> Result<u16, String> {
-    match digits.parse() {
-        Ok(port) if digits.bytes().all(|c| c.is_ascii_digit()) => Ok(port),
-        _ => Err(format!("{digits:?} is no port (0 to 65535)")),
-    }
+    let first = found.first().map(|first| SocketAddr::new(first.ip(), first.port()));
+    Ok((first.map(|first| first.to_string()).unwrap_or_default(), Place::Addresses(found)))
 }
 
 impl fmt::Display for Target {
@@ -173,6 +166,42 @@ mod tests {
         assert_eq!(target.authority(), "127.0.0.1:1");
         let target = Target::parse("ipv6:[::1]:7").unwrap();
         assert_eq!(target.place(), &Place::Addresses(vec!["[::1]:7".parse().unwrap()]));
+    }
+
+    #[test]
+    fn a_zone_is_used_and_never_sent() {
+        named("[fe80::1%d0]:80", "[fe80::1]:80", "fe80::1%d0", 80);
+        named("dns:///[fe80::1%25d0]:80", "[fe80::1]:80", "fe80::1%d0", 80);
+        named("fe80::1%2", "[fe80::1]", "fe80::1%2", 443);
+        for (text, zone) in [
+            ("ipv6:[fe80::1%7]:80", 7),
+            ("ipv6:[fe80::1%257]:80", 7),
+            ("ipv6:[fe80::1%25]:80", 25),
+            ("ipv6:[fe80::1]:80", 0),
+        ] {
+            let target = Target::parse(text).unwrap();
+            assert_eq!(target.authority(), "[fe80::1]:80", "{text}");
+            let address = SocketAddrV6::new("fe80::1".parse().unwrap(), 80, 0, zone);
+            assert_eq!(target.place(), &Place::Addresses(vec![address.into()]), "{text}");
+        }
+        let lo = Target::parse("ipv6:[::1%lo]:80").unwrap();
+        assert_eq!(lo.authority(), "[::1]:80");
+        let error = Target::parse("ipv6:[::1%no-such-one]:80").unwrap_err();
+        assert!(error.to_string().contains("no-such-one"), "{error}");
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_with_what_would_be_right() {
+        for (text, words) in [
+            ("::1:50051", "[::1]:50051"),
+            ("http://h:1", "leave \"http://\" out: \"h:1\""),
+            ("https://h:1/x", "TLS is not supported yet"),
+            ("grpc://h:1", "\"h:1\" may be what is meant"),
+            ("h:1:2", "more than one colon"),
+        ] {
+            let error = Target::parse(text).unwrap_err().to_string();
+            assert!(error.contains(words), "{error}");
+        }
     }
 
     #[test]

@@ -1,96 +1,19 @@
-//! Listening: binding with a typed error, and accepting on the server's poller.
+//! Accepting on the server's poller.
 
-use std::fmt;
 use std::io;
-use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
+use std::net::TcpListener;
 use std::os::fd::AsFd;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use crate::sync::Mutex;
 use rustix::io::Errno;
-use socket2::{Domain, Protocol, Socket, Type};
 
 use super::TcpPipe;
 use crate::reactor::{Job, Mode, OnTimer, Poller, Readiness, Ready, Token, clock};
 
 /// How long accepting rests when the process is out of descriptors or memory (A23).
 const REST: Duration = Duration::from_millis(100);
-/// `listen` asks for as much as the kernel allows: std's 128 overflows in a burst, and each
-/// overflow costs a client a second.
-const BACKLOG: i32 = i32::MAX;
-
-/// An address could not be bound: which, and why.
-pub struct BindError {
-    address: String,
-    source: io::Error,
-}
-
-impl BindError {
-    pub(crate) fn new(address: impl Into<String>, source: io::Error) -> Self {
-        Self { address: address.into(), source }
-    }
-
-    /// The address as it was given.
-    #[must_use]
-    pub fn address(&self) -> &str {
-        &self.address
-    }
-
-    /// What the operating system said.
-    #[must_use]
-    pub fn io_error(&self) -> &io::Error {
-        &self.source
-    }
-}
-
-impl fmt::Display for BindError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "cannot listen on {}: {}", self.address, self.source)
-    }
-}
-
-/// As `Display`: it is what a `main` that returns the error prints.
-impl fmt::Debug for BindError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
-impl std::error::Error for BindError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        Some(&self.source)
-    }
-}
-
-/// Binds and listens. `[::]` takes IPv4, too. SO_REUSEADDR is set, so that a restarted server
-/// gets its port back at once; SO_REUSEPORT is not, so that two servers never share one silently.
-///
-/// # Errors
-/// A bad address, a name without addresses, or what the operating system says of the last one.
-pub(crate) fn bind(address: &str) -> Result<TcpListener, BindError> {
-    let fail = |error| BindError::new(address, error);
-    let candidates = address.to_socket_addrs().map_err(fail)?;
-    let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no addresses");
-    for candidate in candidates {
-        match bind_one(candidate) {
-            Ok(listener) => return Ok(listener),
-            Err(error) => last = error,
-        }
-    }
-    Err(fail(last))
-}
-
-fn bind_one(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    if address.is_ipv6() && address.ip().is_unspecified() {
-        socket.set_only_v6(false)?;
-    }
-    socket.set_reuse_address(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    Ok(socket.into())
-}
 
 /// What is done with each connection. Runs on a polling thread: never blocks.
 pub(crate) type OnAccept = Box<dyn Fn(TcpPipe) + Send + Sync>;
@@ -179,7 +102,7 @@ impl OnTimer for Listener {
 #[cfg(test)]
 mod tests {
     use std::fs::File;
-    use std::net::TcpStream;
+    use std::net::{SocketAddr, TcpStream};
     use std::process::Command;
     use std::sync::mpsc::{Receiver, channel};
 
@@ -187,26 +110,9 @@ mod tests {
     use crate::net::Pipe;
     use crate::reactor::ThreadPool;
 
-    #[test]
-    fn a_port_in_use_names_the_address_and_the_reason() {
-        let first = bind("127.0.0.1:0").unwrap();
-        let address = first.local_addr().unwrap().to_string();
-        let error = bind(&address).unwrap_err();
-        assert_eq!(error.address(), address);
-        assert_eq!(error.io_error().kind(), io::ErrorKind::AddrInUse);
-        assert!(error.to_string().contains(&address), "{error}");
-    }
-
-    #[test]
-    fn nonsense_is_an_error() {
-        for address in ["", "nowhere", "127.0.0.1:99999", "no-such-host.invalid:1"] {
-            assert!(bind(address).is_err(), "{address}");
-        }
-    }
-
     /// A listener that keeps what it accepts and counts it.
     fn accepting(poller: &Arc<Poller>) -> (SocketAddr, Arc<Listener>, Receiver<TcpPipe>) {
-        let listener = bind("127.0.0.1:0").unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let (sender, receiver) = channel();
         let sender = Mutex::new(sender);
@@ -226,13 +132,6 @@ mod tests {
             TcpStream::connect(address).unwrap_err().kind(),
             io::ErrorKind::ConnectionRefused
         );
-    }
-
-    #[test]
-    fn the_unspecified_address_of_ipv6_takes_ipv4() {
-        let Ok(listener) = bind("[::]:0") else { return };
-        let port = listener.local_addr().unwrap().port();
-        TcpStream::connect(("127.0.0.1", port)).unwrap();
     }
 
     /// Set in the process that [`a23_without_descriptors_accepting_rests_and_resumes`] starts.

@@ -4,6 +4,8 @@
 //! one is possible says so with [`Pipe::wait`], or lets a poller watch it. Nothing
 //! here knows HTTP/2. [`seal`] is the seam where TLS will stand.
 
+pub(crate) mod address;
+mod bind;
 mod connect;
 mod listen;
 #[cfg(any(test, feature = "_internals"))]
@@ -13,10 +15,11 @@ mod resolve;
 mod seal;
 mod tcp;
 
-pub use listen::BindError;
+pub use bind::BindError;
 
+pub(crate) use bind::bind;
 pub(crate) use connect::{Connecting, connect};
-pub(crate) use listen::{Listener, bind};
+pub(crate) use listen::Listener;
 #[cfg(any(test, feature = "_internals"))]
 pub(crate) use memory::MemoryPipe;
 pub(crate) use pipe::{Pipe, Waited};

@@ -122,10 +122,13 @@ fn same_host(own: IpAddr, peer: IpAddr) -> bool {
     peer.to_canonical().is_loopback() || own == peer
 }
 
-/// An address as Python's `peer()` writes it: brackets of IPv6 percent-encoded.
+/// An address as Python's `peer()` writes it: brackets and the zone's % of IPv6 percent-encoded.
 pub(crate) fn describe(address: SocketAddr) -> String {
     match address {
         SocketAddr::V4(v4) => format!("ipv4:{v4}"),
+        SocketAddr::V6(v6) if v6.scope_id() != 0 => {
+            format!("ipv6:%5B{}%25{}%5D:{}", v6.ip(), v6.scope_id(), v6.port())
+        }
         SocketAddr::V6(v6) => format!("ipv6:%5B{}%5D:{}", v6.ip(), v6.port()),
     }
 }
@@ -231,5 +234,9 @@ mod tests {
     fn peers_are_written_as_python_does() {
         assert_eq!(describe("127.0.0.1:80".parse().unwrap()), "ipv4:127.0.0.1:80");
         assert_eq!(describe("[::1]:80".parse().unwrap()), "ipv6:%5B::1%5D:80");
+        // The same address on two links is two peers.
+        let [one, two] = ["[fe80::1%2]:80", "[fe80::1%3]:80"].map(|text| text.parse().unwrap());
+        assert_eq!(describe(one), "ipv6:%5Bfe80::1%252%5D:80");
+        assert_ne!(describe(one), describe(two));
     }
 }

@@ -211,13 +211,18 @@ impl Server {
         Ok(())
     }
 
-    /// Listens on `address`, such as `[::]:50051`, `127.0.0.1:0` or `localhost:50051`: the
+    /// Listens on `address`, such as `[::]:50051`, `127.0.0.1:0`, `localhost:50051` or `[fe80::1%eth0]:50051`: the
     /// port, which tells what 0 became. Binds now and accepts once started; may
     /// be called several times, also after the start. A name is looked up by the system, on this
     /// thread, for as long as that takes; an address waits for nothing.
     ///
+    /// A name listens on all its addresses, on one port. `[::]` is every address of the machine, of IPv4 too; where there
+    /// is no IPv6 it is `0.0.0.0`.
+    ///
     /// # Errors
-    /// What could not be bound, and what the system said.
+    /// An address that cannot be read, such as one without a port; what could not be bound, and what the system said. Of
+    /// a name with several addresses, one that this machine does not have is left out, with a warning in the log; any
+    /// other that cannot be bound is the error, and none is kept.
     pub fn add_insecure_port(&self, address: &str) -> Result<u16, BindError> {
         Port::bind(address, &self.core, &self.registry)
     }
@@ -239,7 +244,7 @@ impl Server {
     /// The addresses that are listened on.
     #[must_use]
     pub fn local_addrs(&self) -> Vec<SocketAddr> {
-        self.core.life().ports().iter().map(|port| port.local_addr()).collect()
+        self.core.life().ports().iter().flat_map(|port| port.local_addrs().to_vec()).collect()
     }
 
     /// Begins to accept calls. Does not block.

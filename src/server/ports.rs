@@ -18,18 +18,18 @@ use crate::reactor::clock;
 use crate::status::Status;
 use crate::wire::headers::RequestHead;
 
-/// One listening socket.
+/// What one address is listened on by: a socket, or as many as its name has addresses.
 pub(super) struct Port {
     address: String,
-    local: SocketAddr,
-    /// Guards the socket on its way from bound to open to closed. Rank: after the life's.
+    locals: Vec<SocketAddr>,
+    /// Guards the sockets on their way from bound to open to closed. Rank: after the life's.
     state: Mutex<State>,
 }
 
 enum State {
     /// Clients may connect; nobody answers before the start.
-    Bound(TcpListener),
-    Open(Arc<Listener>),
+    Bound(Vec<TcpListener>),
+    Open(Vec<Arc<Listener>>),
     Closed,
 }
 
@@ -48,21 +48,23 @@ impl Port {
         registry: &Arc<Registry>,
     ) -> Result<u16, BindError> {
         let address = listener.local_addr().map_or_else(|_| "?".into(), |local| local.to_string());
-        Self::add(address, listener, core, registry)
+        Self::add(address, vec![listener], core, registry)
     }
 
     fn add(
         address: String,
-        listener: TcpListener,
+        listeners: Vec<TcpListener>,
         core: &Arc<Core>,
         registry: &Arc<Registry>,
     ) -> Result<u16, BindError> {
-        let local = match listener.local_addr() {
-            Ok(local) => local,
+        let locals = listeners.iter().map(TcpListener::local_addr).collect::<io::Result<Vec<_>>>();
+        let locals = match locals {
+            Ok(locals) => locals,
             Err(error) => return Err(BindError::new(address, error)),
         };
-        let state = Mutex::new(State::Bound(listener));
-        let port = Arc::new(Self { address, local, state });
+        let number = locals.first().map_or(0, SocketAddr::port);
+        let state = Mutex::new(State::Bound(listeners));
+        let port = Arc::new(Self { address, locals, state });
         match core.life().add_port(&port) {
             Some(false) => {}
             Some(true) => port.open(core, registry)?,
@@ -71,7 +73,7 @@ impl Port {
                 return Err(BindError::new(port.address.clone(), stopped));
             }
         }
-        Ok(local.port())
+        Ok(number)
     }
 
     /// Accepts from now on.
@@ -82,25 +84,35 @@ impl Port {
         if !matches!(*state, State::Bound(_)) {
             return Ok(());
         }
-        let State::Bound(socket) = std::mem::replace(&mut *state, State::Closed) else {
+        let State::Bound(sockets) = std::mem::replace(&mut *state, State::Closed) else {
             return Ok(());
         };
-        let (server, methods) = (core.clone(), registry.clone());
-        let accept = Box::new(move |pipe| accept(&server, &methods, Arc::new(pipe)));
-        *state = State::Open(Listener::open(socket, poller, accept).map_err(fail)?);
+        let mut open = Vec::with_capacity(sockets.len());
+        for socket in sockets {
+            let (server, methods) = (core.clone(), registry.clone());
+            let accept = Box::new(move |pipe| accept(&server, &methods, Arc::new(pipe)));
+            match Listener::open(socket, poller, accept) {
+                Ok(listener) => open.push(listener),
+                Err(error) => {
+                    open.iter().for_each(|listener| listener.close());
+                    return Err(fail(error));
+                }
+            }
+        }
+        *state = State::Open(open);
         Ok(())
     }
 
     /// Refuses connections from now on.
     pub(super) fn close(&self) {
         let last = std::mem::replace(&mut *self.state.lock(), State::Closed);
-        if let State::Open(listener) = last {
-            listener.close();
+        if let State::Open(listeners) = last {
+            listeners.iter().for_each(|listener| listener.close());
         }
     }
 
-    pub(super) fn local_addr(&self) -> SocketAddr {
-        self.local
+    pub(super) fn local_addrs(&self) -> &[SocketAddr] {
+        &self.locals
     }
 }
 
