@@ -15,8 +15,10 @@ mod backoff;
 mod connectivity;
 mod dial;
 mod options;
+mod queue;
 mod random;
 mod shared;
+mod state;
 mod target;
 mod watch;
 

@@ -1,7 +1,6 @@
-//! What all handles of a channel share: the machine, the links, the calls that queue.
+//! What all handles of a channel share: its [`Inner`] state under a lock, and what is done once that has changed.
 
 use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -11,17 +10,15 @@ use crate::call::client::{Core, Defaults, Expiry};
 use crate::http2::types::Reason;
 use crate::link::{Link, LinkEvents};
 use crate::net::Pipe;
-use crate::reactor::{Alarms, Job, OnTimer, Poller, clock};
-use crate::status::{Code, Status};
+use crate::reactor::{Job, OnTimer, Poller, clock};
 
-use super::connectivity::{Attempt, Connect, Connectivity, Machine};
-use super::dial::{Dial, Dialing};
+use super::connectivity::{Attempt, Connectivity};
+use super::dial::Dial;
 use super::options::Settings;
+use super::queue::Queue;
 use super::random::random;
+use super::state::{CLOSED, Inner, Todo, put_back};
 use super::watch::Watcher;
-
-/// What streams of a closed channel are told.
-const CLOSED: &str = "Channel closed!";
 
 /// The state of a channel.
 ///
@@ -44,55 +41,9 @@ pub(super) struct Shared {
     this: Weak<Shared>,
 }
 
-struct Inner {
-    machine: Machine,
-    /// All connections that live: at most one current, and those that drain.
-    links: Vec<(Attempt, Arc<Link>)>,
-    /// The attempt whose link is `ready`.
-    current: Option<Attempt>,
-    dialing: Option<Dialing>,
-    /// The peer was quicker than we: up before the link was noted.
-    early: Option<Attempt>,
-    queue: VecDeque<Arc<Core>>,
-    pumping: bool,
-    pump_again: bool,
-    /// The link took no more in this round.
-    refused: bool,
-    /// The timers that are set.
-    alarms: Alarms,
-    watchers: Vec<Arc<Watcher>>,
-}
-
-/// What to do once the lock is released.
-#[derive(Default)]
-struct Todo {
-    connect: Option<Connect>,
-    timer: Option<Instant>,
-    fail: Vec<Arc<Core>>,
-    status: Status,
-    pump: bool,
-    close: Vec<Arc<Link>>,
-    cancel: Option<Dialing>,
-    deliver: Vec<Arc<Watcher>>,
-    /// Only to be dropped.
-    gone: Option<Arc<Link>>,
-}
-
 impl Shared {
     pub(super) fn new(settings: Settings, dial: Box<dyn Dial>, poller: Arc<Poller>) -> Arc<Self> {
-        let inner = Inner {
-            machine: Machine::new(settings.timing),
-            links: Vec::new(),
-            current: None,
-            dialing: None,
-            early: None,
-            queue: VecDeque::new(),
-            pumping: false,
-            pump_again: false,
-            refused: false,
-            alarms: Alarms::new(),
-            watchers: Vec::new(),
-        };
+        let inner = Inner::new(settings.timing);
         Arc::new_cyclic(|this| Self {
             ready: RwLock::new(None),
             queued: AtomicUsize::new(0),
@@ -147,7 +98,7 @@ impl Shared {
     /// Takes a call that has no stream.
     pub(super) fn queue(&self, call: Arc<Core>) {
         self.change(|inner, todo| {
-            inner.admit(call, VecDeque::push_back, todo);
+            inner.admit(call, Queue::push_back, todo);
             todo.pump = true;
         });
     }
@@ -161,8 +112,7 @@ impl Shared {
     pub(super) fn forget(&self, call: &Core) {
         let gone = {
             let mut inner = self.inner.lock();
-            let at = inner.queue.iter().position(|own| std::ptr::eq(&**own, call));
-            let gone = at.and_then(|at| inner.queue.remove(at));
+            let gone = inner.queue.remove(call);
             self.queued.store(inner.queue.len(), Ordering::Relaxed);
             gone
         };
@@ -404,68 +354,6 @@ impl Shared {
     }
 }
 
-impl Inner {
-    /// A call queues, or is turned away.
-    fn admit(
-        &mut self,
-        call: Arc<Core>,
-        push: fn(&mut VecDeque<Arc<Core>>, Arc<Core>),
-        todo: &mut Todo,
-    ) {
-        match self.machine.state() {
-            // It has ended on its way here: nobody would take it out of the queue again.
-            _ if call.try_status().is_some() => {}
-            Connectivity::Shutdown => todo.status = closed_status(),
-            Connectivity::TransientFailure if !call.waits_for_ready() => {
-                todo.status = self.unavailable();
-            }
-            _ => {
-                push(&mut self.queue, call);
-                todo.connect = self.machine.want(false, clock::now(), random());
-                return;
-            }
-        }
-        todo.fail.push(call);
-    }
-
-    fn link_of(&self, attempt: Attempt) -> Option<Arc<Link>> {
-        self.links.iter().find(|(own, _)| *own == attempt).map(|(_, link)| link.clone())
-    }
-
-    /// The state is TRANSIENT_FAILURE now: calls that do not wait for ready fail.
-    fn after_failure(&mut self, todo: &mut Todo, attempt: Option<Attempt>) {
-        todo.status = self.unavailable();
-        for call in std::mem::take(&mut self.queue) {
-            match call.waits_for_ready() {
-                true => self.queue.push_back(call),
-                false => todo.fail.push(call),
-            }
-        }
-        todo.cancel = self.dialing.take();
-        todo.close.extend(attempt.and_then(|attempt| self.link_of(attempt)));
-    }
-
-    fn unavailable(&self) -> Status {
-        Status::unavailable(self.machine.cause())
-            .with_debug(format!("the channel is {}", self.machine.state()))
-    }
-
-    fn shut_down(&mut self, todo: &mut Todo) {
-        self.machine.close();
-        todo.fail.extend(self.queue.drain(..));
-        todo.status = closed_status();
-        todo.cancel = self.dialing.take();
-    }
-
-    fn set_timer(&mut self, todo: &mut Todo) {
-        if let Some(at) = self.machine.poll_timeout() {
-            if self.alarms.want(at) {
-                todo.timer = Some(at);
-            }
-        }
-    }
-}
-
 impl OnTimer for Shared {
     fn fire(&self, _tag: u64, now: Instant, _jobs: &mut Vec<Job>) {
         self.change(|inner, todo| {
@@ -510,16 +398,4 @@ impl LinkEvents for Events {
             shared.gone(self.attempt, cause, true);
         }
     }
-}
-
-/// In front of the queue; those that are repeated first, in the order in which they were sent before.
-fn put_back(queue: &mut VecDeque<Arc<Core>>, call: Arc<Core>) {
-    let own = call.place().unwrap_or(u32::MAX);
-    let before = |other: &&Arc<Core>| other.place().is_some_and(|place| place < own);
-    let at = queue.iter().take_while(before).count();
-    queue.insert(at, call);
-}
-
-fn closed_status() -> Status {
-    Status::fixed(Code::Cancelled, CLOSED)
 }

@@ -1,0 +1,138 @@
+//! The state of a channel: what its lock guards, and what a change of it makes necessary.
+//!
+//! Never touches a link or a call but to ask what it is: what is to be done to them is noted in a [`Todo`], for after the
+//! lock.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::call::client::Core;
+use crate::link::Link;
+use crate::reactor::{Alarms, clock};
+use crate::status::{Code, Status};
+
+use super::connectivity::{Attempt, Connect, Connectivity, Machine, Timing};
+use super::dial::Dialing;
+use super::queue::Queue;
+use super::random::random;
+use super::watch::Watcher;
+
+/// What streams of a closed channel are told.
+pub(super) const CLOSED: &str = "Channel closed!";
+
+pub(super) struct Inner {
+    pub(super) machine: Machine,
+    /// All connections that live: at most one current, and those that drain.
+    pub(super) links: Vec<(Attempt, Arc<Link>)>,
+    /// The attempt whose link is `ready`.
+    pub(super) current: Option<Attempt>,
+    pub(super) dialing: Option<Dialing>,
+    /// The peer was quicker than we: up before the link was noted.
+    pub(super) early: Option<Attempt>,
+    pub(super) queue: Queue<Core>,
+    pub(super) pumping: bool,
+    pub(super) pump_again: bool,
+    /// The link took no more in this round.
+    pub(super) refused: bool,
+    /// The timers that are set.
+    pub(super) alarms: Alarms,
+    pub(super) watchers: Vec<Arc<Watcher>>,
+}
+
+/// What to do once the lock is released.
+#[derive(Default)]
+pub(super) struct Todo {
+    pub(super) connect: Option<Connect>,
+    pub(super) timer: Option<Instant>,
+    pub(super) fail: Vec<Arc<Core>>,
+    pub(super) status: Status,
+    pub(super) pump: bool,
+    pub(super) close: Vec<Arc<Link>>,
+    pub(super) cancel: Option<Dialing>,
+    pub(super) deliver: Vec<Arc<Watcher>>,
+    /// Only to be dropped.
+    pub(super) gone: Option<Arc<Link>>,
+}
+
+impl Inner {
+    pub(super) fn new(timing: Timing) -> Self {
+        Self {
+            machine: Machine::new(timing),
+            links: Vec::new(),
+            current: None,
+            dialing: None,
+            early: None,
+            queue: Queue::new(),
+            pumping: false,
+            pump_again: false,
+            refused: false,
+            alarms: Alarms::new(),
+            watchers: Vec::new(),
+        }
+    }
+
+    /// A call queues, or is turned away.
+    pub(super) fn admit(
+        &mut self,
+        call: Arc<Core>,
+        push: fn(&mut Queue<Core>, Arc<Core>),
+        todo: &mut Todo,
+    ) {
+        match self.machine.state() {
+            // It has ended on its way here: nobody would take it out of the queue again.
+            _ if call.try_status().is_some() => {}
+            Connectivity::Shutdown => todo.status = closed_status(),
+            Connectivity::TransientFailure if !call.waits_for_ready() => {
+                todo.status = self.unavailable();
+            }
+            _ => {
+                push(&mut self.queue, call);
+                todo.connect = self.machine.want(false, clock::now(), random());
+                return;
+            }
+        }
+        todo.fail.push(call);
+    }
+
+    pub(super) fn link_of(&self, attempt: Attempt) -> Option<Arc<Link>> {
+        self.links.iter().find(|(own, _)| *own == attempt).map(|(_, link)| link.clone())
+    }
+
+    /// The state is TRANSIENT_FAILURE now: calls that do not wait for ready fail.
+    pub(super) fn after_failure(&mut self, todo: &mut Todo, attempt: Option<Attempt>) {
+        todo.status = self.unavailable();
+        todo.fail.extend(self.queue.take(|call| !call.waits_for_ready()));
+        todo.cancel = self.dialing.take();
+        todo.close.extend(attempt.and_then(|attempt| self.link_of(attempt)));
+    }
+
+    fn unavailable(&self) -> Status {
+        Status::unavailable(self.machine.cause())
+            .with_debug(format!("the channel is {}", self.machine.state()))
+    }
+
+    pub(super) fn shut_down(&mut self, todo: &mut Todo) {
+        self.machine.close();
+        todo.fail.extend(self.queue.take(|_| true));
+        todo.status = closed_status();
+        todo.cancel = self.dialing.take();
+    }
+
+    pub(super) fn set_timer(&mut self, todo: &mut Todo) {
+        if let Some(at) = self.machine.poll_timeout() {
+            if self.alarms.want(at) {
+                todo.timer = Some(at);
+            }
+        }
+    }
+}
+
+/// In front of the queue; those that are repeated first, in the order in which they were sent before.
+pub(super) fn put_back(queue: &mut Queue<Core>, call: Arc<Core>) {
+    let place = call.place();
+    queue.put_back(call, place);
+}
+
+fn closed_status() -> Status {
+    Status::fixed(Code::Cancelled, CLOSED)
+}
