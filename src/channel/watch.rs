@@ -23,47 +23,100 @@ pub(super) struct Watcher {
     own: bool,
     scheduled: AtomicBool,
     ended: AtomicBool,
-    /// Guards the delivery. A user's is made by the notifier's thread only: never contended.
+    /// Guards what is delivered. A leaf: the callback is taken out to be called, and dropped after it.
     delivery: Mutex<Delivery>,
 }
 
 struct Delivery {
-    callback: Callback,
+    /// `None` while it runs, and once the subscription has ended.
+    callback: Option<Callback>,
     last: Option<Connectivity>,
+    /// It runs, perhaps further up on this very thread, and looks again when it comes back.
+    running: bool,
+    again: bool,
 }
 
 impl Watcher {
-    fn new(shared: &Arc<Shared>, callback: Callback, own: bool) -> Arc<Self> {
-        Arc::new(Self {
-            shared: Arc::downgrade(shared),
+    fn new(shared: &Arc<Shared>, own: bool, callback: Callback) -> Arc<Self> {
+        Arc::new(Self::of(Arc::downgrade(shared), own, callback))
+    }
+
+    fn of(shared: Weak<Shared>, own: bool, callback: Callback) -> Self {
+        let callback = Some(callback);
+        let delivery = Delivery { callback, last: None, running: false, again: false };
+        Self {
+            shared,
             own,
             scheduled: AtomicBool::new(false),
             ended: AtomicBool::new(false),
-            delivery: Mutex::new(Delivery { callback, last: None }),
-        })
+            delivery: Mutex::new(delivery),
+        }
     }
 
-    /// The state may have changed: look, on the notifier's thread. No lock may be held.
+    /// The state may have changed: look, on the notifier's thread. No lock is held.
     pub(super) fn schedule(self: &Arc<Self>) {
         if self.own {
-            self.deliver();
-        } else if !self.scheduled.swap(true, Ordering::AcqRel) {
+            return self.deliver(|| self.state());
+        }
+        if !self.scheduled.swap(true, Ordering::AcqRel) {
             let watcher = self.clone();
-            notify(Box::new(move || watcher.deliver()));
+            notify(Box::new(move || {
+                watcher.scheduled.store(false, Ordering::Release);
+                watcher.deliver(|| watcher.state());
+            }));
         }
     }
 
-    fn deliver(&self) {
-        self.scheduled.store(false, Ordering::Release);
-        let state = self.shared.upgrade().map_or(Connectivity::Shutdown, |shared| shared.state());
-        let mut delivery = self.delivery.lock();
-        if self.ended.load(Ordering::Acquire) || delivery.last == Some(state) {
-            return;
+    fn state(&self) -> Connectivity {
+        self.shared.upgrade().map_or(Connectivity::Shutdown, |shared| shared.state())
+    }
+
+    fn deliver(&self, look: impl Fn() -> Connectivity) {
+        while let Some((mut callback, state)) = self.begin(look()) {
+            let what = format_args!("a connectivity callback, told {state},");
+            // Logged: the next change is told all the same.
+            let _ = user::run(what, || callback(state));
+            let (unwanted, again) = self.finish(callback);
+            user::drop_quietly(format_args!("the drop of a connectivity callback"), unwanted);
+            if !again {
+                return;
+            }
         }
+    }
+
+    fn begin(&self, state: Connectivity) -> Option<(Callback, Connectivity)> {
+        let mut delivery = self.delivery.lock();
+        if delivery.running {
+            delivery.again = true;
+            return None;
+        }
+        if self.ended.load(Ordering::Acquire) || delivery.last == Some(state) {
+            return None;
+        }
+        let callback = delivery.callback.take()?;
+        delivery.running = true;
         delivery.last = Some(state);
-        let callback = &mut delivery.callback;
-        let _ =
-            user::run(format_args!("a connectivity callback, told {state},"), || callback(state));
+        Some((callback, state))
+    }
+
+    /// The callback if nobody wants it any more, and whether to look again.
+    fn finish(&self, callback: Callback) -> (Option<Callback>, bool) {
+        let mut delivery = self.delivery.lock();
+        delivery.running = false;
+        let again = std::mem::take(&mut delivery.again);
+        if self.ended.load(Ordering::Acquire) {
+            return (Some(callback), false);
+        }
+        delivery.callback = Some(callback);
+        (None, again)
+    }
+
+    /// Nothing more is delivered: the callback, unless it runs.
+    fn end(&self) -> Option<Callback> {
+        // Under the lock, so that a callback that comes back is seen by one of the two.
+        let mut delivery = self.delivery.lock();
+        self.ended.store(true, Ordering::Release);
+        delivery.callback.take()
     }
 }
 
@@ -75,10 +128,11 @@ pub struct Subscription {
 
 impl Subscription {
     pub(super) fn new(shared: &Arc<Shared>, callback: Callback, try_to_connect: bool) -> Self {
-        Self::begin(shared, Watcher::new(shared, callback, false), try_to_connect)
+        Self::with(shared, false, callback, try_to_connect)
     }
 
-    fn begin(shared: &Arc<Shared>, watcher: Arc<Watcher>, try_to_connect: bool) -> Self {
+    fn with(shared: &Arc<Shared>, own: bool, callback: Callback, try_to_connect: bool) -> Self {
+        let watcher = Watcher::new(shared, own, callback);
         shared.watch(watcher.clone());
         if try_to_connect {
             shared.want();
@@ -93,10 +147,11 @@ impl Subscription {
 
 impl Drop for Subscription {
     fn drop(&mut self) {
-        self.watcher.ended.store(true, Ordering::Release);
+        let callback = self.watcher.end();
         if let Some(shared) = self.watcher.shared.upgrade() {
             shared.unwatch(&self.watcher);
         }
+        drop(callback);
     }
 }
 
@@ -143,8 +198,8 @@ impl ReadyFuture {
             Connectivity::Shutdown => drop(told.end(Outcome::Closed)),
             _ => {}
         });
-        let watcher = Watcher::new(shared, callback, true);
-        Self { waiting, subscription: Some(Subscription::begin(shared, watcher, true)) }
+        let subscription = Some(Subscription::with(shared, true, callback, true));
+        Self { waiting, subscription }
     }
 
     /// Waits until the channel is ready: with `None` as long as that takes, else at most `timeout`.
@@ -227,5 +282,101 @@ impl Waiting {
 impl fmt::Debug for ReadyFuture {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ReadyFuture").field("done", &self.done()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::resume_unwind;
+    use std::sync::mpsc::channel;
+
+    use super::*;
+
+    /// As where no notifier can be had: everything runs on the thread that makes the change.
+    struct Bed {
+        watcher: Arc<Watcher>,
+        state: Mutex<Connectivity>,
+    }
+
+    impl Bed {
+        fn new(callback: impl FnMut(&Arc<Self>, Connectivity) + Send + 'static) -> Arc<Self> {
+            let mut callback = callback;
+            Arc::new_cyclic(|this: &Weak<Self>| {
+                let this = this.clone();
+                let callback = Box::new(move |state| callback(&this.upgrade().unwrap(), state));
+                let watcher = Arc::new(Watcher::of(Weak::new(), false, callback));
+                Self { watcher, state: Mutex::new(Connectivity::Idle) }
+            })
+        }
+
+        fn change(&self, state: Connectivity) {
+            *self.state.lock() = state;
+            self.watcher.deliver(|| *self.state.lock());
+        }
+    }
+
+    #[test]
+    fn a_change_made_by_the_subscriber_is_told_once_it_has_come_back() {
+        let (tell, told) = channel();
+        let bed = Bed::new(move |bed: &Arc<Bed>, state| {
+            tell.send(state).unwrap();
+            if state == Connectivity::Idle {
+                bed.change(Connectivity::Connecting);
+                bed.change(Connectivity::Shutdown);
+            }
+            tell.send(state).unwrap();
+        });
+        bed.change(Connectivity::Idle);
+        let (idle, end) = (Connectivity::Idle, Connectivity::Shutdown);
+        assert_eq!(told.try_iter().collect::<Vec<_>>(), [idle, idle, end, end]);
+    }
+
+    #[test]
+    fn a_subscriber_that_panics_is_told_what_comes_later() {
+        struct Bomb;
+        impl Drop for Bomb {
+            fn drop(&mut self) {
+                resume_unwind(Box::new("a payload's drop, on purpose"));
+            }
+        }
+        let (tell, told) = channel();
+        let bed = Bed::new(move |_: &Arc<Bed>, state| {
+            tell.send(state).unwrap();
+            resume_unwind(Box::new(Bomb));
+        });
+        bed.change(Connectivity::Connecting);
+        bed.change(Connectivity::Ready);
+        assert_eq!(told.try_iter().count(), 2);
+    }
+
+    #[test]
+    fn what_a_subscriber_has_captured_is_dropped_once_it_has_ended_and_never_under_a_lock() {
+        struct Captured(Option<Arc<Bed>>, std::sync::mpsc::Sender<()>);
+        impl Captured {
+            fn keep(&mut self, bed: &Arc<Bed>) {
+                self.0 = Some(bed.clone());
+            }
+        }
+        impl Drop for Captured {
+            fn drop(&mut self) {
+                if let Some(bed) = self.0.take() {
+                    // Would wait for itself.
+                    bed.change(Connectivity::Ready);
+                }
+                self.1.send(()).unwrap();
+                resume_unwind(Box::new("a drop, on purpose"));
+            }
+        }
+        let (tell, told) = channel();
+        let mut captured = Captured(None, tell);
+        let bed = Bed::new(move |bed: &Arc<Bed>, _| {
+            captured.keep(bed);
+            // It ends itself.
+            assert!(bed.watcher.end().is_none(), "it runs");
+        });
+        bed.change(Connectivity::Connecting);
+        told.try_recv().unwrap();
+        bed.change(Connectivity::Shutdown);
+        assert_eq!(Arc::strong_count(&bed), 1);
     }
 }

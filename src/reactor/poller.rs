@@ -11,7 +11,6 @@ use crate::sync::atomic::{AtomicU64, Ordering};
 use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -22,7 +21,7 @@ use rustix::time::{
     Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, timerfd_create, timerfd_settime,
 };
 
-use super::{Job, clock};
+use super::{Job, clock, user};
 use crate::deadline::Deadline;
 
 /// Told that a descriptor is ready. Runs on a polling thread, with no lock held: never blocks.
@@ -303,7 +302,7 @@ impl Poller {
         let ready = ready.and_then(|slot| slot.ready.clone());
         drop(registry);
         if let Some(ready) = ready {
-            contain(move || ready.ready(readiness, jobs));
+            tell(move || ready.ready(readiness, jobs));
         }
     }
 
@@ -323,7 +322,7 @@ impl Poller {
             drop(timers);
             if let Some(target) = timer.target.upgrade() {
                 let jobs = &mut *jobs;
-                contain(move || target.fire(timer.tag, now, jobs));
+                tell(move || target.fire(timer.tag, now, jobs));
             }
             timers = self.timers.lock();
         }
@@ -339,14 +338,9 @@ impl std::fmt::Debug for Poller {
 
 /// Tells one receiver. What it does wrong is its own loss: the others' edges come once, and nobody would set the
 /// alarm again. It takes its last reference along, for what that drops is its own, too.
-fn contain(tell: impl FnOnce()) {
-    if let Err(payload) = catch_unwind(AssertUnwindSafe(tell)) {
-        // Its drop may panic as well, and so may a logger.
-        std::mem::forget(payload);
-        if let Err(payload) = catch_unwind(|| log::error!("an event's receiver panicked")) {
-            std::mem::forget(payload);
-        }
-    }
+fn tell(receiver: impl FnOnce()) {
+    // Logged: there is nobody else to tell.
+    let _ = user::run(format_args!("an event's receiver"), receiver);
 }
 
 fn readiness(flags: EventFlags) -> Readiness {
