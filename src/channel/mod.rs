@@ -48,6 +48,8 @@ pub(crate) use dial::{Dialing, Outcome};
 ///
 /// Cheap to clone and usable from any thread. The multi-callables made from it and the calls that
 /// run count as handles too: when the last of them is dropped, the channel closes.
+///
+/// A process made by `fork` makes channels of its own; see [the crate's page](crate#after-fork).
 #[derive(Clone)]
 pub struct Channel {
     handle: Arc<Handle>,

@@ -6,11 +6,12 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV6, ToSocketAddrs};
 
 use crate::sync::Mutex;
 
-use crate::reactor::{threads, user};
+use super::address;
+use crate::reactor::{process, threads, user};
 
 const THREADS: usize = 4;
 /// Questions that may wait for a resolver thread.
@@ -34,10 +35,12 @@ struct Question {
 struct Desk {
     waiting: VecDeque<Question>,
     threads: usize,
+    /// Whose threads these are: a child of this process has none of them.
+    generation: u32,
 }
 
 /// Guards the questions and the count of threads. A leaf.
-static DESK: Mutex<Desk> = Mutex::new(Desk { waiting: VecDeque::new(), threads: 0 });
+static DESK: Mutex<Desk> = Mutex::new(Desk { waiting: VecDeque::new(), threads: 0, generation: 0 });
 
 /// Resolves `host`, a name or an IP literal (IPv6 with or without brackets).
 pub(crate) fn resolve(host: &str, port: u16, answer: Answer) {
@@ -50,11 +53,19 @@ fn ask_the_system(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
 
 fn resolve_with(host: &str, port: u16, look_up: LookUp, answer: Answer) {
     let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
-    if let Ok(ip) = bare.parse::<IpAddr>() {
-        return answer(Ok(vec![SocketAddr::new(ip, port)]));
+    match address::ipv6(bare) {
+        Ok(Some((ip, zone))) => {
+            return answer(Ok(vec![SocketAddrV6::new(ip, port, 0, zone).into()]));
+        }
+        Ok(None) => {}
+        Err(why) => return answer(Err(io::Error::new(io::ErrorKind::NotFound, why))),
+    }
+    if let Ok(ip) = bare.parse::<Ipv4Addr>() {
+        return answer(Ok(vec![(ip, port).into()]));
     }
     let question = Question { host: host.to_owned(), port, look_up, answer };
     let mut desk = DESK.lock();
+    desk.renew(process::generation());
     if desk.waiting.len() >= WAITING {
         drop(desk);
         let full =
@@ -75,6 +86,16 @@ fn resolve_with(host: &str, port: u16, look_up: LookUp, answer: Answer) {
         drop(desk);
         for question in left {
             (question.answer)(Err(io::Error::new(error.kind(), error.to_string())));
+        }
+    }
+}
+
+impl Desk {
+    fn renew(&mut self, generation: u32) {
+        if self.generation != generation {
+            // Questions of the parent's: it answers and drops them.
+            std::mem::forget(std::mem::take(&mut self.waiting));
+            (self.threads, self.generation) = (0, generation);
         }
     }
 }
@@ -132,6 +153,26 @@ mod tests {
         assert!(found.unwrap().iter().all(|address| address.ip().is_loopback()));
         assert_ne!(thread, thread::current().id());
         assert!(ask("no-such-host.invalid").0.is_err());
+    }
+
+    #[test]
+    fn l12_a_child_has_resolver_threads_of_its_own() {
+        let mut desk = Desk { threads: THREADS, ..Desk::default() };
+        desk.renew(0);
+        assert_eq!(desk.threads, THREADS);
+        desk.renew(1);
+        assert_eq!((desk.threads, desk.waiting.len()), (0, 0));
+    }
+
+    #[test]
+    fn a_zone_goes_along_and_an_unknown_one_is_named() {
+        let (found, thread) = ask("fe80::1%3");
+        assert_eq!(
+            found.unwrap(),
+            [SocketAddrV6::new("fe80::1".parse().unwrap(), 80, 0, 3).into()]
+        );
+        assert_eq!(thread, thread::current().id());
+        assert!(ask("fe80::1%no-such-one").0.unwrap_err().to_string().contains("no-such-one"));
     }
 
     static GATE: Mutex<()> = Mutex::new(());

@@ -27,7 +27,7 @@ use crate::sync::{Condvar, Mutex, MutexGuard};
 use super::backlog::Backlog;
 use super::cork::{self, Shelf};
 use super::duty::{Duty, Idle, Order, Wakes};
-use super::{Job, Poller, Rejected, Waiter, threads};
+use super::{Job, Poller, Rejected, Waiter, process, threads};
 
 mod timers;
 
@@ -70,6 +70,7 @@ enum Next {
 impl Engine {
     /// Starts `workers` threads and the reserve.
     pub(super) fn start(workers: usize, limit: usize) -> io::Result<Arc<Self>> {
+        process::begin();
         let poller = Poller::new()?;
         let cpus = std::thread::available_parallelism().map_or(1, usize::from);
         let state = State {

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use crate::sync::Mutex;
 
-use super::{OnTimer, Poller, threads};
+use super::{OnTimer, Poller, process, threads};
 
 /// Guards the start of the process's poller. A leaf.
 static POLLER: Mutex<Option<Arc<Poller>>> = Mutex::new(None);
@@ -17,6 +17,7 @@ static POLLER: Mutex<Option<Arc<Poller>>> = Mutex::new(None);
 /// # Errors
 /// When no thread, epoll or eventfd can be had. The next call tries again.
 pub(crate) fn client_poller() -> io::Result<Arc<Poller>> {
+    process::begin();
     let mut slot = POLLER.lock();
     if let Some(poller) = &*slot {
         return Ok(poller.clone());
@@ -26,6 +27,11 @@ pub(crate) fn client_poller() -> io::Result<Arc<Poller>> {
     threads::spawn("grpc-poller", move || turn_for_ever(&turning))?;
     *slot = Some(poller.clone());
     Ok(poller)
+}
+
+/// This process is a child, where nobody turns it. It is not dropped: it holds links of the parent's.
+pub(super) fn forget() {
+    std::mem::forget(POLLER.lock().take());
 }
 
 fn turn_for_ever(poller: &Poller) {

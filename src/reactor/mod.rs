@@ -22,6 +22,7 @@ mod notifier;
 mod parker;
 mod poller;
 pub(crate) mod pool;
+pub(crate) mod process;
 pub(crate) mod spares;
 pub(crate) mod threads;
 mod timetable;

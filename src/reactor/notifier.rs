@@ -30,6 +30,11 @@ pub(crate) fn notify(callback: Callback) {
     NOTIFIER.push(callback);
 }
 
+/// This process is a child, where the thread does not live.
+pub(super) fn forget() {
+    NOTIFIER.forget();
+}
+
 struct Notifier {
     start: fn() -> io::Result<()>,
     queue: Mutex<Queue>,
@@ -62,6 +67,14 @@ impl Notifier {
         drop(queue);
         self.more.notify_one();
         self.see_to_a_thread();
+    }
+
+    /// What waits is the parent's to run, and to drop.
+    fn forget(&self) {
+        let mut queue = self.queue.lock();
+        std::mem::forget(std::mem::take(&mut queue.waiting));
+        queue.served = false;
+        queue.retry = false;
     }
 
     /// Starts the thread if there is none and something waits.
@@ -169,6 +182,24 @@ mod tests {
             assert_eq!(told, n);
             assert_ne!(on, thread::current().id());
         }
+    }
+
+    #[test]
+    fn l12_a_child_has_a_notifier_of_its_own_and_leaves_what_its_parent_had_queued() {
+        static CHILD: Notifier =
+            Notifier::new(|| threads::spawn("notifier", || CHILD.serve()).map(drop));
+        let (sender, receiver) = mpsc::channel();
+        let tell = |n: u8| {
+            let sender = sender.clone();
+            Box::new(move || sender.send(n).unwrap())
+        };
+        // As `fork` leaves it: somebody serves, but not here.
+        CHILD.queue.lock().served = true;
+        CHILD.push(tell(1));
+        CHILD.forget();
+        CHILD.push(tell(2));
+        assert_eq!(receiver.recv_timeout(later()).unwrap(), 2);
+        assert!(receiver.try_recv().is_err());
     }
 
     #[test]
