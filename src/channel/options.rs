@@ -16,6 +16,9 @@ use super::target::Target;
 /// A day: beyond it an attempt to connect makes no sense, and time arithmetic could overflow.
 const LONGEST_ATTEMPT: Duration = Duration::from_secs(24 * 3600);
 
+/// § gRFC A8: "grpc.keepalive_time_ms … the minimum is 10 seconds".
+const SHORTEST_KEEPALIVE: Duration = Duration::from_secs(10);
+
 /// What a channel goes by, checked.
 #[derive(Clone, Debug)]
 pub(super) struct Settings {
@@ -175,13 +178,18 @@ impl ChannelBuilder {
         self.set(|settings| settings.http2.max_window = bytes.clamp(65_535, (1 << 31) - 1))
     }
 
-    /// Asks a silent server whether it lives after `time` (at least 10 s), and gives the
+    /// Asks a silent server whether it lives after `time`, and gives the
     /// connection up after `timeout` without an answer. Default: never asks; 20 s. `without_calls`: also while no call runs.
-    /// Servers may refuse clients that ask too often.
+    ///
+    /// Less than 10 s is taken for 10 s, and logged. Servers end connections that ask too often, by default
+    /// more than once in 5 minutes: a server that says so (`too_many_pings`) doubles the time for the channel's next
+    /// connections, which is logged, too.
     pub fn keepalive(self, time: Duration, timeout: Duration, without_calls: bool) -> Self {
         self.set(|settings| {
-            // § gRFC A8: "grpc.keepalive_time_ms … the minimum is 10 seconds".
-            settings.http2.keepalive.time = Some(time.max(Duration::from_secs(10)));
+            if time < SHORTEST_KEEPALIVE {
+                log::warn!("keepalive after {time:?} is too often: it is {SHORTEST_KEEPALIVE:?}");
+            }
+            settings.http2.keepalive.time = Some(time.max(SHORTEST_KEEPALIVE));
             settings.http2.keepalive.timeout = timeout;
             settings.http2.keepalive.without_calls = without_calls;
         })

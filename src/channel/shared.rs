@@ -43,7 +43,7 @@ pub(super) struct Shared {
 
 impl Shared {
     pub(super) fn new(settings: Settings, dial: Box<dyn Dial>, poller: Arc<Poller>) -> Arc<Self> {
-        let inner = Inner::new(settings.timing);
+        let inner = Inner::new(settings.timing, settings.http2.keepalive.time);
         Arc::new_cyclic(|this| Self {
             ready: RwLock::new(None),
             queued: AtomicUsize::new(0),
@@ -276,8 +276,9 @@ impl Shared {
     /// A pipe is there; the peer has not spoken yet.
     fn connected(&self, attempt: Attempt, pipe: Arc<dyn Pipe>) {
         let events = Arc::new(Events { shared: self.this.clone(), attempt });
-        let settings = &self.settings;
-        match Link::client(pipe, &settings.http2, settings.busy_poll, events, &self.poller) {
+        let mut options = self.settings.http2.clone();
+        options.keepalive.time = self.inner.lock().keepalive.time();
+        match Link::client(pipe, &options, self.settings.busy_poll, events, &self.poller) {
             Ok(link) => self.linked(attempt, link),
             Err(error) => self.failed(attempt, format!("the connection cannot be polled: {error}")),
         }
@@ -321,6 +322,17 @@ impl Shared {
             todo.pump = true;
         } else {
             todo.close.push(link);
+        }
+    }
+
+    /// K2: the next connections are asked half as often.
+    fn too_many_pings(&self, attempt: Attempt) {
+        let time = self.inner.lock().keepalive.too_often(attempt);
+        if let Some(time) = time {
+            let target = self.settings.target.text();
+            log::warn!(
+                "{target} ends connections that ping so often: keepalive after {time:?} from now on"
+            );
         }
     }
 
@@ -378,6 +390,12 @@ impl LinkEvents for Events {
     fn up(&self) {
         if let Some(shared) = self.shared.upgrade() {
             shared.up(self.attempt);
+        }
+    }
+
+    fn too_many_pings(&self) {
+        if let Some(shared) = self.shared.upgrade() {
+            shared.too_many_pings(self.attempt);
         }
     }
 

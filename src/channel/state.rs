@@ -4,7 +4,7 @@
 //! lock.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::call::client::Core;
 use crate::link::Link;
@@ -37,6 +37,31 @@ pub(super) struct Inner {
     /// The timers that are set.
     pub(super) alarms: Alarms,
     pub(super) watchers: Vec<Arc<Watcher>>,
+    pub(super) keepalive: Keepalive,
+}
+
+/// After which silence the next connections are asked whether they live.
+pub(super) struct Keepalive {
+    time: Option<Duration>,
+    /// The connection that said last that this is too often.
+    told: Option<Attempt>,
+}
+
+impl Keepalive {
+    pub(super) fn time(&self) -> Option<Duration> {
+        self.time
+    }
+
+    /// A server has had enough of PINGs. The new time, unless it is known already.
+    ///
+    /// § gRFC A8: "the client should … double the configured KEEPALIVE_TIME"; once for each connection.
+    pub(super) fn too_often(&mut self, attempt: Attempt) -> Option<Duration> {
+        if self.told.replace(attempt) == Some(attempt) {
+            return None;
+        }
+        self.time = self.time.map(|time| time.saturating_mul(2));
+        self.time
+    }
 }
 
 /// What to do once the lock is released.
@@ -55,7 +80,7 @@ pub(super) struct Todo {
 }
 
 impl Inner {
-    pub(super) fn new(timing: Timing) -> Self {
+    pub(super) fn new(timing: Timing, keepalive: Option<Duration>) -> Self {
         Self {
             machine: Machine::new(timing),
             links: Vec::new(),
@@ -68,6 +93,7 @@ impl Inner {
             refused: false,
             alarms: Alarms::new(),
             watchers: Vec::new(),
+            keepalive: Keepalive { time: keepalive, told: None },
         }
     }
 
@@ -135,4 +161,25 @@ pub(super) fn put_back(queue: &mut Queue<Core>, call: Arc<Core>) {
 
 fn closed_status() -> Status {
     Status::fixed(Code::Cancelled, CLOSED)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::channel::random::random;
+
+    #[test]
+    fn k2_too_many_pings_double_the_time_once_for_each_connection() {
+        let mut inner = Inner::new(Timing::default(), Some(Duration::from_secs(10)));
+        let first = inner.machine.attempt();
+        assert_eq!(inner.keepalive.too_often(first), Some(Duration::from_secs(20)));
+        assert_eq!(inner.keepalive.too_often(first), None, "a second GOAWAY of the same one");
+        let second = inner.machine.want(true, clock::now(), random()).unwrap().attempt;
+        assert_eq!(inner.keepalive.too_often(second), Some(Duration::from_secs(40)));
+        assert_eq!(inner.keepalive.time(), Some(Duration::from_secs(40)));
+        let mut never = Keepalive { time: Some(Duration::MAX), told: None };
+        assert_eq!(never.too_often(first), Some(Duration::MAX));
+        never.time = None;
+        assert_eq!(never.too_often(second), None, "there is nothing to double");
+    }
 }

@@ -22,6 +22,8 @@ pub(super) struct Effects {
     /// The leader's own wait is over, or its interest has changed.
     pub(super) kick: bool,
     pub(super) up: bool,
+    /// Why it drains: we have pinged too often.
+    pub(super) pinged: bool,
     pub(super) draining: bool,
     pub(super) room: bool,
     pub(super) lost: Option<String>,
@@ -73,6 +75,9 @@ impl Effects {
     fn tell_of<E: LinkEvents + ?Sized>(&mut self, events: &E) {
         if mem::take(&mut self.up) {
             events.up();
+        }
+        if mem::take(&mut self.pinged) {
+            events.too_many_pings();
         }
         if mem::take(&mut self.draining) {
             events.draining();

@@ -18,6 +18,8 @@ pub(crate) trait LinkEvents: Send + Sync {
     fn up(&self);
     /// GOAWAY: no new streams here; those that run may end.
     fn draining(&self);
+    /// The peer ends the connection since it was asked too often whether it lives. Told before `draining`.
+    fn too_many_pings(&self) {}
     /// A stream may be opened again.
     fn room(&self);
     /// The connection is over. Told once, after every stream has ended.

@@ -225,6 +225,9 @@ impl Sink for Receiver<'_> {
 
     fn goaway(&mut self, reason: Reason, debug: &[u8]) {
         self.effects.draining = true;
+        // § gRFC A8: "GOAWAY frame with ENHANCE_YOUR_CALM error code and additional debug data of ASCII
+        // "too_many_pings"".
+        self.effects.pinged |= reason == Reason::ENHANCE_YOUR_CALM && debug == b"too_many_pings";
         *self.farewell = Some(Arc::new(Farewell::new(reason, debug)));
     }
 
