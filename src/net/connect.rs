@@ -156,7 +156,7 @@ impl Race {
         drop(state);
         self.poller.remove(token, socket.as_fd());
         let result = match socket.take_error() {
-            Ok(None) => TcpPipe::new(TcpStream::from(socket)),
+            Ok(None) => TcpPipe::led(TcpStream::from(socket)),
             Ok(Some(error)) | Err(error) => Err(error),
         };
         let mut state = self.state.lock();
@@ -247,6 +247,8 @@ mod tests {
     use std::sync::mpsc::channel;
 
     use super::*;
+    use crate::net::few::{hoard, with_few};
+    use crate::net::{Pipe, Waited};
     use crate::reactor::client_poller;
 
     fn outcome_of(addresses: Vec<SocketAddr>) -> io::Result<TcpPipe> {
@@ -266,7 +268,7 @@ mod tests {
     fn l10_a_dead_address_is_followed_by_a_live_one() {
         let live = TcpListener::bind("127.0.0.1:0").unwrap();
         let pipe = outcome_of(vec![dead(), live.local_addr().unwrap()]).unwrap();
-        assert_eq!(crate::net::Pipe::peer(&pipe), format!("ipv4:{}", live.local_addr().unwrap()));
+        assert_eq!(pipe.peer(), format!("ipv4:{}", live.local_addr().unwrap()));
     }
 
     /// An address that neither answers nor refuses: a listener whose backlog is full.
@@ -289,12 +291,30 @@ mod tests {
     }
 
     #[test]
+    fn l14_without_descriptors_a_connection_goes_on_and_none_is_made() {
+        let name =
+            "net::connect::tests::l14_without_descriptors_a_connection_goes_on_and_none_is_made";
+        with_few(name, || {
+            let live = TcpListener::bind("127.0.0.1:0").unwrap();
+            let address = live.local_addr().unwrap();
+            let pipe = outcome_of(vec![address]).unwrap();
+            let mut hoard = hoard();
+            let soon = clock::now() + Duration::from_millis(1);
+            let read = Interest { read: true, write: false };
+            assert_eq!(pipe.wait(read, Some(soon)).unwrap(), Waited::default(), "the first wait");
+            // The socket's own, but no more: the attempt fails, and not the first call on it.
+            drop(hoard.pop());
+            assert!(outcome_of(vec![address]).is_err());
+        });
+    }
+
+    #[test]
     fn l10_a_silent_address_does_not_hold_up_the_next() {
         let (silent, _holders) = silent();
         let live = TcpListener::bind("127.0.0.1:0").unwrap();
         let began = clock::now();
         let pipe = outcome_of(vec![silent, live.local_addr().unwrap()]).unwrap();
-        assert_eq!(crate::net::Pipe::peer(&pipe), format!("ipv4:{}", live.local_addr().unwrap()));
+        assert_eq!(pipe.peer(), format!("ipv4:{}", live.local_addr().unwrap()));
         assert!(clock::now() >= began + STAGGER);
     }
 

@@ -103,11 +103,11 @@ impl OnTimer for Listener {
 mod tests {
     use std::fs::File;
     use std::net::{SocketAddr, TcpStream};
-    use std::process::Command;
     use std::sync::mpsc::{Receiver, channel};
 
     use super::*;
     use crate::net::Pipe;
+    use crate::net::few::{hoard, with_few};
     use crate::reactor::ThreadPool;
 
     /// A listener that keeps what it accepts and counts it.
@@ -134,35 +134,17 @@ mod tests {
         );
     }
 
-    /// Set in the process that [`a23_without_descriptors_accepting_rests_and_resumes`] starts.
-    const INNER: &str = "GRPC_THREADS_TEST_FEW_DESCRIPTORS";
-
     #[test]
     fn a23_without_descriptors_accepting_rests_and_resumes() {
-        if std::env::var_os(INNER).is_some() {
-            return run_out_of_descriptors();
-        }
-        // The limit is the process's: another one, so that other tests keep theirs.
         let name = "net::listen::tests::a23_without_descriptors_accepting_rests_and_resumes";
-        let output = Command::new("sh")
-            .args(["-c", "ulimit -n 64 && exec \"$0\" --exact \"$1\" --nocapture"])
-            .arg(std::env::current_exe().unwrap())
-            .arg(name)
-            .env(INNER, "1")
-            .output()
-            .unwrap();
-        let text = String::from_utf8_lossy(&output.stdout);
-        assert!(output.status.success() && text.contains("1 passed"), "{text}");
+        with_few(name, run_out_of_descriptors);
     }
 
     fn run_out_of_descriptors() {
         let pool = ThreadPool::new(2);
         let (address, _listener, accepted) = accepting(&pool.poller().unwrap());
         let (_early, early) = (TcpStream::connect(address).unwrap(), accepted.recv().unwrap());
-        let mut hoard = Vec::new();
-        while let Ok(file) = File::open("/dev/null") {
-            hoard.push(file);
-        }
+        let mut hoard = hoard();
         drop(hoard.pop());
         // The last descriptor is the client's; the server's side has to wait.
         let late = TcpStream::connect(address).unwrap();

@@ -7,6 +7,8 @@
 pub(crate) mod address;
 mod bind;
 mod connect;
+#[cfg(test)]
+mod few;
 mod listen;
 #[cfg(any(test, feature = "_internals"))]
 mod memory;

@@ -16,8 +16,9 @@ use crate::reactor::{Interest, Mode, Poller, Ready, Token, clock};
 pub(crate) struct TcpPipe {
     socket: TcpStream,
     peer: SocketAddr,
-    /// Ends the wait of a leader. Only a client's link has leaders, so it is made with
-    /// the first wait or kick: an idle server connection stays small.
+    /// Ends the wait of a leader. Only a client's link has leaders: an idle server connection stays small, and a client's
+    /// has it from the beginning. Were it made with the first wait, then a process that is short of descriptors at
+    /// that moment would lose a connection that is well.
     kick: OnceLock<OwnedFd>,
     attached: OnceLock<(Arc<Poller>, Token)>,
 }
@@ -28,6 +29,13 @@ impl TcpPipe {
         socket.set_nonblocking(true)?;
         socket.set_nodelay(true)?;
         Ok(Self { socket, peer, kick: OnceLock::new(), attached: OnceLock::new() })
+    }
+
+    /// One that somebody waits on: a client's.
+    pub(super) fn led(socket: TcpStream) -> io::Result<Self> {
+        let pipe = Self::new(socket)?;
+        pipe.kick_fd()?;
+        Ok(pipe)
     }
 
     fn kick_fd(&self) -> io::Result<&OwnedFd> {
