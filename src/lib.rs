@@ -143,7 +143,7 @@ pub use status::{Code, Status};
 
 #[cfg(feature = "runtime")]
 pub use server::{
-    Cardinality, GenericRpcHandler, HandlerCallDetails, MethodHandlersGenericHandler,
+    Cardinality, GenericRpcHandler, HandlerCallDetails, IntoService, MethodHandlersGenericHandler,
     RequestIterator, RpcMethodHandler, ServeError, Server, ServerBuilder, ServerOptions,
     ServerStream, Service, ServiceRpcHandler, ServicerContext, StillRunning, Stopped, StreamingFn,
     StreamingMethod, Termination, method_handlers_generic_handler, server,

@@ -14,6 +14,7 @@ use super::{RequestSender, Responses};
 /// A call with many requests and many responses, to be sent and received in any order.
 ///
 /// For two threads, [`split`](Self::split) it. Dropping it cancels a call that has not ended.
+#[must_use = "dropping it cancels a call that has not ended"]
 pub struct Duplex<Req, Resp> {
     sender: RequestSender<Req>,
     responses: Responses<Resp>,

@@ -16,6 +16,7 @@ use super::{RequestSender, Responses};
 /// `next()` gives a response that is already there; else it sends one request and looks
 /// again; with the requests at their end, or no room for another, it waits. So the request iterator runs
 /// on this thread and must not wait for responses itself: for that use `spawn` or `open`. Dropping it cancels a call that has not ended.
+#[must_use = "dropping it cancels a call that has not ended"]
 pub struct Exchange<'a, Req, Resp> {
     requests: Option<Box<dyn Iterator<Item = Req> + 'a>>,
     /// A request that found no room.

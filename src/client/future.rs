@@ -18,6 +18,7 @@ use super::call::{call_handle, until};
 /// No thread belongs to it. The library's poller receives the response, however
 /// long nobody looks. Dropping it cancels a call that has not ended, unless it was let go with
 /// [`detach`](Self::detach) or [`on_result`](Self::on_result).
+#[must_use = "dropping it cancels a call that has not ended; `detach` lets it go on"]
 pub struct CallFuture<Resp> {
     core: Arc<Core>,
     codec: Arc<dyn Codec<Resp>>,

@@ -31,6 +31,7 @@ use super::call::{call_handle, until};
 /// # Ok(())
 /// # }
 /// ```
+#[must_use = "dropping the responses cancels a call that has not ended"]
 pub struct Responses<Resp> {
     core: Arc<Core>,
     codec: Arc<dyn Codec<Resp>>,

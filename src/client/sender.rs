@@ -16,6 +16,7 @@ use super::call::{call_handle, until};
 ///
 /// Say [`done_writing`](Self::done_writing) at the end: dropping the sender without it
 /// cancels the call, since half a stream must not look whole to the server.
+#[must_use = "dropping it without `done_writing` cancels the call"]
 pub struct RequestSender<Req> {
     core: Arc<Core>,
     codec: Arc<dyn Codec<Req>>,

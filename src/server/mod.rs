@@ -41,7 +41,7 @@ pub use self::options::ServerOptions;
 pub use self::ports::ServeError;
 pub use self::requests::RequestIterator;
 pub use self::service::{
-    GenericRpcHandler, HandlerCallDetails, MethodHandlersGenericHandler, Service,
+    GenericRpcHandler, HandlerCallDetails, IntoService, MethodHandlersGenericHandler, Service,
     ServiceRpcHandler, method_handlers_generic_handler,
 };
 pub use self::stopped::{StillRunning, Stopped, Termination};
@@ -166,8 +166,8 @@ impl Server {
     ///
     /// # Errors
     /// When the server has been started, a name is not one, or a method is there already.
-    pub fn add_service(&self, service: impl Into<Service>) -> Result<(), ConfigError> {
-        let entries = service.into().into_entries();
+    pub fn add_service(&self, service: impl IntoService) -> Result<(), ConfigError> {
+        let entries = service.into_service().into_entries();
         let methods = entries.map(|(path, handler)| Method::new(path, handler, &self.core));
         self.registry.register(methods.collect())
     }
@@ -247,7 +247,8 @@ impl Server {
         self.core.life().ports().iter().flat_map(|port| port.local_addrs().to_vec()).collect()
     }
 
-    /// Begins to accept calls. Does not block.
+    /// Begins to accept calls. Does not block. A server without an address to listen on starts too, since one may be
+    /// added later; that is logged as a warning.
     ///
     /// # Errors
     /// On a second call, and after [`stop`](Self::stop); when no thread can be had.
@@ -257,6 +258,9 @@ impl Server {
         self.core.set_poller(poller);
         let ports = self.core.life().start()?;
         self.registry.seal();
+        if ports.is_empty() {
+            log::warn!("a server was started that listens nowhere: see add_insecure_port");
+        }
         for port in ports {
             port.open(&self.core, &self.registry)?;
         }

@@ -26,6 +26,32 @@ pub struct Service {
     send_limit: Option<usize>,
 }
 
+/// What [`Server::add_service`](crate::Server::add_service) takes: a [`Service`], and what turns into one, as generated
+/// servers do. There is nothing to implement: say `impl From<Mine> for Service`.
+///
+/// ```compile_fail
+/// struct Mine;
+///
+/// // An implementation is no service yet: of a generated trait `Greeter` it is `GreeterServer::new(Mine)`.
+/// grpc_threads::server(grpc_threads::ThreadPool::new(1)).add_service(Mine);
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no service",
+    label = "neither a `Service` nor what turns into one",
+    note = "the implementation of a generated trait `X` is added by `add_service(XServer::new(implementation))`"
+)]
+pub trait IntoService {
+    /// The service.
+    fn into_service(self) -> Service;
+}
+
+#[diagnostic::do_not_recommend]
+impl<S: Into<Service>> IntoService for S {
+    fn into_service(self) -> Service {
+        self.into()
+    }
+}
+
 impl Service {
     /// A service with no methods yet. `name` is with its package, such as `demo.Echo`.
     #[must_use]
