@@ -12,7 +12,7 @@
 //! **Locks.** One per link, guarding [`state::State`]: the connection, the cells,
 //! the lead and the baton. It is a leaf below the channel's and the server's
 //! registries, and is never held over a system call, user code or a wait. What a
-//! change makes necessary is collected in [`state::Effects`] and done after it.
+//! change makes necessary is collected in [`effects::Effects`] and done after it.
 
 mod admission;
 mod baton;

@@ -3,7 +3,7 @@
 //! Whoever runs such code for the user does it here ([`run`]): a panic ends there, is told to the log with what it was
 //! that panicked, and what comes next still runs. It contains the `Drop` of what was thrown and a logger that panics
 //! as well. None of it is called under a lock, on a poller, on the reserve or by a thread that leads a link:
-//! those hand a callback to [`notify`](super::notify).
+//! those hand a callback to [`notify`].
 //!
 //! A codec runs on the thread of its own caller. Its panic goes on to the caller, who is told by it; but the call
 //! that it was for is ended first ([`run_or_end`]).
