@@ -203,9 +203,14 @@ fn w56_answers_that_nobody_takes_are_reset_at_the_deadline() {
             stream
         })
         .collect();
+    let mut reset = 0;
     for stream in streams {
-        assert_eq!(peer.wait_end(stream).reset, Some(CANCEL), "stream {stream}");
+        // Handlers start for no more than the send budget allows: the others' calls are over before.
+        let ended = peer.wait_end(stream);
+        reset += usize::from(ended.reset == Some(CANCEL));
+        assert!(ended.reset == Some(CANCEL) || ended.status() == Some(4), "{stream}: {ended:?}");
     }
+    assert!(reset >= 16, "{reset} of 16 MiB");
     // All slots are free: 100 more come, and are answered when there is credit.
     for _ in 0..100 {
         let stream = peer.request(ECHO, b"x");
