@@ -513,3 +513,33 @@ fn w14_an_unknown_method_is_named() {
     assert!(status.message().contains("Method not found!"), "{status}");
     assert!(status.message().contains("/test.Test/Nobody"), "{status}");
 }
+
+#[test]
+fn w38_w41_a_body_that_is_refused_is_one_answer_however_it_comes() {
+    let served = Served::new();
+    let too_long = [0, 0x7f, 0, 0, 0, 1];
+    let two = [frames::message(b"x"), frames::message(b"y")].concat();
+    for (body, code) in [(&too_long[..], Code::ResourceExhausted), (&two, Code::Unimplemented)] {
+        for (cut, apart) in [(false, false), (true, false), (true, true), (false, true)] {
+            let mut peer = Peer::connect(served.address());
+            let block = hpack::encode(&frames::request_fields(ECHO));
+            let mut pieces = vec![frame(HEADERS, END_HEADERS, 1, &block)];
+            match cut {
+                true => pieces.extend(body.chunks(6).map(|part| frame(DATA, 0, 1, part))),
+                false => pieces.push(frame(DATA, 0, 1, body)),
+            }
+            // The end of the request in a frame of its own, in the same read or in a later one.
+            pieces.push(frame(DATA, END_STREAM, 1, &[]));
+            if apart {
+                for piece in &pieces {
+                    peer.send(piece);
+                    peer.assert_alive();
+                }
+            } else {
+                peer.send(&pieces.concat());
+            }
+            let end = peer.wait_end(1);
+            assert_eq!(end.status(), Some(code as u32), "cut {cut}, apart {apart}: {end:?}");
+        }
+    }
+}
