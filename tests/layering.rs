@@ -110,6 +110,13 @@ fn time_of_a_users_is_added_by_checked_add() {
     report(runtime.flat_map(unchecked_time).collect());
 }
 
+/// What a thread has of its own may be gone when it is reached: `crate::sync` has the one way to it.
+#[test]
+fn threads_own_values_are_declared_in_one_way() {
+    let files = source::read("src");
+    report(files.iter().filter(|file| file.top() != "sync").flat_map(thread_locals).collect());
+}
+
 #[test]
 fn nothing_unfinished_or_unsafe_is_in_the_source() {
     let mut found = Vec::new();
@@ -201,6 +208,11 @@ fn the_checks_find_what_they_are_for() {
     assert_eq!(clock("fn f() { std::time::Instant::now(); }"), 1);
     assert_eq!(clock("use std::thread;\nfn f() { thread::spawn(g); }"), 1);
     assert_eq!(clock("#[cfg(test)]\nmod tests { fn f() { std::thread::spawn(g); } }"), 0);
+
+    let own =
+        |text: &str| thread_locals(&File::new("src/link/a.rs".to_owned(), text.to_owned())).len();
+    assert_eq!(own("thread_local! { static A: u8 = const { 0 }; }"), 1);
+    assert_eq!(own("#[cfg(test)]\nmod tests { thread_local! { static A: u8 = 0; } }"), 0);
 
     let chain = |text: &str| let_chains(&File::new("src/a.rs".to_owned(), text.to_owned())).len();
     assert_eq!(chain("fn f() { if a && let Some(b) = c {} while let Some(d) = e && f {} }"), 2);
@@ -339,6 +351,13 @@ fn unchecked_time(file: &File) -> Vec<String> {
 /// What instants are called.
 const INSTANTS: [&str; 7] = ["now", "at", "since", "until", "origin", "started", "deadline"];
 const FLOATING_TIME: [&str; 4] = ["mul_f64", "mul_f32", "from_secs_f64", "from_secs_f32"];
+
+fn thread_locals(file: &File) -> Vec<String> {
+    let ours = |token: &&Token| !(token.in_tests || file.in_tests) && token.text == "thread_local";
+    let told = "`thread_local`: use `crate::sync::thread_own`";
+    let found = file.tokens.iter().filter(ours);
+    found.map(|token| format!("{}:{}: {told}", file.path, token.line)).collect()
+}
 
 fn report(found: Vec<String>) {
     assert!(found.is_empty(), "\n{}\n", found.join("\n"));

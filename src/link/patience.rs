@@ -46,6 +46,8 @@ pub(super) struct Look {
 }
 
 impl Patience {
+    pub(super) const NEW: Self = Self { vain: 0, skip: 0 };
+
     /// Whether the wait that begins now is one to look for.
     pub(super) fn looks(&mut self) -> bool {
         let looks = self.skip == 0;

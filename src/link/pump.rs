@@ -6,7 +6,7 @@ use std::io;
 use std::mem;
 use std::time::Duration;
 
-use crate::sync::MutexGuard;
+use crate::sync::{MutexGuard, thread_own};
 
 use crate::http2::types::Key;
 use crate::net::Seal;
@@ -37,8 +37,8 @@ const TIMER_SPARES: u64 = 5;
 const TIMER_HELD: u64 = 6;
 const TIMER_ADMIT: u64 = 7;
 
-thread_local! {
-    static READ: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+thread_own! {
+    static READ: RefCell<Vec<u8>> = RefCell::new(Vec::new());
 }
 
 impl Link {
@@ -54,7 +54,7 @@ impl Link {
     /// complete are added to `jobs`.
     fn read_rounds(&self, mut jobs: Option<&mut Vec<Job>>, rounds: &mut usize) -> Read {
         // Taken out, not borrowed: telling the channel may come back to a link on this thread.
-        let mut buffer = READ.take();
+        let mut buffer = READ.reach(RefCell::take).unwrap_or_default();
         if buffer.is_empty() {
             // Not `resize`, which would touch every page.
             buffer = vec![0; READ_BUFFER];
@@ -68,7 +68,7 @@ impl Link {
                 break;
             }
         }
-        READ.set(buffer);
+        READ.reach(|kept| kept.replace(buffer));
         how
     }
 

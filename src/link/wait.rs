@@ -9,6 +9,7 @@ use crate::deadline::Deadline;
 use crate::http2::types::Key;
 use crate::net::Interest;
 use crate::reactor::{Waiter, clock, courtesy, pool};
+use crate::sync::thread_own;
 
 use super::cell::Waiting;
 use super::face::Want;
@@ -19,8 +20,8 @@ use super::{CROWD, Link};
 
 const READ: Interest = Interest { read: true, write: false };
 
-thread_local! {
-    static PATIENCE: Cell<Patience> = Cell::default();
+thread_own! {
+    static PATIENCE: Cell<Patience> = Cell::new(Patience::NEW);
 }
 
 /// A thread's parker, known by its address.
@@ -173,9 +174,9 @@ impl Link {
     /// Looks for a permit before the thread sleeps, letting others run. True: it was given.
     fn look_around(&self, me: &Me, deadline: Option<Instant>) -> bool {
         let mut now = clock::now();
-        let mut patience = PATIENCE.get();
+        let mut patience = PATIENCE.reach(Cell::get).unwrap_or_default();
         if !self.local || !courtesy::pays(now) || !patience.looks() {
-            PATIENCE.set(patience);
+            PATIENCE.reach(|kept| kept.set(patience));
             return false;
         }
         let mut look = Look::new(now, self.reads.load(Ordering::Relaxed));
@@ -190,7 +191,7 @@ impl Link {
             }
         };
         patience.learn(answered);
-        PATIENCE.set(patience);
+        PATIENCE.reach(|kept| kept.set(patience));
         answered
     }
 

@@ -5,7 +5,7 @@ use std::io;
 
 use crate::net::Seal;
 use crate::reactor::{clock, cork, courtesy, pool, spares};
-use crate::sync::MutexGuard;
+use crate::sync::{MutexGuard, thread_own};
 
 use super::pump::TIMER_LINGER;
 use super::state::State;
@@ -15,8 +15,8 @@ use super::{CROWD, LINGER, Link};
 /// of 64 KiB goes out whole, with its prefix and frame heads.
 const TURN: usize = 72 * 1024;
 
-thread_local! {
-    static WRITE: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+thread_own! {
+    static WRITE: RefCell<Vec<u8>> = RefCell::new(Vec::new());
 }
 
 impl Link {
@@ -48,7 +48,7 @@ impl Link {
     /// Writes until nothing is left or the socket is full. The caller holds the baton.
     fn write<'a>(&'a self, mut state: MutexGuard<'a, State>) {
         // Taken out, not borrowed: telling the channel may come back to a link on this thread.
-        let mut out = WRITE.take();
+        let mut out = WRITE.reach(RefCell::take).unwrap_or_default();
         out.clear();
         out.append(&mut state.tail);
         // A handler that has not blocked gives one answer: those are corked together, or are alone.
@@ -62,7 +62,7 @@ impl Link {
                 if fresh { state.output(&mut out, TURN, clock::now()) } else { Vec::new() };
             if out.is_empty() {
                 state.baton.release();
-                WRITE.set(out);
+                WRITE.reach(|kept| kept.replace(out));
                 return self.settle(state);
             }
             drop(state);
@@ -81,7 +81,7 @@ impl Link {
                     state.conn.sent(sent, Some(clock::now()));
                     if state.baton.stick() {
                         state.tail.extend_from_slice(&out[sent..]);
-                        WRITE.set(out);
+                        WRITE.reach(|kept| kept.replace(out));
                         return self.settle(state);
                     }
                     out.drain(..sent);

@@ -16,7 +16,7 @@ use std::cell::{Cell, OnceCell};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::sync::Mutex;
+use crate::sync::{Mutex, thread_own};
 
 use super::{clock, engine};
 
@@ -41,18 +41,18 @@ struct Corked {
     links: Vec<Arc<dyn Flush>>,
 }
 
-thread_local! {
-    static ON: Cell<bool> = const { Cell::new(false) };
-    static SHELF: OnceCell<Arc<Shelf>> = const { OnceCell::new() };
+thread_own! {
+    static ON: Cell<bool> = Cell::new(false);
+    static SHELF: OnceCell<Arc<Shelf>> = OnceCell::new();
 }
 
 /// Notes `link` if this thread corks; false: the caller flushes.
 pub(crate) fn defer<T: Flush + 'static>(link: impl FnOnce() -> Option<Arc<T>>) -> bool {
-    if !ON.get() {
+    if ON.reach(Cell::get) != Some(true) {
         return false;
     }
     let Some(link) = link() else { return false };
-    let first = SHELF.with(|shelf| shelf.get().map(|shelf| shelf.note(link)));
+    let first = shelf().map(|shelf| shelf.note(link));
     if first == Some(true) {
         engine::set_net();
     }
@@ -61,35 +61,34 @@ pub(crate) fn defer<T: Flush + 'static>(link: impl FnOnce() -> Option<Arc<T>>) -
 
 /// Flushes everything noted by this thread. Call before anything that blocks.
 pub(crate) fn flush_all() {
-    SHELF.with(|shelf| {
-        if let Some(shelf) = shelf.get() {
-            shelf.flush(|_| true);
-        }
-    });
+    if let Some(shelf) = shelf() {
+        shelf.flush(|_| true);
+    }
 }
 
 /// Gives this thread a shelf.
 pub(super) fn install(shelf: &Arc<Shelf>) {
-    SHELF.with(|place| {
-        let _ = place.set(shelf.clone());
-    });
+    SHELF.reach(|place| place.set(shelf.clone()).is_ok());
 }
 
 /// Turns corking on or off for what this thread does next. Off does not flush.
 pub(super) fn set(on: bool) {
-    ON.set(on);
+    ON.reach(|own| own.set(on));
 }
 
 /// Flushes if enough has gathered on this thread.
 pub(super) fn flush_if_due() {
-    SHELF.with(|shelf| {
-        if let Some(shelf) = shelf.get() {
-            shelf.flush(|corked| {
-                let late = |since: Instant| clock::now() >= since + LATE;
-                corked.answers >= ANSWERS || corked.since.is_some_and(late)
-            });
-        }
-    });
+    if let Some(shelf) = shelf() {
+        shelf.flush(|corked| {
+            let late = |since: Instant| clock::now() >= since + LATE;
+            corked.answers >= ANSWERS || corked.since.is_some_and(late)
+        });
+    }
+}
+
+/// This thread's, if it has one. Not borrowed: to flush is to run anything, a drop of somebody's last handle too.
+fn shelf() -> Option<Arc<Shelf>> {
+    SHELF.reach(|shelf| shelf.get().cloned()).flatten()
 }
 
 impl Shelf {

@@ -22,7 +22,7 @@ use std::sync::{Arc, Weak};
 #[cfg(test)]
 use std::time::Instant;
 
-use crate::sync::{Condvar, Mutex, MutexGuard};
+use crate::sync::{Condvar, Mutex, MutexGuard, thread_own};
 
 use super::backlog::Backlog;
 use super::cork::{self, Shelf};
@@ -31,11 +31,11 @@ use super::{Job, Poller, Rejected, Waiter, process, threads};
 
 mod timers;
 
-thread_local! {
+thread_own! {
     /// The engine whose worker this thread is.
-    static HOME: RefCell<Weak<Engine>> = const { RefCell::new(Weak::new()) };
+    static HOME: RefCell<Weak<Engine>> = RefCell::new(Weak::new());
     /// The job that runs on this thread has said that it blocks.
-    static BLOCKED: Cell<bool> = const { Cell::new(false) };
+    static BLOCKED: Cell<bool> = Cell::new(false);
 }
 
 /// What the threads of one pool share.
@@ -107,7 +107,7 @@ impl Engine {
             if reserve {
                 engine.stand_by(me);
             } else {
-                HOME.set(Arc::downgrade(engine));
+                HOME.reach(|home| home.replace(Arc::downgrade(engine)));
                 cork::install(&engine.shelves[me]);
                 engine.work(me);
             }
@@ -185,7 +185,7 @@ impl Engine {
                 Next::Run(job, more) => {
                     self.run(job, more);
                     let mut state = self.state.lock();
-                    state.duty.finished(BLOCKED.replace(false));
+                    state.duty.finished(set_blocked(false));
                     self.next(me, state)
                 }
                 Next::Poll => {
@@ -352,19 +352,19 @@ impl Engine {
     fn block(&self) {
         let mut state = self.state.lock();
         let left = state.queue.queued();
-        let wakes = state.duty.block(!BLOCKED.replace(true), left);
+        let wakes = state.duty.block(!set_blocked(true), left);
         self.wake(state, wakes);
     }
 }
 
 /// Whether this thread runs jobs.
 pub(crate) fn is_worker() -> bool {
-    HOME.with_borrow(|home| home.strong_count() > 0)
+    HOME.reach(|home| home.borrow().strong_count() > 0).unwrap_or(false)
 }
 
 /// Whether the job that runs on this thread has blocked: an exchange, not a single answer.
 pub(crate) fn has_blocked() -> bool {
-    BLOCKED.get()
+    BLOCKED.reach(Cell::get).unwrap_or(false)
 }
 
 /// To be called before a thread blocks on anything but the pool itself: sends what was
@@ -381,11 +381,15 @@ pub(super) fn set_net() {
 }
 
 fn with_home(act: impl FnOnce(&Engine)) {
-    HOME.with_borrow(|home| {
-        if let Some(engine) = home.upgrade() {
-            act(&engine);
-        }
-    });
+    let home = HOME.reach(|home| home.borrow().upgrade());
+    if let Some(engine) = home.flatten() {
+        act(&engine);
+    }
+}
+
+/// What it was before.
+fn set_blocked(blocked: bool) -> bool {
+    BLOCKED.reach(|own| own.replace(blocked)).unwrap_or(false)
 }
 
 /// One thread's life, counted. The last turns the lights off.

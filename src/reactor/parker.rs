@@ -3,13 +3,15 @@
 //! The standard library's lock and condition variable, not `parking_lot`'s: that one has a table of waiting
 //! threads, with locks of its own, behind every wait. This one is on the path of every call.
 
+use std::cell::OnceCell;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use super::clock;
+use crate::sync::thread_own;
 
-thread_local! {
-    static CURRENT: Arc<Waiter> = Arc::new(Waiter::default());
+thread_own! {
+    static CURRENT: OnceCell<Arc<Waiter>> = OnceCell::new();
 }
 
 /// Parks one thread. A permit given while nobody parks ends the next park at once, so no
@@ -29,9 +31,9 @@ struct State {
 }
 
 impl Waiter {
-    /// The current thread's.
+    /// The current thread's; one for this wait alone where the thread is ending and has none any more.
     pub(crate) fn current() -> Arc<Self> {
-        CURRENT.with(Arc::clone)
+        CURRENT.reach(|own| own.get_or_init(Arc::default).clone()).unwrap_or_default()
     }
 
     /// Waits for a permit (true) or until the deadline (false).

@@ -14,6 +14,7 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::notify;
+use crate::sync::thread_own;
 
 /// Callbacks that begin further ones on the same thread, one inside the other, before the next goes to the notifier.
 const DEEP: usize = 16;
@@ -58,11 +59,11 @@ pub(crate) fn drop_quietly<T>(what: fmt::Arguments<'_>, value: T) {
 /// the next such one does not grow the stack for ever: from a depth on, the notifier runs it.
 pub(crate) fn run_here(what: fmt::Arguments<'_>, callback: Box<dyn FnOnce() + Send>) {
     // A thread that ends has no count left; there the notifier is always good.
-    let depth = DEPTH.try_with(Cell::get).unwrap_or(DEEP);
+    let depth = DEPTH.reach(Cell::get).unwrap_or(DEEP);
     if depth >= DEEP {
         return notify(callback);
     }
-    let count = |depth| DEPTH.try_with(|own| own.set(depth)).unwrap_or(());
+    let count = |depth| DEPTH.reach(|own| own.set(depth)).unwrap_or(());
     count(depth + 1);
     // Contained and logged, as on the notifier's thread.
     let _ = run(what, callback);
@@ -91,8 +92,8 @@ fn discard(thrown: Box<dyn Any + Send>) {
     }
 }
 
-thread_local! {
-    static DEPTH: Cell<usize> = const { Cell::new(0) };
+thread_own! {
+    static DEPTH: Cell<usize> = Cell::new(0);
 }
 
 #[cfg(test)]
@@ -122,7 +123,7 @@ mod tests {
     #[test]
     fn callbacks_within_callbacks_do_not_grow_the_stack_for_ever() {
         fn next(left: usize, deepest: usize, done: std::sync::mpsc::Sender<usize>) {
-            let here = DEPTH.with(Cell::get);
+            let here = DEPTH.reach(Cell::get).unwrap();
             if left == 0 {
                 return done.send(deepest).unwrap();
             }

@@ -19,6 +19,7 @@ use crate::error::quoted;
 use crate::link::{Entry, Held, Incoming, When};
 use crate::reactor::{Executor, Job, Ticket, Work, clock, user};
 use crate::status::{Code, Status};
+use crate::sync::thread_own;
 
 /// A handler that usually takes less than this may run while other answers wait to be sent with its own.
 const SHORT: Duration = Duration::from_micros(50);
@@ -96,11 +97,11 @@ impl Method {
 
     /// Whether to look at the clock for this run: the first ones, then every eighth of a thread.
     fn is_sampled(&self) -> bool {
-        let runs = RUNS.with(|runs| {
+        let runs = RUNS.reach(|runs| {
             runs.set(runs.get().wrapping_add(1));
             runs.get()
         });
-        runs % 8 == 0 || self.run_time.load(Ordering::Relaxed) == 0
+        runs.unwrap_or(0) % 8 == 0 || self.run_time.load(Ordering::Relaxed) == 0
     }
 
     /// Takes a run into the average. Racing runs may lose one: it is a hint.
@@ -277,6 +278,6 @@ pub(super) fn unknown_method(path: &str) -> Status {
     Status::unimplemented(format!("Method not found! {}", quoted(path.as_bytes())))
 }
 
-thread_local! {
-    static RUNS: Cell<u8> = const { Cell::new(0) };
+thread_own! {
+    static RUNS: Cell<u8> = Cell::new(0);
 }
