@@ -89,7 +89,6 @@ impl<Req: 'static, Resp: 'static> Duplex<Req, Resp> {
     }
 
     /// The two sides, for two threads.
-    #[must_use]
     pub fn split(self) -> (RequestSender<Req>, Responses<Resp>) {
         (self.sender, self.responses)
     }
