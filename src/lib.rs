@@ -86,14 +86,21 @@
 //! | a client's codecs, iterators given to `call` | the caller's |
 //! | iterators given to `future` and `spawn` | one of the library's for each |
 //! | done-callbacks, [`CallFuture::on_result`], [`Channel::subscribe`] | the notifier: one for the process, so be quick |
+//! | a logger of the `log` crate | any: whoever has something to tell, also the threads that serve idle connections |
+//!
+//! So a logger must not block, nor make calls and wait for them: it would hold up connections that have nothing to do
+//! with it. All others may block, each at the cost of what its thread does.
 //!
 //! The library's threads take no signals (but what their own faults raise, and SIGPROF), so a program gets each of its own
 //! in the threads that wait for them; a handler that starts a program by other means than [`std::process::Command`] has to
 //! unblock them for it.
 //!
-//! None runs under a lock of the library, or on the thread that serves idle connections. A panic in a handler ends its
-//! call with `UNKNOWN`; one in a callback is caught and logged.
-
+//! But for the logger, none runs under a lock of the library, or on the thread that serves idle connections. A panic in a
+//! handler ends its call with `UNKNOWN`; one in a callback is caught and logged.
+//!
+//! Threads that share a channel wait for each other: one of them reads the connection for all. Give them one scheduling
+//! class and much the same priority. A thread with `SCHED_IDLE` or a high `nice` value that reads for the others when the
+//! CPUs are busy holds up all of them, for seconds at worst; such threads are better off with a channel of their own.
 //!
 //! # After `fork`
 //!

@@ -121,6 +121,8 @@ pub(crate) struct RoundTrip {
     data: usize,
     /// A window grew since the last probe.
     grew: bool,
+    /// A head or a whole message came since the last probe.
+    fresh: bool,
 }
 
 impl RoundTrip {
@@ -133,6 +135,7 @@ impl RoundTrip {
             spacing: MIN_SPACING,
             data: 0,
             grew: false,
+            fresh: false,
         }
     }
 
@@ -145,14 +148,21 @@ impl RoundTrip {
         self.smoothed = Some(rtt);
     }
 
+    /// The peer has sent a head, or a message to its end.
+    #[inline]
+    pub(crate) fn on_message(&mut self) {
+        self.fresh = true;
+    }
+
     /// DATA came in. True: send a probe now.
     ///
     /// K3: only where the peer has just sent us DATA, which clears its strikes, and 64 KiB of it
-    /// since the last probe; rarer while nothing changes.
+    /// since the last probe; rarer while nothing changes. And once in a message at most, however long it takes to come:
+    /// some peers forgive only when they begin the next one.
     #[inline]
     pub(crate) fn on_data(&mut self, n: usize, now: Instant) -> bool {
         self.data += n;
-        if self.data < PROBE_AFTER || self.sent.is_some() {
+        if self.data < PROBE_AFTER || self.sent.is_some() || !self.fresh {
             return false;
         }
         if self.last_probe.is_some_and(|at| now.saturating_duration_since(at) < self.spacing) {
@@ -162,6 +172,7 @@ impl RoundTrip {
             let grew = std::mem::take(&mut self.grew);
             self.spacing = if grew { MIN_SPACING } else { (self.spacing * 2).min(MAX_SPACING) };
         }
+        self.fresh = false;
         self.sent = Some(now);
         self.last_probe = Some(now);
         self.data = 0;
@@ -337,6 +348,7 @@ mod tests {
     fn k3_probes_are_rare_and_never_for_little_data() {
         let t = start();
         let mut r = RoundTrip::new();
+        r.on_message();
         assert!(!r.on_data(65_535, t));
         assert!(r.on_data(1, t));
         assert!(!r.on_data(1 << 20, t + SECOND), "one at a time");
@@ -345,12 +357,36 @@ mod tests {
         let mut probes = 0;
         for ms in 1_000..61_000u64 {
             let now = t + Duration::from_millis(ms);
+            r.on_message();
             if r.on_data(1 << 20, now) {
                 probes += 1;
                 r.on_ack(now);
             }
         }
         assert!((8..=16).contains(&probes), "{probes} in a minute");
+    }
+
+    #[test]
+    fn k3_one_probe_in_a_message_however_long_it_takes() {
+        let t = start();
+        let mut r = RoundTrip::new();
+        let mut probes = |r: &mut RoundTrip| {
+            let mut sent = 0;
+            for s in 0..100 {
+                // Windows grow with each: the spacing stays short.
+                r.on_growth();
+                if r.on_data(1 << 20, t + SECOND * s) {
+                    sent += 1;
+                    r.on_ack(t + SECOND * s);
+                }
+            }
+            sent
+        };
+        assert_eq!(probes(&mut r), 0, "no head yet");
+        for _ in 0..3 {
+            r.on_message();
+            assert_eq!(probes(&mut r), 1);
+        }
     }
 
     #[test]

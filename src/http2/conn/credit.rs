@@ -34,6 +34,7 @@ impl Connection {
     /// serves others.
     #[inline]
     pub(crate) fn taken(&mut self, key: Key, n: usize) {
+        self.round_trip.on_message();
         let Some((slot, budget)) = self.streams.with_budget(key) else { return };
         let held = budget.held();
         slot.recv_window.take(n, budget);
@@ -44,6 +45,7 @@ impl Connection {
 
     /// The message that the stream's reader awaited is complete.
     pub(crate) fn complete(&mut self, key: Key) {
+        self.round_trip.on_message();
         if let Some((slot, budget)) = self.streams.with_budget(key) {
             slot.recv_window.complete(budget);
             self.regrant();

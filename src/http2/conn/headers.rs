@@ -18,6 +18,7 @@ impl Connection {
         sink: &mut dyn Sink,
     ) -> Result<(), Error> {
         let frame = Headers::parse(head, payload)?;
+        self.round_trip.on_message();
         if frame.end_headers {
             return self.on_block(frame.stream, frame.end_stream, frame.fragment, sink);
         }
