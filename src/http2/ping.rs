@@ -370,7 +370,7 @@ mod tests {
     fn k3_one_probe_in_a_message_however_long_it_takes() {
         let t = start();
         let mut r = RoundTrip::new();
-        let mut probes = |r: &mut RoundTrip| {
+        let probes = |r: &mut RoundTrip| {
             let mut sent = 0;
             for s in 0..100 {
                 // Windows grow with each: the spacing stays short.
