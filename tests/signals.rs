@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::process::Command;
 use std::sync::mpsc;
-use support::{LONG, within};
+use support::{LONG, eventually, within};
 
 /// A server and a channel, and every kind of thread that the library has; they live as long as what is given back.
 fn everybody() -> (Server, Channel, mpsc::Sender<Bytes>) {
@@ -63,10 +63,13 @@ fn every_thread_of_the_library_is_born_with_the_programs_signals_blocked() {
     let mine = SigSet::thread_get_mask().unwrap();
     let held = everybody();
     assert_eq!(SigSet::thread_get_mask().unwrap(), mine, "the caller's mask is as it was");
+    let names = ["grpc-poller", "grpc-notifier", "grpc-worker-0", "grpc-worker-1", "grpc-reserve"];
+    // A thread gives itself its name.
+    eventually(LONG, "all threads have their names", || {
+        let found = masks();
+        names.iter().all(|name| found.contains_key(*name))
+    });
     let found = masks();
-    for name in ["grpc-poller", "grpc-notifier", "grpc-worker-0", "grpc-worker-1", "grpc-reserve"] {
-        assert!(found.contains_key(name), "{name}: {found:?}");
-    }
     let heard = [
         Signal::SIGSEGV,
         Signal::SIGBUS,
