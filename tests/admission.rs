@@ -153,6 +153,36 @@ fn a2_a_client_that_cancels_everything_keeps_its_connection() {
     });
 }
 
+/// L23: cancels that race with everything; innocent calls of the channel are answered, and the connection is the same.
+#[test]
+fn l23_threads_that_cancel_everything_fail_no_other_call_of_their_channel() {
+    let peers = Arc::new(Mutex::new(std::collections::HashSet::new()));
+    let seen = peers.clone();
+    let who = unary(move |request, context: &ServicerContext| {
+        seen.lock().unwrap().insert(context.peer());
+        Ok(request)
+    });
+    let served = Served::with(4, [("Who", who)]);
+    let channel = served.channel();
+    let who = channel.raw_unary_unary("/test.Test/Who").unwrap().timeout(LONG);
+    who.call(&Bytes::new()).unwrap();
+    within(LONG * 3, move || {
+        let cancellers: Vec<_> = (0..4)
+            .map(|_| {
+                let who = who.clone();
+                thread::spawn(move || (0..5_000).for_each(|_| drop(who.future(&Bytes::new()))))
+            })
+            .collect();
+        let mut calls = 0;
+        while calls < 100 || cancellers.iter().any(|canceller| !canceller.is_finished()) {
+            who.call(&Bytes::new()).unwrap_or_else(|status| panic!("call {calls}: {status:?}"));
+            calls += 1;
+        }
+        cancellers.into_iter().for_each(|canceller| canceller.join().unwrap());
+    });
+    assert_eq!(peers.lock().unwrap().len(), 1);
+}
+
 /// A1: what is asked for and taken back in one write, again and again, runs no more handlers than the limit, and ends by
 /// rate; both numbers are options.
 #[test]
