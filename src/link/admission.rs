@@ -117,6 +117,13 @@ impl Admission {
         next && !std::mem::replace(&mut self.called, true)
     }
 
+    /// Gives memory back that an idle connection does not need.
+    pub(super) fn rest(&mut self) {
+        if self.fresh.is_empty() {
+            self.fresh = Vec::new();
+        }
+    }
+
     /// When the next request ends that is on its way.
     pub(super) fn due(&self) -> Option<Instant> {
         self.due.first().map(|&(at, ..)| at)

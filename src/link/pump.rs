@@ -343,6 +343,7 @@ impl Link {
         let unused = state.cells.live() == 0;
         if unused {
             state.conn.rest();
+            state.admission.rest();
         }
         self.settle_as(state, true);
         if unused {
