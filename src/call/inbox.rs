@@ -66,6 +66,9 @@ impl Inbox {
 
     /// The next message or the end, if it is there. Never blocks.
     pub(crate) fn try_next(&mut self) -> Option<Next> {
+        if let Some(message) = self.waiting() {
+            return Some(Next::Message(message));
+        }
         let (next, flush) = self.look();
         if flush {
             self.stream.flush();
@@ -73,10 +76,15 @@ impl Inbox {
         next
     }
 
+    /// The next of the messages that were taken from the stream together.
+    pub(crate) fn waiting(&mut self) -> Option<Bytes> {
+        self.messages.next()
+    }
+
     /// Like [`try_next`](Self::try_next), for who holds a lock of its own: sends nothing. True: its stream has to be
     /// flushed once that is released.
     pub(crate) fn look(&mut self) -> (Option<Next>, bool) {
-        if let Some(message) = self.messages.next() {
+        if let Some(message) = self.waiting() {
             return (Some(Next::Message(message)), false);
         }
         if let Some(end) = &self.end {

@@ -9,10 +9,12 @@
 //! suddenly blocks there is a net, a one-shot timer. No message is late by more
 //! than about [`NET`].
 
+use std::cell::Cell;
 use std::mem;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
+use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::sync::{Mutex, MutexGuard};
 use bytes::Bytes;
 
@@ -32,6 +34,8 @@ const STREAK: u32 = 4;
 const LOOK: u32 = 16;
 /// A corked buffer of this size is sent.
 const FULL: usize = 16 * 1024;
+/// A thread's desk for framing is kept up to this size.
+const KEPT: usize = 2 * FULL;
 /// A corked message does not wait longer than this for the next one.
 const LATE: Duration = Duration::from_micros(100);
 /// When the net looks after a corked buffer.
@@ -40,6 +44,11 @@ const NET: Duration = Duration::from_micros(300);
 /// The sending half of one call.
 pub(crate) struct Outbox {
     limit: usize,
+    /// Octets of the stream that waited in the link after the last append. They only become fewer by themselves. Written
+    /// under the lock, read without.
+    queued: AtomicUsize,
+    /// As `finished`: a message that is not sent any more need not be framed.
+    closed: AtomicBool,
     /// Guards what is framed and not yet handed to the link. Rank: above the link's, since it
     /// is held over the append, which fixes the order; never over a codec, a system call or a wait.
     buffer: Mutex<Buffer>,
@@ -52,11 +61,6 @@ struct Buffer {
     head: Option<Vec<u8>>,
     /// Whole messages.
     framed: Vec<u8>,
-    /// Where the next message is framed. Taken out meanwhile, so that no lock is held and half a message
-    /// is nowhere where others look; gone with a codec that panics.
-    desk: Vec<u8>,
-    /// Octets of the stream that waited in the link after the last append. They only become fewer by themselves.
-    queued: usize,
     /// When the first unsent message was framed.
     first: Option<Instant>,
     /// When the producer was last let go: what it takes from here to its next message is its own time.
@@ -86,6 +90,8 @@ impl Outbox {
     pub(crate) fn new(stream: Arc<Stream>, limit: usize) -> Arc<Self> {
         Arc::new_cyclic(|this| Self {
             limit,
+            queued: AtomicUsize::new(0),
+            closed: AtomicBool::new(false),
             buffer: Mutex::new(Buffer::new(stream)),
             this: this.clone(),
         })
@@ -104,8 +110,7 @@ impl Outbox {
         message: &T,
         deadline: Deadline,
     ) -> Result<(), SendError> {
-        let desk = self.buffer.lock().lend()?;
-        let queued = self.push(codec, message, desk)?;
+        let queued = self.push(codec, message)?;
         if queued > SEND_QUOTA && !self.wait_room(deadline) {
             return Err(SendError::TimedOut);
         }
@@ -119,20 +124,20 @@ impl Outbox {
         codec: &dyn Codec<T>,
         message: &T,
     ) -> Result<bool, SendError> {
-        let mut buffer = self.buffer.lock();
-        if !buffer.has_room() {
-            drop(buffer);
+        if !self.has_room() {
             self.flush();
             return Ok(false);
         }
-        let desk = buffer.lend()?;
-        drop(buffer);
-        self.push(codec, message, desk).map(|_| true)
+        self.push(codec, message).map(|_| true)
     }
 
-    /// Whether a send would not wait.
+    /// Whether a send would not wait. The link is asked only when it had no room last time.
     pub(crate) fn has_room(&self) -> bool {
-        self.buffer.lock().has_room()
+        if self.queued.load(Ordering::Relaxed) < SEND_QUOTA {
+            return true;
+        }
+        let stream = self.buffer.lock().stream.clone();
+        stream.is_none_or(|stream| stream.has_room())
     }
 
     /// Waits until a send would not wait (true) or `deadline` has passed (false).
@@ -145,7 +150,7 @@ impl Outbox {
     pub(crate) fn flush(&self) {
         let mut buffer = self.buffer.lock();
         if buffer.head.is_some() || !buffer.framed.is_empty() {
-            buffer.hand_over(End::No);
+            self.hand_over(&mut buffer, End::No);
             flush_stream(buffer);
         }
     }
@@ -158,7 +163,8 @@ impl Outbox {
             return false;
         }
         buffer.finished = true;
-        let queued = buffer.hand_over(end);
+        self.closed.store(true, Ordering::Relaxed);
+        let queued = self.hand_over(&mut buffer, end);
         flush_stream(buffer);
         queued == Some(0)
     }
@@ -168,38 +174,57 @@ impl Outbox {
     pub(crate) fn close(&self) {
         let mut buffer = self.buffer.lock();
         buffer.finished = true;
+        self.closed.store(true, Ordering::Relaxed);
         let gone = (buffer.stream.take(), mem::take(&mut buffer.framed), buffer.head.take());
         drop(buffer);
         drop(gone);
     }
 
-    /// Frames a message, with no lock held, and appends it whole.
-    fn push<T: 'static>(
-        &self,
-        codec: &dyn Codec<T>,
-        message: &T,
-        mut desk: Vec<u8>,
-    ) -> Result<usize, SendError> {
-        let framed = framing::encode(codec, message, self.limit, &mut desk);
-        let mut buffer = self.buffer.lock();
-        if let Err(status) = framed {
-            buffer.desk = desk;
-            return Err(SendError::Encode(status));
+    /// Frames a message on the thread's own desk, with no lock held, so that nobody waits for the codec and half a
+    /// message is nowhere where others look; then appends it whole.
+    fn push<T: 'static>(&self, codec: &dyn Codec<T>, message: &T) -> Result<usize, SendError> {
+        if self.closed.load(Ordering::Relaxed) {
+            return Err(SendError::Ended);
         }
+        // A codec that sends by itself finds another desk, and so does a thread that is ending.
+        let mut desk = DESK.try_with(Cell::take).unwrap_or_default();
+        let appended = match framing::encode(codec, message, self.limit, &mut desk) {
+            Ok(_) => self.append(&mut desk),
+            Err(status) => Err(SendError::Encode(status)),
+        };
+        if desk.capacity() <= KEPT {
+            desk.clear();
+            let _ = DESK.try_with(|own| own.set(desk));
+        }
+        appended
+    }
+
+    /// Appends a framed message, and sends it unless it may wait for the next one.
+    fn append(&self, message: &mut Vec<u8>) -> Result<usize, SendError> {
+        let mut buffer = self.buffer.lock();
         if buffer.finished {
             return Err(SendError::Ended);
         }
-        buffer.take_in(desk);
+        if !buffer.framed.is_empty() && message.len() >= FULL {
+            self.hand_over(&mut buffer, End::No);
+        }
+        buffer.take_in(message);
         if buffer.may_cork() {
             if !mem::replace(&mut buffer.net, true) {
                 self.set_net(buffer);
             }
             return Ok(0);
         }
-        let queued = buffer.hand_over(End::No);
+        let queued = self.hand_over(&mut buffer, End::No);
         flush_stream(buffer);
         self.buffer.lock().idle_since = Some(clock::now());
         queued.ok_or(SendError::Ended)
+    }
+
+    fn hand_over(&self, buffer: &mut Buffer, end: End<'_>) -> Option<usize> {
+        let queued = buffer.hand_over(end);
+        self.queued.store(queued.unwrap_or(0), Ordering::Relaxed);
+        queued
     }
 
     fn set_net(&self, buffer: MutexGuard<'_, Buffer>) {
@@ -226,8 +251,6 @@ impl Buffer {
             stream: Some(stream),
             head: None,
             framed: Vec::new(),
-            desk: Vec::new(),
-            queued: 0,
             first: None,
             idle_since: None,
             streak: 0,
@@ -238,28 +261,13 @@ impl Buffer {
         }
     }
 
-    /// The desk, for one message.
-    fn lend(&mut self) -> Result<Vec<u8>, SendError> {
-        if self.finished { Err(SendError::Ended) } else { Ok(mem::take(&mut self.desk)) }
-    }
-
-    /// The link is asked only when it had no room last time.
-    fn has_room(&self) -> bool {
-        self.queued < SEND_QUOTA || self.stream.as_ref().is_none_or(|stream| stream.has_room())
-    }
-
-    /// Appends a whole message. A small one is copied, in a cork to the others; what would be copied for long becomes the buffer.
-    fn take_in(&mut self, mut message: Vec<u8>) {
-        if !self.framed.is_empty() && message.len() >= FULL {
-            self.hand_over(End::No);
-        }
+    /// Takes in a whole message. A small one is copied to the others, in a cork; else its buffer becomes ours.
+    fn take_in(&mut self, message: &mut Vec<u8>) {
         if self.framed.is_empty() && self.framed.capacity() < message.len() {
-            mem::swap(&mut self.framed, &mut message);
+            mem::swap(&mut self.framed, message);
         } else {
-            self.framed.extend_from_slice(&message);
+            self.framed.extend_from_slice(message);
         }
-        message.clear();
-        self.desk = message;
     }
 
     /// Notes one more framed message; whether it may wait for the next.
@@ -295,9 +303,7 @@ impl Buffer {
         self.first = None;
         self.flushes = self.flushes.wrapping_add(1);
         let data = (!framed.is_empty()).then(|| Bytes::from(framed));
-        let queued = stream.append(Outgoing { head: head.as_deref(), data, end });
-        self.queued = queued.unwrap_or(0);
-        queued
+        stream.append(Outgoing { head: head.as_deref(), data, end })
     }
 }
 
@@ -312,10 +318,15 @@ impl OnTimer for Outbox {
             self.set_net(buffer);
         } else {
             buffer.net = false;
-            buffer.hand_over(End::No);
+            self.hand_over(&mut buffer, End::No);
             flush_stream(buffer);
         }
     }
+}
+
+thread_local! {
+    /// Where messages are framed. Gone while the thread drops its last values, which may send as well.
+    static DESK: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
 impl std::fmt::Debug for Outbox {

@@ -88,6 +88,10 @@ impl Core {
     pub(crate) fn try_next(&self) -> Option<Arrival> {
         loop {
             let mut receiver = self.receiver.lock();
+            // Most messages of a fast stream come this short way.
+            if let Some(message) = receiver.inbox.as_mut().and_then(Inbox::waiting) {
+                return Some(Arrival::Message(message));
+            }
             let Some(look) = self.look(&mut receiver) else {
                 // Under the receiver's lock, or a stream could come and go in between.
                 return self.try_status().map(Arrival::End);
