@@ -29,6 +29,9 @@ const ROUNDS: usize = 8;
 const TAKE_BACK: Duration = Duration::from_millis(8);
 /// How long a server's link is quiet before it gives memory back.
 const REST: Duration = Duration::from_secs(1);
+/// Why a connection is lost that has nothing left to say, or cannot say it.
+const CLOSED: &str = "connection closed";
+
 const TIMER_CONNECTION: u64 = 1;
 const TIMER_QUIET: u64 = 2;
 pub(super) const TIMER_LINGER: u64 = 3;
@@ -192,15 +195,13 @@ impl Link {
     /// The socket failed: the connection is over.
     pub(super) fn fail(&self, error: &io::Error) {
         let mut state = self.state.lock();
-        state.lose(&format!("connection to {} failed: {error}", self.peer()));
-        self.shut(&mut state);
+        self.shut(&mut state, &format!("connection to {} failed: {error}", self.peer()));
         self.settle(state);
     }
 
     fn end_of_input(&self) {
         let mut state = self.state.lock();
-        state.lose(&format!("connection closed by {}", self.peer()));
-        self.shut(&mut state);
+        self.shut(&mut state, &format!("connection closed by {}", self.peer()));
         self.settle(state);
     }
 
@@ -239,19 +240,21 @@ impl Link {
             }
             return;
         }
-        state.lose("connection closed");
+        state.lose(CLOSED);
         state.phase = Phase::Lingering;
         self.pipe.shutdown_write();
         if self.side.is_client() {
-            return self.shut(state);
+            return self.shut(state, CLOSED);
         }
         self.poller.timer(clock::now() + LINGER, self.timer_target(), TIMER_LINGER);
     }
 
-    fn shut(&self, state: &mut State) {
+    /// Closes the socket. No call of it goes on, and the owner hears of it: of `why`, unless it was lost before.
+    fn shut(&self, state: &mut State, why: &str) {
         if state.phase == Phase::Closed {
             return;
         }
+        state.lose(why);
         state.phase = Phase::Closed;
         state.effects.dropped = state.hold.close();
         self.pipe.detach();
@@ -389,7 +392,7 @@ impl OnTimer for Link {
             TIMER_READ => self.ready(Readiness { read: true, ..Readiness::default() }, jobs),
             _ => {
                 let mut state = self.state.lock();
-                self.shut(&mut state);
+                self.shut(&mut state, CLOSED);
                 self.settle(state);
             }
         }

@@ -168,9 +168,13 @@ fn a_write_that_fails_where_reads_do_not_ends_the_connection_all_the_same() {
         } else {
             rude_server()
         };
+        let call = client.then(|| {
+            link.open(&block("/echo/Stream"), None, false, 1 << 20, Replies::Many).unwrap()
+        });
         pipe.set(|has| has.broken = true);
         link.drain();
         assert!(pipe.comes(|has| has.closed), "its socket stays open, and its baton held");
+        assert!(call.is_none_or(|call| call.ended()), "its calls go on for ever");
         assert_eq!(link.state.lock().conn.stats().unsent, 0, "what cannot go does not count");
     }
 }
