@@ -54,6 +54,11 @@ impl Receiver {
         self.inbox.replace(inbox)
     }
 
+    /// Nobody has come to its end yet.
+    pub(super) fn has_inbox(&self) -> bool {
+        self.inbox.is_some()
+    }
+
     /// The call has no stream for now.
     #[must_use = "dropped under the lock it could come back for the lock"]
     pub(super) fn let_go(&mut self) -> Option<Inbox> {
