@@ -190,6 +190,9 @@ mod server;
 #[doc(hidden)]
 pub mod _bench;
 
+#[cfg(all(test, shuttle))]
+mod model;
+
 /// The `prost` that this crate was built with, so that a program need not depend on it: generated code uses it with
 /// `Builder::prost_path("::grpc_threads::prost")`.
 #[cfg(feature = "derive")]

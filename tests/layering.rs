@@ -20,7 +20,7 @@ const RANKS: [&[&str]; 8] = [
     &["link"],
     &["call"],
     &["channel", "client", "server", "events"],
-    &["health", "reflection", "channelz", "testing", "_bench"],
+    &["health", "reflection", "channelz", "testing", "_bench", "model"],
 ];
 
 /// The generator, apart from all that: it knows none of those modules, and none of them knows it.
@@ -115,6 +115,14 @@ fn time_of_a_users_is_added_by_checked_add() {
 fn threads_own_values_are_declared_in_one_way() {
     let files = source::read("src");
     report(files.iter().filter(|file| file.top() != "sync").flat_map(thread_locals).collect());
+}
+
+/// What threads meet at is the model checker's under the checker: so there is one place that names it.
+#[test]
+fn what_threads_meet_at_comes_from_sync() {
+    let files = source::read("src");
+    let ours = |file: &&File| !matches!(file.top(), "sync" | "model");
+    report(files.iter().filter(ours).flat_map(primitives).collect());
 }
 
 #[test]
@@ -213,6 +221,15 @@ fn the_checks_find_what_they_are_for() {
         |text: &str| thread_locals(&File::new("src/link/a.rs".to_owned(), text.to_owned())).len();
     assert_eq!(own("thread_local! { static A: u8 = const { 0 }; }"), 1);
     assert_eq!(own("#[cfg(test)]\nmod tests { thread_local! { static A: u8 = 0; } }"), 0);
+
+    let named = |text: &str| {
+        let file = File::new("src/link/a.rs".to_owned(), text.to_owned());
+        primitives(&file).len()
+    };
+    assert_eq!(named("use std::sync::{Arc, Mutex, atomic::AtomicBool};"), 2);
+    assert_eq!(named("fn f() { std::thread::yield_now(); parking_lot::Mutex::new(()); }"), 2);
+    assert_eq!(named("use std::io; use crate::sync::Mutex; use std::sync::{Arc, OnceLock};"), 0);
+    assert_eq!(named("#[cfg(all(test, shuttle))]\nmod m { use std::sync::Mutex; }"), 0);
 
     let chain = |text: &str| let_chains(&File::new("src/a.rs".to_owned(), text.to_owned())).len();
     assert_eq!(chain("fn f() { if a && let Some(b) = c {} while let Some(d) = e && f {} }"), 2);
@@ -351,6 +368,23 @@ fn unchecked_time(file: &File) -> Vec<String> {
 /// What instants are called.
 const INSTANTS: [&str; 7] = ["now", "at", "since", "until", "origin", "started", "deadline"];
 const FLOATING_TIME: [&str; 4] = ["mul_f64", "mul_f32", "from_secs_f64", "from_secs_f32"];
+
+/// Locks, condition variables, atomics and threads by a name of their own.
+fn primitives(file: &File) -> Vec<String> {
+    let locks = ["Mutex", "MutexGuard", "Condvar", "RwLock", "Barrier", "mpsc", "atomic"];
+    let named = |path: &[String]| match path {
+        [_, sync, what, ..] if sync == "sync" => locks.contains(&what.as_str()),
+        [_, thread, what, ..] if thread == "thread" => what != "panicking",
+        [first, _, ..] => first != "std",
+        _ => false,
+    };
+    let all = ["std", "parking_lot", "shuttle"].into_iter();
+    let found = all.flat_map(|first| file.paths_from(first)).filter(|(path, _)| named(path));
+    let told = "take it from `crate::sync`";
+    found
+        .map(|(path, line)| format!("{}:{line}: `{}`: {told}", file.path, path.join("::")))
+        .collect()
+}
 
 fn thread_locals(file: &File) -> Vec<String> {
     let ours = |token: &&Token| !(token.in_tests || file.in_tests) && token.text == "thread_local";

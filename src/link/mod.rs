@@ -23,6 +23,8 @@ mod exchange;
 mod face;
 mod hold;
 mod lead;
+#[cfg(all(test, shuttle))]
+pub(crate) mod model;
 mod patience;
 mod pump;
 mod receiver;
@@ -130,6 +132,8 @@ impl Link {
         poller: &Arc<Poller>,
         busy_poll: Duration,
     ) -> Arc<Self> {
+        #[cfg(all(test, shuttle))]
+        let options = &model::options(options);
         let state = Mutex::new(State::new(
             Connection::new(role, options, clock::now()),
             role == Role::Client,
@@ -137,7 +141,7 @@ impl Link {
         ));
         let poller = poller.clone();
         let local = pipe.is_local();
-        Arc::new_cyclic(|this| Self {
+        let link = Arc::new_cyclic(|this| Self {
             state,
             pipe,
             seal: Plain,
@@ -149,7 +153,10 @@ impl Link {
             lost: AtomicBool::new(false),
             crowded: AtomicBool::new(false),
             this: this.clone(),
-        })
+        });
+        #[cfg(all(test, shuttle))]
+        model::born(&link);
+        link
     }
 
     /// Opens a stream with all that is known of the request, and sends it.

@@ -9,7 +9,7 @@ use crate::deadline::Deadline;
 use crate::http2::types::Key;
 use crate::net::Interest;
 use crate::reactor::{Waiter, clock, courtesy, pool};
-use crate::sync::thread_own;
+use crate::sync::{thread, thread_own};
 
 use super::cell::Waiting;
 use super::face::Want;
@@ -210,7 +210,7 @@ impl Link {
                 *spin = std::time::Duration::ZERO;
                 return;
             }
-            std::thread::yield_now();
+            thread::yield_now();
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::sync::{Condvar, Mutex};
 use super::{Pipe, Waited};
 use crate::reactor::{Interest, Mode, Poller, Readiness, Ready, Token};
 
-/// What one direction holds before its writer has to wait.
+/// What one direction holds before its writer has to wait, by default.
 const CAPACITY: usize = 256 * 1024;
 
 /// One end of a connection that never leaves the process.
@@ -25,6 +25,7 @@ struct Shared {
     /// Guards both directions and both ends' waiting. A leaf.
     state: Mutex<[End; 2]>,
     changed: [Condvar; 2],
+    capacity: usize,
 }
 
 /// One end: what it may read, and who is to be told.
@@ -54,7 +55,13 @@ impl std::fmt::Debug for End {
 impl MemoryPipe {
     /// Two connected ends.
     pub(crate) fn pair() -> (Self, Self) {
-        let shared = Arc::new(Shared { state: Mutex::default(), changed: Default::default() });
+        Self::pair_of(CAPACITY)
+    }
+
+    /// Two connected ends; each direction holds so many octets.
+    pub(crate) fn pair_of(capacity: usize) -> (Self, Self) {
+        let (state, changed) = (Mutex::default(), Default::default());
+        let shared = Arc::new(Shared { state, changed, capacity });
         (Self { shared: shared.clone(), side: 0 }, Self { shared, side: 1 })
     }
 
@@ -62,16 +69,16 @@ impl MemoryPipe {
         !end.inbound.is_empty() || end.finished || end.closed
     }
 
-    fn ready(ends: &[End; 2], side: usize) -> Interest {
+    fn ready(&self, ends: &[End; 2], side: usize) -> Interest {
         let other = &ends[1 - side];
-        let write = other.inbound.len() < CAPACITY || other.closed || ends[side].closed;
+        let write = other.inbound.len() < self.shared.capacity || other.closed || ends[side].closed;
         Interest { read: Self::readable(&ends[side]), write }
     }
 
     /// Tells whoever waits or watches at `side` what is possible there now.
     fn tell(&self, ends: &mut [End; 2], side: usize) {
         self.shared.changed[side].notify_all();
-        let ready = Self::ready(ends, side);
+        let ready = self.ready(ends, side);
         let Some(watch) = &mut ends[side].watch else { return };
         let (read, write) = match watch.mode {
             Mode::Edge => (ready.read, ready.write),
@@ -94,7 +101,7 @@ impl Pipe for MemoryPipe {
         if mine.inbound.is_empty() {
             return if mine.finished { Ok(0) } else { Err(io::ErrorKind::WouldBlock.into()) };
         }
-        let was_full = mine.inbound.len() >= CAPACITY;
+        let was_full = mine.inbound.len() >= self.shared.capacity;
         let read = io::Read::read(&mut mine.inbound, into)?;
         if was_full {
             self.tell(&mut ends, 1 - self.side);
@@ -108,7 +115,7 @@ impl Pipe for MemoryPipe {
         if other.closed || other.finished {
             return Err(io::ErrorKind::BrokenPipe.into());
         }
-        let room = CAPACITY.saturating_sub(other.inbound.len()).min(from.len());
+        let room = self.shared.capacity.saturating_sub(other.inbound.len()).min(from.len());
         if room == 0 && !from.is_empty() {
             return Err(io::ErrorKind::WouldBlock.into());
         }
@@ -120,7 +127,7 @@ impl Pipe for MemoryPipe {
     fn wait(&self, interest: Interest, deadline: Option<Instant>) -> io::Result<Waited> {
         let mut ends = self.shared.state.lock();
         loop {
-            let ready = Self::ready(&ends, self.side);
+            let ready = self.ready(&ends, self.side);
             let waited = Waited {
                 readable: ready.read && interest.read,
                 writable: ready.write && interest.write,

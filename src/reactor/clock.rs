@@ -3,19 +3,28 @@
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
+use crate::sync::process_wide;
+
 /// The grid of [`coarse`].
 const GRID_MS: u64 = 250;
 
 /// Now, on the monotonic clock.
+#[cfg(not(all(test, shuttle)))]
 #[allow(clippy::disallowed_methods, reason = "this is the one place")]
 pub(crate) fn now() -> Instant {
     Instant::now()
 }
 
+#[cfg(all(test, shuttle))]
+pub(crate) use crate::sync::model::now;
+
+process_wide! {
+    static ORIGIN: OnceLock<Instant> = OnceLock::new();
+}
+
 /// The next point of a grid of a quarter second at or after `at`: for timers that may be late, so
 /// that a thousand of them wake a thread once.
 pub(crate) fn coarse(at: Instant) -> Instant {
-    static ORIGIN: OnceLock<Instant> = OnceLock::new();
     let origin = *ORIGIN.get_or_init(now);
     let since = at.saturating_duration_since(origin).as_millis();
     let steps = u64::try_from(since).unwrap_or(u64::MAX / GRID_MS) / GRID_MS + 1;

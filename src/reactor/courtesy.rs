@@ -9,14 +9,18 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use super::clock;
+use crate::sync::{process_wide, thread};
 
 /// A yield that takes longer met somebody who computes.
 const SLOW: Duration = Duration::from_millis(2);
 /// How long nobody yields then.
 const REST: Duration = Duration::from_millis(100);
 
-/// Until when nobody yields, in microseconds since the first call of [`micros`].
-static RESTS_UNTIL: AtomicU64 = AtomicU64::new(0);
+process_wide! {
+    /// Until when nobody yields, in microseconds since the first call of [`micros`].
+    static RESTS_UNTIL: AtomicU64 = AtomicU64::new(0);
+    static ORIGIN: OnceLock<Instant> = OnceLock::new();
+}
 
 /// Whether a yield is a good bet.
 pub(crate) fn pays(now: Instant) -> bool {
@@ -25,7 +29,7 @@ pub(crate) fn pays(now: Instant) -> bool {
 
 /// Yields at `now`, and tells the time after it. Whether another one pays is asked again.
 pub(crate) fn yield_cpu(now: Instant) -> Instant {
-    std::thread::yield_now();
+    thread::yield_now();
     let after = clock::now();
     if after.saturating_duration_since(now) > SLOW {
         RESTS_UNTIL.store(micros(after + REST), Ordering::Relaxed);
@@ -34,7 +38,6 @@ pub(crate) fn yield_cpu(now: Instant) -> Instant {
 }
 
 fn micros(at: Instant) -> u64 {
-    static ORIGIN: OnceLock<Instant> = OnceLock::new();
     let origin = *ORIGIN.get_or_init(clock::now);
     u64::try_from(at.saturating_duration_since(origin).as_micros()).unwrap_or(u64::MAX)
 }

@@ -72,10 +72,9 @@ impl Engine {
     pub(super) fn start(workers: usize, limit: usize) -> io::Result<Arc<Self>> {
         process::begin();
         let poller = Poller::new()?;
-        let cpus = std::thread::available_parallelism().map_or(1, usize::from);
         let state = State {
             queue: Backlog::default(),
-            duty: Duty::new(workers, cpus),
+            duty: Duty::new(workers, threads::cpus()),
             stopping: false,
             alive: 0,
         };

@@ -5,12 +5,14 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::sync::Mutex;
+use crate::sync::{Mutex, process_wide};
 
 use super::{OnTimer, Poller, process, threads};
 
-/// Guards the start of the process's poller. A leaf.
-static POLLER: Mutex<Option<Arc<Poller>>> = Mutex::new(None);
+process_wide! {
+    /// Guards the start of the process's poller. A leaf.
+    static POLLER: Mutex<Option<Arc<Poller>>> = Mutex::new(None);
+}
 
 /// The poller of client links.
 ///
@@ -36,7 +38,7 @@ pub(super) fn forget() {
 
 fn turn_for_ever(poller: &Poller) {
     let mut jobs = Vec::new();
-    loop {
+    while !threads::over() {
         match catch_unwind(AssertUnwindSafe(|| poller.turn(&mut jobs))) {
             Ok(Ok(())) => {}
             Ok(Err(error)) => log::error!("the poller of client links failed: {error}"),
@@ -52,4 +54,13 @@ fn turn_for_ever(poller: &Poller) {
 pub(super) fn remind(at: Instant, target: Arc<dyn OnTimer>) -> bool {
     let poller = POLLER.lock().clone();
     poller.map(|poller| poller.timer(at, target, 0)).is_some()
+}
+
+/// Ends what is never joined: an execution of the model checker is over.
+#[cfg(all(test, shuttle))]
+pub(crate) fn end() {
+    crate::sync::model::end();
+    let poller = POLLER.lock().take();
+    poller.iter().for_each(|poller| poller.kick());
+    super::notifier::end();
 }

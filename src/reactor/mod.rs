@@ -18,6 +18,10 @@ mod engine;
 mod global;
 pub(crate) mod helper;
 mod job;
+#[cfg(not(all(test, shuttle)))]
+mod kernel;
+#[cfg(all(test, shuttle))]
+mod model;
 mod notifier;
 mod parker;
 mod poller;
@@ -32,10 +36,15 @@ pub use job::{Executor, Job, Rejected};
 pub use pool::ThreadPool;
 pub use threads::thread_count;
 
+#[cfg(all(test, shuttle))]
+use model as kernel;
+
 pub(crate) use alarm::Alarm;
 pub(crate) use alarms::Alarms;
 pub(crate) use cork::Flush;
 pub(crate) use global::client_poller;
+#[cfg(all(test, shuttle))]
+pub(crate) use global::end;
 pub(crate) use job::Work;
 pub(crate) use notifier::notify;
 pub(crate) use parker::Waiter;

@@ -11,7 +11,7 @@ use std::io;
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
-use crate::sync::{Condvar, Mutex};
+use crate::sync::{Condvar, Mutex, process_wide};
 
 use super::{Job, OnTimer, clock, global, threads, user};
 
@@ -23,7 +23,9 @@ const SLOW: Duration = Duration::from_secs(1);
 /// While no thread can be had, the next try is so much later.
 const AGAIN: Duration = Duration::from_millis(100);
 
-static NOTIFIER: Notifier = Notifier::new(start);
+process_wide! {
+    static NOTIFIER: Notifier = Notifier::new(start);
+}
 
 /// Runs `callback` on the notifier thread, after those given before. A panic in it is logged.
 pub(crate) fn notify(callback: Callback) {
@@ -103,6 +105,9 @@ impl Notifier {
         let mut queue = self.queue.lock();
         loop {
             let Some(callback) = queue.waiting.pop_front() else {
+                if threads::over() {
+                    return;
+                }
                 self.more.wait(&mut queue);
                 continue;
             };
@@ -122,6 +127,12 @@ impl Notifier {
             }
         }
     }
+}
+
+/// Ends the thread: an execution of the model checker is over.
+#[cfg(all(test, shuttle))]
+pub(super) fn end() {
+    NOTIFIER.more.notify_all();
 }
 
 /// The thread lives. It ends only with a logger that panics; the next one goes on with what waits.

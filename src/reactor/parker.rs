@@ -1,13 +1,14 @@
 //! A thread's parker: one permit, one thread that waits for it.
 //!
 //! The standard library's lock and condition variable, not `parking_lot`'s: that one has a table of waiting
-//! threads, with locks of its own, behind every wait. This one is on the path of every call.
+//! threads, with locks of its own, behind every wait. This one is on the path of every call. (Nothing panics while it is held.)
 
 use std::cell::OnceCell;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::clock;
+use crate::sync::plain::{Condvar, Mutex};
 use crate::sync::thread_own;
 
 thread_own! {
@@ -38,18 +39,18 @@ impl Waiter {
 
     /// Waits for a permit (true) or until the deadline (false).
     pub(crate) fn park(&self, deadline: Option<Instant>) -> bool {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         state.parked = true;
         while !state.permit {
             let Some(at) = deadline else {
-                state = self.given.wait(state).unwrap_or_else(PoisonError::into_inner);
+                state = self.given.wait(state);
                 continue;
             };
             let left = at.saturating_duration_since(clock::now());
             if left.is_zero() {
                 break;
             }
-            state = self.given.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+            state = self.given.wait_for(state, left);
         }
         state.parked = false;
         std::mem::take(&mut state.permit)
@@ -57,21 +58,16 @@ impl Waiter {
 
     /// The permit, if it has been given. Does not wait.
     pub(crate) fn take_permit(&self) -> bool {
-        std::mem::take(&mut self.lock().permit)
+        std::mem::take(&mut self.state.lock().permit)
     }
 
     pub(crate) fn unpark(&self) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         state.permit = true;
         let parked = state.parked;
         drop(state);
         if parked {
             self.given.notify_one();
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        // Nothing panics while it is held.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,4 +1,4 @@
-//! One epoll, a registry of what is polled, and the timers in order.
+//! A registry of what is polled, and the timers in order, over one epoll ([`kernel`](super::kernel)).
 //!
 //! Any number of threads may wait; the kernel gives each event to one of them, the one
 //! that came last first. Timers reach the epoll through a `timerfd`: a waiting thread
@@ -10,17 +10,13 @@
 use crate::sync::atomic::{AtomicU64, Ordering};
 use std::collections::BTreeMap;
 use std::io;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::BorrowedFd;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use crate::sync::Mutex;
-use rustix::event::epoll::{self, Event, EventData, EventFlags};
-use rustix::event::{EventfdFlags, Timespec, eventfd};
-use rustix::time::{
-    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, timerfd_create, timerfd_settime,
-};
+use crate::sync::{Mutex, thread};
 
+use super::kernel::{Event, Kernel, Told, no_event, told};
 use super::{Job, clock, user};
 use crate::deadline::Deadline;
 
@@ -70,8 +66,6 @@ pub(crate) struct Token {
     generation: u32,
 }
 
-const KICK: u64 = u64::MAX;
-const TIMER: u64 = u64::MAX - 1;
 /// The longest that anybody may ask a thread to look before it sleeps: more would only burn CPU time.
 pub(crate) const LONGEST_BUSY_POLL: Duration = Duration::from_millis(1);
 /// Events that one thread takes at a time; what is left is for others who poll.
@@ -79,9 +73,7 @@ const BATCH: usize = 32;
 
 /// The epoll and what belongs to it.
 pub(crate) struct Poller {
-    epoll: OwnedFd,
-    kick: OwnedFd,
-    alarm: OwnedFd,
+    kernel: Kernel,
     /// How long a thread looks before it sleeps, in nanoseconds.
     busy_poll: AtomicU64,
     /// Guards the registrations and what was posted. A leaf; held for look-ups only.
@@ -108,19 +100,10 @@ impl Poller {
     /// # Errors
     /// When the process or the system has no more descriptors.
     pub(crate) fn new() -> io::Result<Arc<Self>> {
-        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-        let kick = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
-        let alarm = timerfd_create(
-            TimerfdClockId::Monotonic,
-            TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK,
-        )?;
-        // Edge-triggered, so neither is ever read: each write, each expiry is an edge.
-        let flags = EventFlags::IN | EventFlags::ET;
-        epoll::add(&epoll, &kick, EventData::new_u64(KICK), flags)?;
-        epoll::add(&epoll, &alarm, EventData::new_u64(TIMER), flags)?;
+        let kernel = Kernel::new()?;
         let busy_poll = AtomicU64::new(0);
         let (registry, timers) = (Mutex::default(), Mutex::default());
-        Ok(Arc::new(Self { epoll, kick, alarm, busy_poll, registry, timers }))
+        Ok(Arc::new(Self { kernel, busy_poll, registry, timers }))
     }
 
     /// Registers a descriptor. It stays the caller's, who removes it before closing it.
@@ -131,13 +114,9 @@ impl Poller {
         ready: Arc<dyn Ready>,
     ) -> io::Result<Token> {
         let token = self.reserve(ready);
-        let flags = match mode {
-            Mode::Edge => EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET,
-            Mode::OneShot => EventFlags::ONESHOT,
-        };
-        if let Err(error) = epoll::add(&self.epoll, fd, EventData::new_u64(token.data()), flags) {
+        if let Err(error) = self.kernel.add(fd, mode, token.data()) {
             self.release(token);
-            return Err(error.into());
+            return Err(error);
         }
         Ok(token)
     }
@@ -166,15 +145,12 @@ impl Poller {
         fd: BorrowedFd<'_>,
         interest: Interest,
     ) -> io::Result<()> {
-        let mut flags = EventFlags::ONESHOT;
-        flags.set(EventFlags::IN | EventFlags::RDHUP, interest.read);
-        flags.set(EventFlags::OUT, interest.write);
-        Ok(epoll::modify(&self.epoll, fd, EventData::new_u64(token.data()), flags)?)
+        self.kernel.arm(fd, interest, token.data())
     }
 
     /// Undoes [`Poller::add`]. An event on its way is dropped. Again is nothing.
     pub(crate) fn remove(&self, token: Token, fd: BorrowedFd<'_>) {
-        let _ = epoll::delete(&self.epoll, fd);
+        self.kernel.remove(fd);
         self.release(token);
     }
 
@@ -220,15 +196,14 @@ impl Poller {
             timers.all.remove(&before);
         }
         let timed = timers.push(at, Arc::downgrade(&target), tag);
-        timers.set_alarm(&self.alarm);
+        timers.set_alarm(&self.kernel);
         drop(timers);
         timed
     }
 
     /// Makes one waiting thread return, or the next that waits.
     pub(crate) fn kick(&self) {
-        // Fails only when the counter is full, after 2^64 kicks.
-        let _ = rustix::io::write(&self.kick, &1u64.to_ne_bytes());
+        self.kernel.kick();
     }
 
     /// Forgets all registrations and timers: nobody will wait here any more.
@@ -244,16 +219,18 @@ impl Poller {
 
     /// Waits for events, a kick or the next timer, and tells everybody concerned.
     pub(crate) fn turn(&self, jobs: &mut Vec<Job>) -> io::Result<()> {
-        let mut events = [Event { flags: EventFlags::empty(), data: EventData::new_u64(0) }; BATCH];
+        let mut events = [no_event(); BATCH];
         let mut count = self.look_longer(&mut events)?;
         if count == 0 {
-            count = self.wait(&mut events, None)?;
+            count = self.kernel.wait(&mut events, true)?;
         }
         for event in events.iter().take(count) {
-            match event.data.u64() {
-                KICK => self.dispatch_posted(jobs),
-                TIMER => self.fire_due(jobs),
-                data => self.dispatch(Token::from_data(data), readiness(event.flags), jobs),
+            match told(event) {
+                Told::Kick => self.dispatch_posted(jobs),
+                Told::Alarm => self.fire_due(jobs),
+                Told::Ready(data, readiness) => {
+                    self.dispatch(Token::from_data(data), readiness, jobs);
+                }
             }
         }
         Ok(())
@@ -279,19 +256,11 @@ impl Poller {
         }
         let until = Deadline::after(clock::now(), Duration::from_nanos(nanos));
         loop {
-            let count = self.wait(events, Some(Timespec { tv_sec: 0, tv_nsec: 0 }))?;
+            let count = self.kernel.wait(events, false)?;
             if count > 0 || until.expired(clock::now()) {
                 return Ok(count);
             }
-            std::thread::yield_now();
-        }
-    }
-
-    fn wait(&self, events: &mut [Event], timeout: Option<Timespec>) -> io::Result<usize> {
-        match epoll::wait(&self.epoll, events, timeout.as_ref()) {
-            Ok(count) => Ok(count),
-            Err(rustix::io::Errno::INTR) => Ok(0),
-            Err(error) => Err(error.into()),
+            thread::yield_now();
         }
     }
 
@@ -326,7 +295,7 @@ impl Poller {
             }
             timers = self.timers.lock();
         }
-        timers.set_alarm(&self.alarm);
+        timers.set_alarm(&self.kernel);
     }
 }
 
@@ -341,15 +310,6 @@ impl std::fmt::Debug for Poller {
 fn tell(receiver: impl FnOnce()) {
     // Logged: there is nobody else to tell.
     let _ = user::run(format_args!("an event's receiver"), receiver);
-}
-
-fn readiness(flags: EventFlags) -> Readiness {
-    let broken = flags.intersects(EventFlags::HUP | EventFlags::ERR);
-    Readiness {
-        read: broken || flags.intersects(EventFlags::IN | EventFlags::RDHUP),
-        write: broken || flags.contains(EventFlags::OUT),
-        hangup: broken || flags.contains(EventFlags::RDHUP),
-    }
 }
 
 impl Token {
@@ -411,21 +371,13 @@ impl Timers {
 
     /// Sets the alarm if the earliest timer is earlier. Under the lock, or an older
     /// setting could come after a newer one.
-    fn set_alarm(&mut self, alarm: &OwnedFd) {
+    fn set_alarm(&mut self, kernel: &Kernel) {
         let Some((earliest, _)) = self.all.first_key_value() else { return };
         if self.alarm.is_some_and(|set| set <= earliest.at) {
             return;
         }
         self.alarm = Some(earliest.at);
-        // Zero would disarm it.
-        let left = earliest.at.saturating_duration_since(clock::now()).max(Duration::from_nanos(1));
-        let never = Timespec { tv_sec: i64::MAX, tv_nsec: 0 };
-        let it_value = Timespec::try_from(left).unwrap_or(never);
-        let it_interval = Timespec { tv_sec: 0, tv_nsec: 0 };
-        let setting = Itimerspec { it_interval, it_value };
-        if let Err(error) = timerfd_settime(alarm, TimerfdTimerFlags::empty(), &setting) {
-            log::error!("a timer could not be set: {error}");
-        }
+        kernel.set_alarm(earliest.at);
     }
 }
 

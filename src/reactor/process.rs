@@ -9,11 +9,14 @@
 use crate::sync::atomic::{AtomicU32, Ordering};
 
 use super::{global, notifier, threads};
+use crate::sync::process_wide;
 
-/// The process that was seen last; 0: none yet.
-static SEEN: Seen = Seen::new();
-/// How often another one was found.
-static GENERATION: AtomicU32 = AtomicU32::new(0);
+process_wide! {
+    /// The process that was seen last; 0: none yet.
+    static SEEN: Seen = Seen::new();
+    /// How often another one was found.
+    static GENERATION: AtomicU32 = AtomicU32::new(0);
+}
 
 /// To be called before threads are used that might have been born in a parent.
 pub(super) fn begin() {

@@ -9,7 +9,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::sync::Mutex;
+use crate::sync::{Mutex, process_wide};
 use bytes::Bytes;
 
 use super::clock;
@@ -25,8 +25,10 @@ const WASTE: usize = 2;
 /// How long they are kept unused.
 const UNUSED: Duration = Duration::from_secs(1);
 
-static SPARES: Mutex<Spares> =
-    Mutex::new(Spares { buffers: Vec::new(), octets: 0, used: None, looks_at: None });
+process_wide! {
+    static SPARES: Mutex<Spares> =
+        Mutex::new(Spares { buffers: Vec::new(), octets: 0, used: None, looks_at: None });
+}
 
 struct Spares {
     buffers: Vec<Vec<u8>>,

@@ -6,11 +6,15 @@
 
 use crate::sync::atomic::{AtomicUsize, Ordering};
 use std::io;
-use std::thread::{Builder, JoinHandle};
 
 use nix::sys::signal::{SigSet, SigmaskHow, Signal};
 
-static ALIVE: AtomicUsize = AtomicUsize::new(0);
+use crate::sync::process_wide;
+use crate::sync::thread::{Builder, JoinHandle, available_parallelism};
+
+process_wide! {
+    static ALIVE: AtomicUsize = AtomicUsize::new(0);
+}
 
 /// What a thread of ours still takes: what its own faults raise (the process dies of them either way, but with a message),
 /// and what a profiler sends to whichever thread it wants to look at.
@@ -50,6 +54,10 @@ struct Deaf(Option<SigSet>);
 
 impl Deaf {
     fn begin() -> Self {
+        // There all threads are one.
+        if cfg!(all(test, shuttle)) {
+            return Self(None);
+        }
         let mut blocked = SigSet::all();
         for signal in HEARD {
             blocked.remove(signal);
@@ -65,6 +73,20 @@ impl Drop for Deaf {
             let _ = before.thread_set_mask();
         }
     }
+}
+
+/// How many threads may run at once.
+pub(super) fn cpus() -> usize {
+    available_parallelism().map_or(1, usize::from)
+}
+
+/// Whether threads that are never joined have to end: only where an execution of the model checker is over.
+#[inline]
+pub(super) fn over() -> bool {
+    #[cfg(all(test, shuttle))]
+    return crate::sync::model::over();
+    #[cfg(not(all(test, shuttle)))]
+    false
 }
 
 /// How many threads of this library live now, in the whole process.

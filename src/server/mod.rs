@@ -236,7 +236,7 @@ impl Server {
     }
 
     /// Serves a connection that was not accepted here.
-    #[cfg(feature = "_internals")]
+    #[cfg(any(feature = "_internals", all(test, shuttle)))]
     pub(crate) fn adopt(&self, pipe: Arc<dyn crate::net::Pipe>) {
         ports::accept(&self.core, &self.registry, pipe);
     }

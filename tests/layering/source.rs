@@ -126,6 +126,18 @@ impl File {
         found
     }
 
+    /// Every path that begins with `first` outside of tests, whole, groups taken apart.
+    pub(crate) fn paths_from(&self, first: &str) -> Vec<(Vec<String>, usize)> {
+        let mut found = Vec::new();
+        for (at, token) in self.tokens.iter().enumerate() {
+            let begins = at == 0 || self.text_at(at - 1) != ":";
+            if token.text == first && begins && !token.in_tests && !self.in_tests {
+                self.path_tree(at, &mut Vec::new(), &mut found);
+            }
+        }
+        found
+    }
+
     fn text_at(&self, at: usize) -> &str {
         self.tokens.get(at).map_or("", |token| token.text)
     }

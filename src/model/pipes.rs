@@ -1,0 +1,117 @@
+//! Connections of the model: pipes in memory that take little at a time, and whose writers are slow.
+
+use std::io;
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use super::world::Plan;
+use crate::channel::{Dial, Dialing, Outcome};
+use crate::net::{Interest, MemoryPipe, Pipe, Waited};
+use crate::reactor::{Mode, Poller, Ready};
+use crate::server::Server;
+use crate::sync::thread;
+
+/// A pipe whose every write takes a while.
+#[derive(Debug)]
+pub(super) struct SlowPipe {
+    inner: MemoryPipe,
+    name: &'static str,
+    /// How often others may go on within a write.
+    yields: usize,
+    local: bool,
+}
+
+impl SlowPipe {
+    fn trace(&self, what: std::fmt::Arguments<'_>) {
+        log::trace!("{} {what}", self.name);
+    }
+}
+
+impl Pipe for SlowPipe {
+    fn try_read(&self, into: &mut [u8]) -> io::Result<usize> {
+        let read = self.inner.try_read(into);
+        self.trace(format_args!("reads {read:?}"));
+        read
+    }
+
+    fn try_write(&self, from: &[u8]) -> io::Result<usize> {
+        self.trace(format_args!("begins to write {}", from.len()));
+        for _ in 0..self.yields {
+            thread::yield_now();
+        }
+        let wrote = self.inner.try_write(from);
+        self.trace(format_args!("wrote {wrote:?}"));
+        wrote
+    }
+
+    fn wait(&self, interest: Interest, deadline: Option<Instant>) -> io::Result<Waited> {
+        self.trace(format_args!("waits for {interest:?}"));
+        let waited = self.inner.wait(interest, deadline);
+        self.trace(format_args!("waited: {waited:?}"));
+        waited
+    }
+
+    fn kick(&self) {
+        self.trace(format_args!("is kicked"));
+        self.inner.kick();
+    }
+
+    fn attach(&self, poller: &Arc<Poller>, mode: Mode, ready: Arc<dyn Ready>) -> io::Result<()> {
+        self.inner.attach(poller, mode, ready)
+    }
+
+    fn arm(&self, interest: Interest) -> io::Result<()> {
+        self.trace(format_args!("is armed for {interest:?}"));
+        self.inner.arm(interest)
+    }
+
+    fn detach(&self) {
+        self.inner.detach();
+    }
+
+    fn shutdown_write(&self) {
+        self.inner.shutdown_write();
+    }
+
+    fn close(&self) {
+        self.trace(format_args!("is closed"));
+        self.inner.close();
+    }
+
+    fn peer(&self) -> String {
+        self.inner.peer()
+    }
+
+    fn is_local(&self) -> bool {
+        self.local
+    }
+}
+
+/// Connects at once, while there is a server.
+pub(super) struct InMemory {
+    pub(super) server: Weak<Server>,
+    pub(super) plan: Plan,
+    /// Lives as long as the channel's inside.
+    #[expect(dead_code, reason = "its life is what counts")]
+    pub(super) token: Arc<()>,
+}
+
+impl Dial for InMemory {
+    fn dial(&self, _: &Arc<Poller>, _: Duration, outcome: Outcome) -> Dialing {
+        match self.server.upgrade() {
+            Some(server) => {
+                let (near, far) = MemoryPipe::pair_of(self.plan.capacity);
+                let slow = |inner, name| SlowPipe {
+                    inner,
+                    name,
+                    yields: self.plan.slow,
+                    local: self.plan.local,
+                };
+                server.adopt(Arc::new(slow(far, "server")));
+                outcome(Ok(Arc::new(slow(near, "client"))));
+            }
+            None => outcome(Err("there is no server".to_owned())),
+        }
+        Dialing::default()
+    }
+}
