@@ -66,6 +66,7 @@ fn hpack_request(path: &str, stream: u32) -> Vec<u8> {
 
 #[test]
 fn a_peer_that_takes_nothing_loses_its_connection_though_it_sends() {
+    let _alone = alone();
     let limit = Duration::from_millis(300);
     let server =
         Server::builder().options(grpc_threads::ServerOptions::default().write_timeout(limit));
@@ -119,6 +120,7 @@ fn whole_answers_behind_a_closed_window_have_a_bound_and_come_when_it_opens() {
 
 #[test]
 fn a_call_is_answered_though_others_leave_their_long_answers_unread() {
+    let _alone = alone();
     let large = unary(|_, _| Ok(support::pattern(8 * MIB).into()));
     let served = Served::with(2, [("Large", large)]);
     let mut peer = Peer::connect_with(served.address(), &[(INITIAL_WINDOW_SIZE, 0)]);
