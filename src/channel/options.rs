@@ -71,6 +71,9 @@ impl Settings {
         if self.http2.keepalive.timeout.is_zero() {
             return Err(wrong("keepalive: a timeout of zero leaves no time to answer".into()));
         }
+        if self.http2.message_timeout < Duration::from_secs(1) {
+            return Err(wrong("message timeout: below 1 s it would cut off honest servers".into()));
+        }
         Ok(())
     }
 }
@@ -172,6 +175,15 @@ impl ChannelBuilder {
         self.set(|settings| settings.http2.window_budget = bytes)
     }
 
+    /// How long a reply that is longer than its call's window may come in without progress while other replies of the
+    /// connection wait for its room. Default: 20 s, at least 1 s; [`Duration::MAX`]: for ever. Less than 1 KiB a second is no
+    /// progress. Then its call ends with `RESOURCE_EXHAUSTED`. A call's deadline ends it sooner. Raise it for servers
+    /// that pause in the middle of a message. It does not matter to other calls: these pass a reply that does not come on
+    /// within seconds, unless twice [`receive_budget`](Self::receive_budget) is held by such.
+    pub fn message_timeout(self, longest: Duration) -> Self {
+        self.set(|settings| settings.http2.message_timeout = longest)
+    }
+
     /// How many bytes of one call the server may send ahead, at most; it begins with 64 KiB
     /// and grows with the line. Default: 16 MiB.
     pub fn max_stream_window(self, bytes: u32) -> Self {
@@ -239,5 +251,7 @@ mod tests {
         }
         let no_answer = ChannelBuilder::new("h:1").keepalive(Duration::MAX, Duration::ZERO, true);
         assert_eq!(kind(no_answer), ConfigErrorKind::Option);
+        let no_time = ChannelBuilder::new("h:1").message_timeout(Duration::from_millis(999));
+        assert_eq!(kind(no_time), ConfigErrorKind::Option);
     }
 }

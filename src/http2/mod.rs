@@ -4,12 +4,12 @@
 //! lock, no clock. Left out on purpose: server push (refused), priorities
 //! (parsed, validated and dropped), upgrade from HTTP/1.1, CONNECT.
 
-mod budget;
 mod conn;
 pub(crate) mod error;
 pub(crate) mod flow;
 pub(crate) mod frame;
 mod goaway;
+mod grant;
 mod guard;
 pub(crate) mod hpack;
 pub(crate) mod ping;
@@ -17,8 +17,10 @@ mod settings;
 mod stream;
 pub(crate) mod types;
 
-pub(crate) use budget::Claim;
 pub(crate) use conn::{Connection, Options, Room, Sink};
+#[cfg(test)]
+pub(crate) use grant::Claim;
+pub(crate) use grant::{DRAINED, Heard, Taker};
 pub(crate) use guard::Rate;
 
 #[cfg(test)]

@@ -8,12 +8,12 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasherDefault, Hasher};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::budget::{Budget, Claim};
-use super::flow::{RecvWindow, SendWindow};
+use super::flow::SendWindow;
+use super::grant::{Intake, Ledger};
 use super::types::Key;
 
 /// Our half of a stream.
@@ -81,12 +81,8 @@ pub(crate) struct Slot {
     pub(crate) ready: bool,
     /// The queue was above the mark: its owner is told when it has fallen.
     pub(crate) above: bool,
-    /// Waits for the connection's window budget.
-    pub(crate) wants_grant: bool,
-    /// What had come in when it began to wait.
-    pub(crate) wanted_from: u64,
     pub(crate) send_window: SendWindow,
-    pub(crate) recv_window: RecvWindow,
+    pub(crate) intake: Intake,
     /// What `content-length` still promises.
     pub(crate) promised: Option<u64>,
     pub(crate) queue: VecDeque<Bytes>,
@@ -154,14 +150,11 @@ pub(crate) struct Streams {
     recent: Recent,
     /// Not over on the wire: what counts against MAX_CONCURRENT_STREAMS.
     pub(crate) active: u32,
-    pub(crate) budget: Budget,
-    /// Streams that wait for budget, by their claim, with what they need.
-    awaited: VecDeque<(Key, usize)>,
-    handed: VecDeque<(Key, usize)>,
+    pub(crate) ledger: Ledger,
 }
 
 impl Streams {
-    pub(crate) fn new(budget: usize) -> Self {
+    pub(crate) fn new(ledger: Ledger) -> Self {
         Self {
             slots: Vec::new(),
             free: Vec::new(),
@@ -169,9 +162,7 @@ impl Streams {
             last: 0,
             recent: Recent::default(),
             active: 0,
-            budget: Budget::new(budget),
-            awaited: VecDeque::new(),
-            handed: VecDeque::new(),
+            ledger,
         }
     }
 
@@ -180,7 +171,7 @@ impl Streams {
         self.slots.len() - self.free.len()
     }
 
-    pub(crate) fn insert(&mut self, id: u32, send: SendWindow, recv: RecvWindow) -> Key {
+    pub(crate) fn insert(&mut self, id: u32, send: SendWindow, intake: Intake) -> Key {
         let index = match self.free.pop() {
             Some(index) => index,
             None => {
@@ -196,10 +187,8 @@ impl Streams {
                     lapses: None,
                     ready: false,
                     above: false,
-                    wants_grant: false,
-                    wanted_from: 0,
                     send_window: send,
-                    recv_window: recv,
+                    intake,
                     promised: None,
                     queue: VecDeque::new(),
                     queued: 0,
@@ -219,9 +208,8 @@ impl Streams {
             slot.lapses = None;
             slot.ready = false;
             slot.above = false;
-            slot.wants_grant = false;
             slot.send_window = send;
-            slot.recv_window = recv;
+            slot.intake = intake;
             slot.promised = None;
         }
         self.ids.insert(id, index);
@@ -241,31 +229,24 @@ impl Streams {
         self.slots.get(key.slot as usize).filter(|slot| slot.id == key.id && key.id != 0)
     }
 
-    /// Both the slot and the budget its window draws on.
+    /// Both the slot and the ledger of what it holds.
     #[inline]
-    pub(crate) fn with_budget(&mut self, key: Key) -> Option<(&mut Slot, &mut Budget)> {
+    pub(crate) fn with_ledger(&mut self, key: Key) -> Option<(&mut Slot, &mut Ledger)> {
         let slot = self.slots.get_mut(key.slot as usize)?;
-        (slot.id == key.id && key.id != 0).then_some((slot, &mut self.budget))
+        (slot.id == key.id && key.id != 0).then_some((slot, &mut self.ledger))
     }
 
-    /// The streams with this claim that wait for budget. Those ahead of their readers wait among the
-    /// awaited, when somebody waits for them.
-    pub(crate) fn waiting(&mut self, claim: Claim) -> &mut VecDeque<(Key, usize)> {
-        match claim {
-            Claim::Awaited | Claim::Ahead => &mut self.awaited,
-            Claim::Handed => &mut self.handed,
+    /// Some time has passed: the streams whose message has made no progress for too long, and whether there are
+    /// any whose message has still to come.
+    pub(crate) fn look(&mut self, passed: Duration) -> (Vec<Key>, bool) {
+        let (mut stuck, mut unfinished) = (Vec::new(), false);
+        for (i, slot) in self.slots.iter_mut().enumerate().filter(|(_, slot)| slot.id != 0) {
+            if slot.intake.look(passed, &mut self.ledger) {
+                stuck.push(Key { slot: i as u32, id: slot.id });
+            }
+            unfinished |= slot.intake.unfinished();
         }
-    }
-
-    /// The stream wants no budget any more.
-    pub(crate) fn stop_waiting(&mut self, key: Key) {
-        self.awaited.retain(|&(other, _)| other != key);
-        self.handed.retain(|&(other, _)| other != key);
-    }
-
-    #[cfg(test)]
-    pub(crate) fn all_waiting(&self) -> usize {
-        self.awaited.len() + self.handed.len()
+        (stuck, unfinished)
     }
 
     #[inline]
@@ -307,8 +288,8 @@ impl Streams {
 
     /// Gives a slot back. The stream must be over on the wire.
     pub(crate) fn remove(&mut self, key: Key) {
-        let Some((slot, budget)) = self.with_budget(key) else { return };
-        slot.recv_window.close(budget);
+        let Some((slot, ledger)) = self.with_ledger(key) else { return };
+        slot.intake.close(key, ledger);
         debug_assert_eq!(slot.queued, 0, "what was queued went when the stream was over");
         slot.id = 0;
         let closed = slot.closed.unwrap_or(Closed::ByUs);
@@ -337,8 +318,7 @@ impl Streams {
             self.slots = Vec::new();
             self.free = Vec::new();
             self.ids = HashMap::default();
-            self.awaited = VecDeque::new();
-            self.handed = VecDeque::new();
+            self.ledger.rest();
         }
     }
 }

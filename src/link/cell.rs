@@ -5,7 +5,6 @@ use crate::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::http2::Claim;
 use crate::http2::types::Key;
 use crate::status::Status;
 use crate::wire::framing::{Assembler, Fed};
@@ -29,10 +28,6 @@ pub(super) struct Cell {
     pub(super) single: bool,
     /// Whole messages that have come, taken or not.
     pub(super) came: usize,
-    /// Its reader has looked, and nothing whole has been there since.
-    pub(super) awaited: bool,
-    /// A long message is on its way by that claim.
-    pub(super) promised: bool,
     /// The peer has ended its half.
     pub(super) peer_done: bool,
     /// The peer's half ended inside a message (W39), or came to one that is too long (W38):
@@ -56,6 +51,8 @@ pub(super) struct Cell {
     pub(super) ends_by: Option<Instant>,
     /// The request is no gRPC: what to answer at its end. Until then the link owns the stream.
     pub(super) refusal: Option<Refusal>,
+    /// So many octets of it were dropped.
+    pub(super) dropped: usize,
 }
 
 /// Who is told of progress, and whether a telling is still on its way.
@@ -109,8 +106,6 @@ impl Cell {
             early: None,
             single: false,
             came: 0,
-            awaited: false,
-            promised: false,
             peer_done: false,
             broken: None,
             ending: None,
@@ -123,18 +118,7 @@ impl Cell {
             deadline: None,
             ends_by: None,
             refusal: None,
-        }
-    }
-
-    /// By what claim a long message that has begun may come at once. `None`: one message ahead of its reader
-    /// is enough.
-    pub(super) fn claim(&self) -> Option<Claim> {
-        if self.pending.is_some() && self.single {
-            Some(Claim::Handed)
-        } else if self.single || self.awaited {
-            Some(Claim::Awaited)
-        } else {
-            (!self.inbox.ready()).then_some(Claim::Ahead)
+            dropped: 0,
         }
     }
 

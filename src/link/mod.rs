@@ -44,7 +44,7 @@ use crate::sync::Mutex;
 use bytes::Bytes;
 
 use crate::http2::types::{Key, Reason, Role};
-use crate::http2::{Connection, Options, Room};
+use crate::http2::{Connection, Options, Room, Taker};
 use crate::net::{Pipe, Plain};
 use crate::reactor::{Flush, Mode, OnTimer, Poller, Ready, clock};
 
@@ -188,7 +188,10 @@ impl Link {
         }
         let key = state.conn.open(block, end && body.is_none())?;
         let mut cell = Cell::new(key, limit);
-        cell.single = replies == Replies::One;
+        if replies == Replies::One {
+            cell.single = true;
+            state.conn.takes(key, Taker::Caller);
+        }
         state.cells.insert(cell);
         if let Some(body) = body {
             state.conn.data(key, body, end);

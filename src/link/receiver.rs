@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::http2::Sink;
 use crate::http2::hpack::Fields;
 use crate::http2::types::{Key, Reason};
+use crate::http2::{DRAINED, Heard, Sink, Taker};
 use crate::status::Status;
 use crate::wire::headers::{self, Refusal, RequestHead};
 use crate::wire::outcome::{Ending, Farewell};
@@ -20,10 +20,6 @@ use super::wait::Me;
 
 /// What a frame asks of the connection, done when it has finished with its input.
 pub(super) enum After {
-    /// A long message has begun.
-    Expect(Key),
-    /// A long message that was awaited is whole.
-    Complete(Key),
     Refuse(Key, Status),
     Plain(Key, Refusal),
     Reset(Key),
@@ -43,14 +39,20 @@ pub(super) struct Receiver<'a> {
 }
 
 impl Receiver<'_> {
-    fn request(&mut self, key: Key, fields: &Fields, end: bool) {
-        let Some(acceptor) = self.acceptor else { return };
+    fn request(&mut self, key: Key, fields: &Fields, end: bool) -> Taker {
+        let Some(acceptor) = self.acceptor else { return Taker::Nobody };
         let head = match headers::parse_request(fields) {
             Ok(head) => head,
-            Err(refusal) => return self.refuse(key, refusal, end),
+            Err(refusal) => {
+                self.refuse(key, refusal, end);
+                return Taker::Nobody;
+            }
         };
         match acceptor.admit(&head) {
-            Admit::Refuse(status) => self.after.push(After::Refuse(key, status)),
+            Admit::Refuse(status) => {
+                self.after.push(After::Refuse(key, status));
+                Taker::Nobody
+            }
             Admit::Run { entry, when, limit } => {
                 self.admitted(key, head, (entry, when, limit), end)
             }
@@ -63,12 +65,13 @@ impl Receiver<'_> {
         head: RequestHead,
         (entry, when, limit): (Arc<dyn Entry>, When, usize),
         end: bool,
-    ) {
+    ) -> Taker {
         let mut cell = Cell::new(key, limit);
         cell.peer_done = end;
         cell.deadline = head.timeout.and_then(|timeout| self.now.checked_add(timeout));
         let pending = Pending { head, entry, arrived: self.now };
-        if end || when == When::Headers {
+        let at_once = end || when == When::Headers;
+        if at_once {
             let runs = self.admission.enter(&mut cell, pending);
             self.effects.incoming.extend(runs.map(|pending| (key, pending)));
         } else {
@@ -76,6 +79,7 @@ impl Receiver<'_> {
             cell.single = true;
         }
         self.cells.insert(cell);
+        if at_once { Taker::Reader } else { Taker::Worker }
     }
 
     /// No gRPC request. The plain answer waits for the end of the request: an early
@@ -90,6 +94,21 @@ impl Receiver<'_> {
         let mut cell = Cell::new(key, usize::MAX);
         self.admission.turn_down(&mut cell, refusal, self.now);
         self.cells.insert(cell);
+    }
+
+    /// Octets of a request that is none are dropped: there will be an answer when it ends, or when it is too long to wait for that.
+    fn drop_refused(&mut self, key: Key, n: usize, end: bool) {
+        let Some(cell) = self.cells.get_mut(key) else { return };
+        cell.dropped += n;
+        if end {
+            return self.half_closed(key);
+        }
+        if cell.dropped >= DRAINED {
+            self.admission.give_up(cell);
+            if let Some(refusal) = self.cells.remove(key).and_then(|cell| cell.refusal) {
+                self.after.push(After::Plain(key, refusal));
+            }
+        }
     }
 
     /// The peer's half has ended: complete requests are handed over.
@@ -108,6 +127,41 @@ impl Receiver<'_> {
             self.effects.incoming.extend(runs.map(|pending| (key, pending)));
         }
         self.effects.tell(self.lead, cell);
+    }
+
+    fn response(&mut self, key: Key, fields: &Fields, end: bool) {
+        let Some(cell) = self.cells.get_mut(key) else { return };
+        let mut response = headers::parse_response(fields, end);
+        cell.headed = true;
+        if end {
+            let ending = Ending::from_trailers_only(response, fields);
+            return self.ended(key, ending);
+        }
+        if let Some(ending) = Ending::from_head(&response) {
+            // No gRPC: what follows is no message.
+            self.ended(key, ending);
+            return self.after.push(After::Reset(key));
+        }
+        cell.early = response.early.take();
+        cell.head = Some(response);
+        self.effects.tell(self.lead, cell);
+    }
+
+    /// Some payload of a stream that somebody reads. `None`: it is refused.
+    fn feed(&mut self, key: Key, payload: &[u8], end: bool) -> Option<Heard> {
+        let cell = self.cells.get_mut(key)?;
+        match cell.feed(payload) {
+            Err(status) => {
+                self.refuse_body(key, status);
+                None
+            }
+            Ok(fed) => {
+                if fed.whole > 0 && !end {
+                    self.effects.tell(self.lead, cell);
+                }
+                Some(credit::heard(fed))
+            }
+        }
     }
 
     /// A message longer than the limit (W38), one too many (W41), or none at all: the rest is not read. Drawn at once, since
@@ -143,22 +197,12 @@ impl Receiver<'_> {
 }
 
 impl Sink for Receiver<'_> {
-    fn headers(&mut self, key: Key, fields: &Fields, end: bool) {
-        let Some(cell) = self.cells.get_mut(key) else { return self.request(key, fields, end) };
-        let mut response = headers::parse_response(fields, end);
-        cell.headed = true;
-        if end {
-            let ending = Ending::from_trailers_only(response, fields);
-            return self.ended(key, ending);
+    fn headers(&mut self, key: Key, fields: &Fields, end: bool) -> Taker {
+        if self.cells.get(key).is_none() {
+            return self.request(key, fields, end);
         }
-        if let Some(ending) = Ending::from_head(&response) {
-            // No gRPC: what follows is no message.
-            self.ended(key, ending);
-            return self.after.push(After::Reset(key));
-        }
-        cell.early = response.early.take();
-        cell.head = Some(response);
-        self.effects.tell(self.lead, cell);
+        self.response(key, fields, end);
+        Taker::default()
     }
 
     fn trailers(&mut self, key: Key, fields: &Fields) {
@@ -170,27 +214,32 @@ impl Sink for Receiver<'_> {
         self.ended(key, Ending::from_trailers(headers::parse_trailers(fields), cut));
     }
 
-    fn data(&mut self, key: Key, payload: &[u8], end: bool) {
-        let Some(cell) = self.cells.get_mut(key) else { return };
-        if cell.refusal.is_none() && cell.ending.is_none() && !payload.is_empty() {
-            match cell.feed(payload) {
-                Err(status) => return self.refuse_body(key, status),
-                Ok(fed) => {
-                    self.after.extend(credit::after_feed(cell, fed));
-                    if fed.whole > 0 && !end {
-                        self.effects.tell(self.lead, cell);
-                    }
-                }
-            }
+    fn data(&mut self, key: Key, payload: &[u8], end: bool) -> Heard {
+        let Some(cell) = self.cells.get_mut(key) else { return Heard::DROPPED };
+        if cell.refusal.is_some() {
+            self.drop_refused(key, payload.len(), end);
+            return Heard::DROPPED;
         }
-        if !end {
-            return;
-        }
-        if self.acceptor.is_some() {
+        let heard = match cell.ending {
+            None if payload.is_empty() => Heard::default(),
+            None => match self.feed(key, payload, end) {
+                Some(heard) => heard,
+                None => return Heard::DROPPED,
+            },
+            Some(_) => Heard::DROPPED,
+        };
+        if end && self.acceptor.is_some() {
             self.half_closed(key);
-        } else {
-            let early = cell.early.take();
+        } else if end {
+            let early = self.cells.get_mut(key).and_then(|cell| cell.early.take());
             self.ended(key, Ending::NoTrailers(early));
+        }
+        heard
+    }
+
+    fn granted(&mut self, key: Key) {
+        if let Some(cell) = self.cells.get_mut(key) {
+            credit::make_room(cell);
         }
     }
 

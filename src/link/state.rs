@@ -275,9 +275,6 @@ impl State {
 
     fn follow_up(&mut self, item: After) {
         match item {
-            // More of the message may have come with the same read.
-            After::Expect(key) => self.expect(key),
-            After::Complete(key) => self.conn.complete(key),
             After::Refuse(key, status) => self.answer(key, &status),
             After::Plain(key, refusal) => self.answer_plainly(key, &refusal),
             After::Reset(key) => self.conn.reset(key, Reason::CANCEL),

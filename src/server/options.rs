@@ -65,6 +65,12 @@ pub struct ServerOptions {
     /// with their handlers not started (all but one), in bytes. Default 16 MiB. What handlers that have started
     /// answer comes on top of it.
     pub send_budget: usize,
+    /// How long a request message that is longer than its call's window may come in without progress. Default 20 s, at least
+    /// 1 s; [`Duration::MAX`]: for ever. Less than 1 KiB a second is no progress. Then its call is reset, which its client sees as
+    /// `RESOURCE_EXHAUSTED`: such messages hold up to twice [`window_budget`](Self::window_budget) of a connection's memory.
+    /// A call's deadline ends it sooner. Raise it for clients that pause in the middle of a message. It does
+    /// not matter to other calls: these pass a message that does not come on within seconds.
+    pub message_timeout: Duration,
     /// The server asks a connection that has been silent this long for a sign of life.
     /// Default 2 hours. Shorter finds dead clients sooner.
     pub keepalive_time: Duration,
@@ -96,6 +102,7 @@ impl Default for ServerOptions {
             max_metadata_size: 16 << 10,
             window_budget: 16 << 20,
             send_budget: 16 << 20,
+            message_timeout: Duration::from_secs(20),
             keepalive_time: Duration::from_secs(7_200),
             keepalive_timeout: Duration::from_secs(20),
             write_timeout: Duration::from_secs(20),
@@ -177,6 +184,13 @@ impl ServerOptions {
         self
     }
 
+    /// Sets [`message_timeout`](Self::message_timeout).
+    #[must_use]
+    pub fn message_timeout(mut self, longest: Duration) -> Self {
+        self.message_timeout = longest;
+        self
+    }
+
     /// Sets [`keepalive_time`](Self::keepalive_time) and
     /// [`keepalive_timeout`](Self::keepalive_timeout).
     #[must_use]
@@ -209,6 +223,7 @@ impl ServerOptions {
         options.glitches = Rate { burst: self.error_burst, per_second: self.errors_per_second };
         options.max_header_list = self.max_metadata_size;
         options.window_budget = self.window_budget;
+        options.message_timeout = self.message_timeout;
         options.keepalive.time = Some(self.keepalive_time);
         options.keepalive.timeout = self.keepalive_timeout;
         options.max_unsent = (self.max_concurrent_streams as usize)
@@ -244,6 +259,9 @@ impl ServerOptions {
         if self.write_timeout < Duration::from_millis(100) {
             return wrong("write_timeout is below 100 ms: a busy client would lose its connection");
         }
+        if self.message_timeout < Duration::from_secs(1) {
+            return wrong("message_timeout is below 1 s: honest clients would be cut off");
+        }
         if self.busy_poll > LONGEST_BUSY_POLL {
             return wrong("busy_poll is above 1 ms: it would only burn CPU time");
         }
@@ -263,6 +281,7 @@ mod tests {
     #[test]
     fn the_defaults_are_valid_and_impossible_values_are_named() {
         assert!(ServerOptions::default().validate().is_ok());
+        assert!(ServerOptions::default().message_timeout(Duration::MAX).validate().is_ok());
         for (options, name) in [
             (ServerOptions::default().max_concurrent_streams(0), "max_concurrent_streams"),
             (ServerOptions::default().maximum_concurrent_rpcs(0), "maximum_concurrent_rpcs"),
@@ -272,6 +291,7 @@ mod tests {
             (ServerOptions::default().request_timeout(Duration::ZERO), "request_timeout"),
             (ServerOptions::default().resets(0, 100), "reset_burst"),
             (ServerOptions::default().errors(0, 100), "error_burst"),
+            (ServerOptions::default().message_timeout(Duration::ZERO), "message_timeout"),
             (ServerOptions::default().busy_poll(Duration::from_secs(1)), "busy_poll"),
             (ServerOptions::default().busy_poll(Duration::MAX), "busy_poll"),
             (ServerOptions::default().keepalive(Duration::ZERO, Duration::MAX), "keepalive"),

@@ -193,11 +193,6 @@ impl Assembler {
         Err(Status::fixed(Code::Internal, "the stream ended inside a message"))
     }
 
-    /// How many octets the message that has begun still lacks; zero between two messages.
-    pub(crate) fn missing(&self) -> usize {
-        self.missing
-    }
-
     /// Whether a long message has begun and is not complete.
     pub(crate) fn in_long(&self) -> bool {
         self.missing > 0 && self.missing + self.open.len() - self.whole > LARGE
@@ -219,6 +214,12 @@ impl Assembler {
     #[cfg(test)]
     pub(crate) fn buffered(&self) -> usize {
         self.open.len() + self.closed.iter().map(Bytes::len).sum::<usize>()
+    }
+
+    /// How many octets are reserved.
+    #[cfg(test)]
+    pub(crate) fn reserved(&self) -> usize {
+        self.open.capacity() + self.closed.iter().map(Bytes::len).sum::<usize>()
     }
 
     /// How many octets are reserved for the segment being filled.

@@ -1,106 +1,183 @@
-//! Credit for the peer: what was read, and whole messages that have begun.
+//! Credit for the peer: the facts that [`super::super::grant`] judges, and frames for what it says.
 
-use super::super::budget::Claim;
-use super::super::flow::{Grant, Pace};
+use std::time::Instant;
+
 use super::super::frame::{MAX_31, WindowUpdate};
-use super::super::types::Key;
-use super::Connection;
+use super::super::grant::{Claim, Heard, Pace, Taker};
+use super::super::stream::Closed;
+use super::super::types::{Key, Reason};
+use super::{Connection, Sink};
 
 impl Connection {
+    /// Who takes the stream's messages, if not a reader.
+    pub(crate) fn takes(&mut self, key: Key, taker: Taker) {
+        if let Some(slot) = self.streams.get(key) {
+            slot.intake.takes(taker);
+        }
+    }
+
+    /// The stream's reader waits, perhaps without having looked. False: that was known.
+    pub(crate) fn awaits(&mut self, key: Key) -> bool {
+        let news = self.streams.get(key).is_some_and(|slot| slot.intake.await_next());
+        if news {
+            self.ask(key);
+        }
+        news
+    }
+
+    /// The stream's reader has consumed so many octets since the last time, and whole messages of `taken` octets went to
+    /// it. None: it waits for the next.
+    #[inline]
+    pub(crate) fn taken(&mut self, key: Key, consumed: usize, taken: usize) {
+        let Some((slot, ledger)) = self.streams.with_ledger(key) else { return };
+        let waits = !slot.intake.ready();
+        let gives_way = slot.intake.taken(taken, ledger);
+        let asks = slot.intake.asks();
+        if gives_way {
+            self.regrant();
+        }
+        if consumed > 0 {
+            self.release(key, consumed, waits);
+        }
+        if asks {
+            self.ask(key);
+        }
+    }
+
+    /// All of the long message that has begun may come.
+    pub(crate) fn granted(&self, key: Key) -> bool {
+        self.streams.peek(key).is_some_and(|slot| slot.intake.granted())
+    }
+
     /// The application consumed `n` octets of payload. `waits`: it has taken everything that is whole
     /// and waits for more; only then may its window grow.
     #[inline]
-    pub(crate) fn release(&mut self, key: Key, n: usize, waits: bool) {
+    pub(super) fn release(&mut self, key: Key, n: usize, waits: bool) {
         let max = i64::from(self.options.max_window.min(MAX_31));
         let (now, rtt) = (self.now, self.round_trip.smoothed());
-        let Some((slot, budget)) = self.streams.with_budget(key) else { return };
-        let (held, receives) = (budget.held(), slot.receives());
-        // After the end only the loan is paid back.
-        let pace = Pace { now, rtt, waits, max: if receives { max } else { 0 } };
-        let credit = slot.recv_window.release(n, pace, budget);
-        let now_held = budget.held();
+        let Some((slot, ledger)) = self.streams.with_ledger(key) else { return };
+        let held = ledger.held();
+        let credit = slot.intake.release(n, Pace { now, rtt, waits, max }, ledger);
+        let now_held = ledger.held();
         if now_held > held {
             self.round_trip.on_growth();
         }
-        if let Some(increment) = credit.filter(|_| receives && !self.shutdown.is_dead()) {
-            WindowUpdate { stream: key.id, increment }.encode(&mut self.out.control);
-        }
+        self.announce(key, credit);
         if now_held < held {
             self.regrant();
         }
     }
 
-    /// `n` octets, whole messages, are in their reader's hands, though not consumed: what they held of the budget
-    /// serves others.
+    /// What the sink said of `n` octets of payload, with `rest` of their frame still to come.
     #[inline]
-    pub(crate) fn taken(&mut self, key: Key, n: usize) {
-        self.round_trip.on_message();
-        let Some((slot, budget)) = self.streams.with_budget(key) else { return };
-        let held = budget.held();
-        slot.recv_window.take(n, budget);
-        if budget.held() < held {
+    pub(super) fn on_heard(&mut self, key: Key, heard: Heard, n: usize, rest: usize) {
+        if heard == Heard::default() {
+            return;
+        }
+        if heard.whole {
+            self.round_trip.on_message();
+        }
+        let Some((slot, ledger)) = self.streams.with_ledger(key) else { return };
+        let gives_way = heard.whole && slot.intake.whole(key, ledger);
+        if let Some(len) = heard.begun {
+            slot.intake.begun(len, rest);
+            // More of it may have come with the same read.
+            self.begun.push(key);
+        }
+        if heard.dropped {
+            self.drop_octets(key, n);
+        }
+        if gives_way {
             self.regrant();
         }
     }
 
-    /// The message that the stream's reader awaited is complete.
-    pub(crate) fn complete(&mut self, key: Key) {
-        self.round_trip.on_message();
-        if let Some((slot, budget)) = self.streams.with_budget(key) {
-            slot.recv_window.complete(budget);
-            self.regrant();
-        }
+    /// `n` octets came for nobody.
+    #[cold]
+    pub(super) fn drop_octets(&mut self, key: Key, n: usize) {
+        let Some((slot, ledger)) = self.streams.with_ledger(key) else { return };
+        let credit = slot.intake.drop_octets(n, ledger);
+        self.announce(key, credit);
+        self.regrant();
     }
 
-    /// A message has begun and `len` of its octets are still to come: lets the peer send all of it, if the claim is
-    /// good for that: whether it is. What is ahead of its reader does not queue: the reader will come, with a better claim.
-    pub(crate) fn expect(&mut self, key: Key, len: usize, claim: Claim) -> bool {
-        let turn = self.streams.waiting(claim).is_empty();
-        let Some((slot, budget)) = self.streams.with_budget(key) else { return false };
-        if !slot.receives() {
-            return false;
+    /// The owner of a stream that lives on has gone.
+    pub(super) fn abandon(&mut self, key: Key) {
+        let Some((slot, ledger)) = self.streams.with_ledger(key) else { return };
+        let credit = slot.intake.abandon(key, ledger);
+        self.announce(key, credit);
+        self.regrant();
+    }
+
+    /// The input is taken: long messages that have begun in it, and are not whole, ask for room.
+    pub(super) fn ask_for_begun(&mut self, sink: &mut dyn Sink) {
+        if self.begun.is_empty() {
+            return;
         }
-        match slot.recv_window.grant(len, claim, turn, budget) {
-            Grant::Credit(0) => return true,
-            Grant::Credit(increment) => {
-                WindowUpdate { stream: key.id, increment }.encode(&mut self.out.control);
-                return true;
+        let mut begun = std::mem::take(&mut self.begun);
+        for &key in &begun {
+            self.ask(key);
+            if self.granted(key) && self.hears(key) {
+                sink.granted(key);
             }
-            Grant::Wait if claim != Claim::Ahead && !slot.wants_grant => {
-                slot.wants_grant = true;
-                slot.wanted_from = slot.recv_window.received();
-                self.streams.waiting(claim).push_back((key, len));
-            }
-            Grant::Wait => {}
         }
-        false
+        begun.clear();
+        self.begun = begun;
+    }
+
+    fn ask(&mut self, key: Key) {
+        let Some((slot, ledger)) = self.streams.with_ledger(key) else { return };
+        if slot.intake.asks() {
+            let credit = slot.intake.ask(key, ledger);
+            ledger.watch(self.now);
+            self.announce(key, credit);
+        }
     }
 
     /// Budget came back: serves those who wait for it, first come first served among equal claims.
     pub(super) fn regrant(&mut self) {
+        if !self.streams.ledger.contended() {
+            return;
+        }
         for claim in [Claim::Awaited, Claim::Handed] {
-            while let Some(&(key, len)) = self.streams.waiting(claim).front() {
-                if !self.regrant_one(key, len, claim) {
-                    break;
+            while let Some(key) = self.streams.ledger.first(claim) {
+                if let Some((slot, ledger)) = self.streams.with_ledger(key) {
+                    let Some(credit) = slot.intake.ask_again(ledger) else { break };
+                    ledger.watch(self.now);
+                    self.announce(key, u32::try_from(credit).ok());
                 }
-                self.streams.waiting(claim).pop_front();
+                self.streams.ledger.serve_first(claim);
             }
         }
     }
 
-    /// Whether the stream need not wait any longer.
-    fn regrant_one(&mut self, key: Key, len: usize, claim: Claim) -> bool {
-        let waiting = self.streams.with_budget(key).filter(|(slot, _)| slot.receives());
-        let Some((slot, budget)) = waiting else { return true };
-        let since = slot.recv_window.received().wrapping_sub(slot.wanted_from);
-        let rest = len.saturating_sub(usize::try_from(since).unwrap_or(usize::MAX));
-        let Grant::Credit(increment) = slot.recv_window.grant(rest, claim, true, budget) else {
-            return false;
-        };
-        slot.wants_grant = false;
-        if increment > 0 {
+    /// Looks whether the messages that were granted come on.
+    pub(super) fn look(&mut self, now: Instant, sink: &mut dyn Sink) {
+        let Some(passed) = self.streams.ledger.look(now) else { return };
+        let (stuck, unfinished) = self.streams.look(passed);
+        self.regrant();
+        for key in stuck {
+            if self.streams.ledger.patience().strict || self.streams.ledger.contended() {
+                self.give_up(key, sink);
+            }
+        }
+        self.streams.ledger.looked(now, unfinished);
+    }
+
+    /// A message does not come on, and what it holds is wanted.
+    fn give_up(&mut self, key: Key, sink: &mut dyn Sink) {
+        let reason = Reason::ENHANCE_YOUR_CALM;
+        let tell = self.hears(key);
+        self.send_reset(key.id, reason);
+        self.close(key, Closed::ByUs);
+        if tell {
+            sink.reset(key, reason, false, "a message did not come on");
+        }
+    }
+
+    fn announce(&mut self, key: Key, credit: Option<u32>) {
+        if let Some(increment) = credit.filter(|&n| n > 0 && !self.shutdown.is_dead()) {
             WindowUpdate { stream: key.id, increment }.encode(&mut self.out.control);
         }
-        true
     }
 }

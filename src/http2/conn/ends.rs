@@ -42,9 +42,9 @@ impl Connection {
     /// The peer's half has ended.
     #[inline]
     pub(super) fn received_end(&mut self, key: Key) {
-        let Some((slot, budget)) = self.streams.with_budget(key) else { return };
+        let Some((slot, ledger)) = self.streams.with_ledger(key) else { return };
         slot.receiving = Receiving::Done;
-        slot.recv_window.end(budget);
+        slot.intake.end(key, ledger);
         if slot.sending == Sending::Done {
             self.resets.earn();
             self.close(key, Closed::Ended);
@@ -55,7 +55,7 @@ impl Connection {
 
     /// The stream is over on the wire.
     pub(super) fn close(&mut self, key: Key, closed: Closed) {
-        let Some((slot, budget)) = self.streams.with_budget(key) else { return };
+        let Some((slot, ledger)) = self.streams.with_ledger(key) else { return };
         if slot.closed.is_some() {
             return;
         }
@@ -65,13 +65,9 @@ impl Connection {
         let lapses = slot.lapses.is_some();
         let dropped = slot.drop_queue();
         self.out.account.unqueue(dropped);
-        slot.recv_window.end(budget);
-        let waited = std::mem::take(&mut slot.wants_grant);
+        slot.intake.end(key, ledger);
         if was_ready {
             self.out.strike(key);
-        }
-        if waited {
-            self.streams.stop_waiting(key);
         }
         if lapses {
             self.unlapse(key);

@@ -237,7 +237,7 @@ impl Connection {
         let ours = self.local_initial_window();
         let delta = ours - ours.max(super::super::flow::DEFAULT_WINDOW);
         if delta != 0 {
-            self.streams.each().for_each(|(_, slot)| slot.recv_window.adjust(delta));
+            self.streams.each().for_each(|(_, slot)| slot.intake.adjust(delta));
         }
         Ok(())
     }

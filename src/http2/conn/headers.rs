@@ -138,7 +138,8 @@ impl Connection {
             slot.promised = promised;
             slot.receiving = if end { Receiving::Done } else { Receiving::Body };
         }
-        sink.headers(key, fields, end);
+        let taker = sink.headers(key, fields, end);
+        self.takes(key, taker);
         Ok(())
     }
 

@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use super::super::error::Error;
 use super::super::frame::{self, HEAD_LEN, Head, Kind, MIN_MAX_FRAME_SIZE, data};
+use super::super::grant::Heard;
 use super::super::stream::Receiving;
 use super::super::types::{Key, Reason, Role};
 use super::{Connection, Sink};
@@ -121,6 +122,7 @@ impl Connection {
             // Bulk DATA always ends in the middle of a frame: each new one starts the clock anew.
             self.input.partial_since.or(Some(now))
         };
+        self.ask_for_begun(sink);
         self.charge(before);
         self.deliver(sink);
     }
@@ -266,9 +268,6 @@ impl Connection {
                 None
             }
         };
-        if let Some(key) = key {
-            self.return_padding(key, layout.prefix + layout.padding);
-        }
         let (data, padding) = (layout.data, layout.padding);
         let body = Body { key, data, padding, end: data::end_stream(head) };
         if data + padding == 0 {
@@ -309,9 +308,13 @@ impl Connection {
             }
             _ => return self.stray_data(head.stream).map(|()| None),
         }
-        if !slot.recv_window.receive(n, now) {
+        if !slot.intake.receive(n, now) {
             let reason = Reason::FLOW_CONTROL_ERROR;
             return Err(Error::stream(head.stream, reason, "stream window overrun"));
+        }
+        let padding = n.saturating_sub(payload as usize);
+        if let Some(increment) = slot.intake.padding(padding).filter(|_| !end) {
+            frame::WindowUpdate { stream: key.id, increment }.encode(&mut self.out.control);
         }
         if let Some(left) = slot.promised {
             // "the value of a content-length header field [does not equal] the sum of the DATA frame
@@ -333,16 +336,6 @@ impl Connection {
         Ok(Some(key))
     }
 
-    fn return_padding(&mut self, key: Key, n: u32) {
-        if n == 0 {
-            return;
-        }
-        let Some(slot) = self.streams.get(key).filter(|slot| slot.receives()) else { return };
-        if let Some(increment) = slot.recv_window.padding(n as usize) {
-            frame::WindowUpdate { stream: key.id, increment }.encode(&mut self.out.control);
-        }
-    }
-
     /// Hands on what is there of a DATA frame's payload.
     #[inline]
     fn body<'a>(&mut self, mut body: Body, bytes: &'a [u8], sink: &mut dyn Sink) -> &'a [u8] {
@@ -356,8 +349,10 @@ impl Connection {
         let receives = |key| self.streams.peek(key).is_some_and(|slot| slot.receives());
         if let Some(key) = body.key.filter(|&key| receives(key)) {
             let end = done && body.end;
-            if (end || !payload.is_empty()) && self.hears(key) {
-                sink.data(key, payload, end);
+            if end || !payload.is_empty() {
+                let heard =
+                    if self.hears(key) { sink.data(key, payload, end) } else { Heard::DROPPED };
+                self.on_heard(key, heard, payload.len(), body.data as usize);
             }
             if end {
                 self.received_end(key);

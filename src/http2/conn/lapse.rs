@@ -60,17 +60,13 @@ impl Connection {
     /// The answer is out, nobody wants what is left of the request, and the client is still sending it: it is told when
     /// it does so again, or after [`PARTING`]. What the request held is free from here on. Again is no new beginning.
     pub(super) fn part(&mut self, key: Key) {
-        let Some((slot, budget)) = self.streams.with_budget(key) else { return };
+        let Some((slot, ledger)) = self.streams.with_ledger(key) else { return };
         if slot.orphan {
-            slot.recv_window.close(budget);
+            slot.intake.close(key, ledger);
         } else {
-            slot.recv_window.end(budget);
+            slot.intake.end(key, ledger);
         }
-        let waited = std::mem::take(&mut slot.wants_grant);
         let first = !std::mem::replace(&mut slot.parting, true);
-        if waited {
-            self.streams.stop_waiting(key);
-        }
         if first {
             self.lapse_at(key, self.now + PARTING);
         }

@@ -33,9 +33,10 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::flow::{ConnWindow, RecvWindow, SendWindow};
+use super::flow::{ConnWindow, SendWindow};
 use super::frame::{self, MAX_31, Ping, Settings, WindowUpdate};
 use super::goaway::{Phase, Shutdown};
+use super::grant::{Intake, Ledger, Patience};
 use super::guard::Bucket;
 use super::hpack::{Decoder, Fields};
 use super::ping::{Keepalive, Probe, RoundTrip, Strikes};
@@ -114,6 +115,8 @@ pub(crate) struct Connection {
     resets: Bucket,
     glitches: Bucket,
     lapses: Lapses,
+    /// Streams in which long messages have begun with the input at hand.
+    begun: Vec<Key>,
     notices: Notices,
     stats: Stats,
 }
@@ -130,10 +133,12 @@ struct Notices {
 impl Connection {
     /// A connection whose transport is just up. Its output begins with the preface (client) and SETTINGS.
     pub(crate) fn new(role: Role, options: &Options, now: Instant) -> Self {
+        // A client asked for what comes, and has deadlines.
+        let patience = Patience { limit: options.message_timeout, strict: role == Role::Server };
         let mut conn = Self {
             role,
             now,
-            streams: Streams::new(options.window_budget),
+            streams: Streams::new(Ledger::new(options.window_budget, patience)),
             next_id: 1,
             last_peer: 0,
             input: Input::new(role),
@@ -150,6 +155,7 @@ impl Connection {
             resets: Bucket::new(options.peer_resets, now),
             glitches: Bucket::new(options.glitches, now),
             lapses: Lapses::default(),
+            begun: Vec::new(),
             notices: Notices::default(),
             stats: Stats::default(),
             options: options.clone(),
@@ -217,8 +223,8 @@ impl Connection {
     fn insert(&mut self, id: u32) -> Key {
         self.stats.opened += 1;
         let send = SendWindow::new(self.peer.initial_window);
-        let recv = RecvWindow::new(self.local_initial_window());
-        self.streams.insert(id, send, recv)
+        let intake = Intake::new(self.local_initial_window());
+        self.streams.insert(id, send, intake)
     }
 
     /// What a peer may take for the window of a new stream. Until our SETTINGS are acknowledged,
@@ -309,6 +315,8 @@ impl Connection {
                 slot.orphan = true;
                 if slot.sending == Sending::Done {
                     self.part(key);
+                } else {
+                    self.abandon(key);
                 }
                 return;
             }
@@ -366,7 +374,7 @@ impl Connection {
             active: self.streams.active as usize,
             held: self.streams.held(),
             round_trip: self.round_trip.smoothed(),
-            window_held: u64::try_from(self.streams.budget.held()).unwrap_or(0),
+            window_held: u64::try_from(self.streams.ledger.held()).unwrap_or(0),
             unsent: self.unsent(),
             ..self.stats
         }
@@ -379,5 +387,6 @@ impl Connection {
         self.out.rest();
         self.input.rest();
         self.fields = Fields::new();
+        self.begun = Vec::new();
     }
 }

@@ -21,8 +21,10 @@ pub(crate) struct Options {
     pub(crate) max_window: u32,
     /// The connection's receive window. It bounds no memory: see [`super::super::flow::ConnWindow`].
     pub(crate) connection_window: u32,
-    /// What growth and whole-message grants of all streams may hold together: see [`super::super::budget::Budget`].
+    /// What growth and whole-message grants of all streams may hold together: see [`super::super::grant::Ledger`].
     pub(crate) window_budget: usize,
+    /// How long a message that holds some of the budget may come in without progress: see [`super::super::grant`].
+    pub(crate) message_timeout: Duration,
     /// From the first octet to the peer's first SETTINGS (A15).
     pub(crate) handshake_timeout: Duration,
     /// For a header block that was begun.
@@ -64,6 +66,7 @@ impl Options {
             max_window: 16 << 20,
             connection_window: 16 << 20,
             window_budget: 16 << 20,
+            message_timeout: Duration::from_secs(20),
             handshake_timeout: Duration::from_secs(20),
             header_timeout: Duration::from_secs(10),
             frame_timeout: Duration::from_secs(30),

@@ -23,6 +23,7 @@ impl Connection {
             self.out.account.deadline(o.write_timeout),
             self.keepalive.deadline(self.streams.active > 0),
             self.lapses.first(),
+            self.streams.ledger.look_at(),
         ];
         deadlines.into_iter().flatten().min()
     }
@@ -40,6 +41,7 @@ impl Connection {
             self.fix_last_id();
         }
         self.lapse(now, sink);
+        self.look(now, sink);
         match self.keepalive.tick(now, self.streams.active > 0) {
             Due::Nothing => {}
             Due::Ping => self.send_probe(Probe::Alive),

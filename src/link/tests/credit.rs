@@ -4,6 +4,8 @@ use std::collections::HashMap;
 
 use super::*;
 use crate::http2::types::Key;
+use crate::http2::xorshift::XorShift;
+use crate::http2::{DRAINED, Taker};
 use crate::reactor::spares;
 
 const DATA: u8 = 0;
@@ -12,6 +14,7 @@ const SETTINGS: u8 = 4;
 const WINDOW_UPDATE: u8 = 8;
 const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
+const PADDED: u8 = 8;
 const ACK: u8 = 1;
 
 /// A peer that sends no more than its windows allow, and learns that a body has ended only while
@@ -22,6 +25,8 @@ struct Strict {
     now: Instant,
     /// What may be sent on each stream beyond the initial window, and on the connection.
     credit: HashMap<u32, i64>,
+    /// Frames but those of windows and settings: kind, stream, payload.
+    heard: Vec<(u8, u32, Vec<u8>)>,
     connection: i64,
     initial: i64,
 }
@@ -46,7 +51,9 @@ impl Strict {
             &Options::new(role),
         );
         let credit = HashMap::new();
-        let mut peer = Self { state, side, now, credit, connection: 65_535, initial: 65_535 };
+        let heard = Vec::new();
+        let mut peer =
+            Self { state, side, now, credit, heard, connection: 65_535, initial: 65_535 };
         peer.says(preface);
         peer.frame(SETTINGS, 0, 0, b"");
         peer.frame(SETTINGS, ACK, 0, b"");
@@ -85,7 +92,7 @@ impl Strict {
                 }
                 (WINDOW_UPDATE, 0) => self.connection += i64::from(value(0)),
                 (WINDOW_UPDATE, id) => *self.credit.entry(id).or_default() += i64::from(value(0)),
-                _ => {}
+                (kind, id) => self.heard.push((kind, id, payload.to_vec())),
             }
             rest = after;
         }
@@ -120,6 +127,9 @@ impl Strict {
         let key = self.state.conn.open(&block("/echo/Unary"), true).unwrap();
         let mut cell = Cell::new(key, 64 << 20);
         cell.single = replies == Replies::One;
+        if cell.single {
+            self.state.conn.takes(key, Taker::Caller);
+        }
         self.state.cells.insert(cell);
         self.hear();
         self.block(key.id, 0, |out| headers::response_head(out, &Metadata::new()));
@@ -134,6 +144,52 @@ impl Strict {
     fn trailers(&mut self, stream: u32) {
         let ok = Status::new(crate::Code::Ok, "");
         self.block(stream, END_STREAM, |out| headers::trailers(out, &ok, &Metadata::new()));
+    }
+
+    /// A request that is no gRPC.
+    fn asks_plainly(&mut self, stream: u32, method: &str, content_type: &str) {
+        let fields = [
+            (":method", method),
+            (":scheme", "http"),
+            (":path", "/a/b"),
+            (":authority", "test"),
+            ("content-type", content_type),
+        ];
+        self.block(stream, 0, |out| {
+            for (name, value) in fields {
+                out.push(0); // a literal without indexing (RFC 7541 §6.2.2)
+                for text in [name, value] {
+                    out.push(text.len() as u8);
+                    out.extend(text.as_bytes());
+                }
+            }
+        });
+    }
+
+    /// The answer and the end of a stream, as far as they have come: header block, body, reset.
+    fn answer(&mut self, stream: u32) -> (Vec<u8>, Vec<u8>, Option<u32>) {
+        let mut answer = (Vec::new(), Vec::new(), None);
+        for (kind, _, payload) in self.heard.iter().filter(|(_, id, _)| *id == stream) {
+            match *kind {
+                HEADERS => answer.0.extend(payload),
+                DATA => answer.1.extend(payload),
+                _ => answer.2 = Some(u32::from_be_bytes(payload[..4].try_into().unwrap())),
+            }
+        }
+        answer
+    }
+
+    fn later(&mut self, by: Duration) {
+        self.now += by;
+        self.state.timeout(self.now, &self.side);
+        self.hear();
+    }
+
+    /// Octets that lie in buffers, and what is reserved for them.
+    fn buffered(&mut self) -> (usize, usize) {
+        let inboxes = self.state.cells.iter_mut().map(|cell| &cell.inbox);
+        let sums = inboxes.map(|inbox| (inbox.buffered(), inbox.reserved()));
+        sums.fold((0, 0), |sum, (len, room)| (sum.0 + len, sum.1 + room))
     }
 
     /// Its reader takes what is there: so many messages.
@@ -329,4 +385,142 @@ fn w41_a_second_long_message_ends_the_call_at_once() {
     peer.pour(1, &[long(MIB), long(MIB)].concat());
     assert!(peer.state.effects.incoming.is_empty());
     assert_eq!((peer.state.cells.live(), peer.held()), (0, 0));
+}
+
+/// Requests that are no gRPC, and the status of their answer, three digits.
+const PLAIN: [(&str, &str, &[u8]); 3] = [
+    ("POST", "text/html", b"415"),
+    ("POST", "application/json", b"415"),
+    ("PUT", "application/grpc", b"405"),
+];
+
+#[test]
+fn w10_a_refused_body_is_read_to_its_end_before_the_answer() {
+    for (n, (method, content_type, status)) in PLAIN.into_iter().enumerate() {
+        let mut peer = Strict::client();
+        let stream = n as u32 * 2 + 1;
+        peer.asks_plainly(stream, method, content_type);
+        let body = vec![b'x'; 3 * MIB];
+        assert!(peer.pour(stream, &body).is_empty(), "no credit for a refused body");
+        assert_eq!(peer.answer(stream).0, b"", "an answer before the end");
+        peer.frame(DATA, END_STREAM, stream, b"");
+        let (head, _, reset) = peer.answer(stream);
+        assert!(head.windows(3).any(|part| part == status), "no {status:?}");
+        assert_eq!(reset, None);
+        assert_eq!((peer.state.cells.live(), peer.state.conn.stats().held), (0, 0));
+    }
+}
+
+#[test]
+fn w10_an_endless_refused_body_is_answered_early_and_stopped_without_an_error() {
+    for (method, content_type, status) in PLAIN {
+        let mut peer = Strict::client();
+        peer.asks_plainly(1, method, content_type);
+        peer.pour(1, &vec![b'x'; DRAINED]);
+        let (head, _, reset) = peer.answer(1);
+        assert!(head.windows(3).any(|part| part == status), "no {status:?}");
+        assert_eq!(reset, None, "it would overtake the answer");
+        peer.later(Duration::from_millis(200));
+        assert_eq!(peer.answer(1).2, Some(0), "NO_ERROR");
+        assert_eq!((peer.state.cells.live(), peer.state.conn.stats().held), (0, 0));
+    }
+}
+
+#[test]
+fn data_after_a_refusal_leaves_the_connections_window_as_it_was() {
+    let mut peer = Strict::client();
+    let mut stream = 1;
+    // More than the connection's window, for methods that do not exist and for what is no gRPC.
+    for n in 0..400 {
+        match n % 2 {
+            0 => peer.asks(stream, "/no/method"),
+            _ => peer.asks_plainly(stream, "POST", "text/html"),
+        }
+        assert!(peer.connection > 8 << 20, "{} after {n}", peer.connection);
+        peer.pour(stream, &[0; 100_000]);
+        peer.frame(DATA, END_STREAM, stream, b"");
+        stream += 2;
+    }
+    assert_eq!((peer.state.cells.live(), peer.state.conn.stats().held), (0, 0));
+}
+
+#[test]
+fn a_call_passes_requests_that_stall() {
+    let mut peer = Strict::client();
+    // Of two budgets' length, none of them complete: two octets are missing, or no more than the end.
+    for n in 0..32 {
+        peer.asks(n * 2 + 1, "/echo/Unary");
+        let message = long(MIB - 100);
+        peer.pour(n * 2 + 1, &message[..message.len() - 2 * (n as usize % 2)]);
+    }
+    peer.asks(101, "/echo/Unary");
+    let message = long(MIB - 100);
+    let mut rest = peer.pour(101, &message);
+    let mut seconds = 0;
+    while !rest.is_empty() {
+        peer.later(Duration::from_secs(1));
+        rest = peer.pour(101, rest);
+        seconds += 1;
+        assert!(seconds <= 5, "{} octets wait", rest.len());
+    }
+    peer.frame(DATA, END_STREAM, 101, b"");
+    assert_eq!(peer.state.effects.incoming.len(), 1);
+    // In the end they are given up, and everything is back but what the one request holds.
+    for _ in 0..60 {
+        peer.later(Duration::from_secs(1));
+    }
+    assert_eq!(peer.state.cells.live(), 1);
+    let (key, _) = peer.state.effects.incoming[0];
+    assert_eq!(peer.take(key, &mut Messages::default()), 1);
+    drop(peer.state.forget(key));
+    assert_eq!((peer.held(), peer.state.conn.stats().held), (0, 0));
+}
+
+/// ARCHITECTURE, "The bound": what one connection's peer can make a link hold of what it has sent.
+#[test]
+fn a_hostile_peer_cannot_make_the_link_hold_more_than_its_bound() {
+    const STREAMS: usize = 100;
+    const WINDOW: usize = 128 * 1024;
+    const BUDGET: usize = 16 * MIB;
+    for seed in 1..=4 {
+        let mut random = XorShift::new(seed);
+        let mut peer = Strict::client();
+        let mut most = (0, 0);
+        for n in 0..STREAMS as u32 * 3 {
+            let stream = n * 2 + 1;
+            peer.asks(stream, ["/echo/Unary", "/echo/Stream"][random.below(2)]);
+            let whole = long(MIB);
+            match random.below(6) {
+                // A whole message without an end, and half of one.
+                0 => drop(peer.pour(stream, &whole)),
+                1 => drop(peer.pour(stream, &whole[..MIB / 2 + random.below(MIB / 2)])),
+                // As much as the first window takes, of a message that is announced to be long.
+                2 => drop(peer.pour(stream, &whole[..WINDOW.min(peer.window(stream) as usize)])),
+                // Messages of all lengths that nobody reads.
+                3 => drop(peer.pour(stream, &framed(&[7; 9]).repeat(20_000))),
+                4 => drop(peer.pour(stream, &framed(&[7; 5000]).repeat(400))),
+                // One octet at a time, and padding.
+                _ => {
+                    peer.pour(stream, &whole[..5]);
+                    while peer.window(stream) >= 257 && random.below(2000) > 0 {
+                        *peer.credit.entry(stream).or_default() -= 257;
+                        peer.connection -= 257;
+                        peer.frame(DATA, PADDED, stream, &[&[255][..], &[0; 256]].concat());
+                    }
+                }
+            }
+            peer.later(Duration::from_millis(random.below(500) as u64));
+            let (len, room) = peer.buffered();
+            most = (most.0.max(len), most.1.max(room));
+        }
+        // Its workers are busy, or all handlers leave everything unread.
+        let lent = 2 * BUDGET + 3 * (MIB + 1024);
+        let bound = STREAMS * WINDOW + lent;
+        assert!(most.0 <= bound, "seed {seed}: {} octets of {bound}", most.0);
+        // What is reserved beyond that has not been touched.
+        let room = STREAMS * WINDOW * 5 + 2 * lent;
+        assert!(most.1 <= room, "seed {seed}: room for {} octets of {room}", most.1);
+        assert!(most.0 > 2 * BUDGET / 3, "seed {seed}: it held only {}", most.0);
+        assert!(!peer.state.conn.finished());
+    }
 }

@@ -367,7 +367,7 @@ fn waiting_lists_do_not_outlive_their_streams() {
         s.conn.forget(key);
         s.sink.events.clear();
     }
-    assert!(s.conn.streams.all_waiting() <= 1);
+    assert!(s.conn.streams.ledger.all_waiting() <= 1);
     assert!(s.conn.out.ready.len() <= 1);
     assert!(!s.conn.wants_output(), "nothing is left to say");
     assert_eq!(s.conn.stats().held, 1);
@@ -433,7 +433,7 @@ fn a26_noise_of_valid_frames_and_bit_flips_never_panics() {
         s.bytes();
         s.conn.abort(Reason::NO_ERROR, "", &mut s.sink);
         assert_eq!((s.conn.stats().active, s.conn.stats().held), (0, 0));
-        assert!(s.conn.streams.budget.is_zero());
+        assert!(s.conn.streams.ledger.is_zero());
         let lost = s.sink.events.iter().filter(|e| matches!(e, Event::Lost(..))).count();
         assert_eq!(lost, 1);
     }

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::*;
-use crate::http2::Claim;
+use crate::http2::{Claim, Heard, Taker};
 
 /// Some instant, always the same: tests move on from it.
 #[allow(clippy::disallowed_methods, reason = "a starting point; from there time is virtual")]
@@ -157,12 +157,13 @@ pub(super) struct Recorder {
 }
 
 impl Sink for Recorder {
-    fn headers(&mut self, key: Key, fields: &Fields, end: bool) {
+    fn headers(&mut self, key: Key, fields: &Fields, end: bool) -> Taker {
         self.keys.push(key);
         if fields.overflowed() {
             self.events.push(Event::Overflowed(key.id));
         }
         self.events.push(Event::Headers(key.id, end));
+        Taker::Reader
     }
     fn trailers(&mut self, key: Key, _fields: &Fields) {
         self.events.push(Event::Trailers(key.id));
@@ -170,10 +171,11 @@ impl Sink for Recorder {
     fn informational(&mut self, key: Key) {
         self.events.push(Event::Informational(key.id));
     }
-    fn data(&mut self, key: Key, payload: &[u8], end: bool) {
+    fn data(&mut self, key: Key, payload: &[u8], end: bool) -> Heard {
         assert!(end || !payload.is_empty(), "empty data without an end");
         self.body.extend(payload);
         self.events.push(Event::Data(key.id, payload.len(), end));
+        Heard::default()
     }
     fn reset(&mut self, key: Key, reason: Reason, by_peer: bool, _cause: &'static str) {
         self.events.push(Event::Reset(key.id, reason, by_peer));
@@ -297,6 +299,24 @@ impl Side {
     pub(super) fn expect_silence(&mut self) {
         assert_eq!(self.output(), []);
         assert!(!self.conn.finished());
+    }
+}
+
+impl Connection {
+    /// A long message has begun that has this claim. Whether it is granted.
+    pub(crate) fn expect(&mut self, key: Key, len: usize, claim: Claim) -> bool {
+        self.takes(key, if claim == Claim::Handed { Taker::Worker } else { Taker::Reader });
+        self.on_heard(key, Heard { begun: Some(len), ..Heard::default() }, 0, 0);
+        if claim == Claim::Awaited {
+            self.awaits(key);
+        }
+        self.ask_for_begun(&mut Recorder::default());
+        self.granted(key)
+    }
+
+    /// It is whole.
+    pub(crate) fn complete(&mut self, key: Key) {
+        self.on_heard(key, Heard { whole: true, ..Heard::default() }, 0, 0);
     }
 }
 

@@ -4,6 +4,7 @@
 use std::collections::{HashMap, VecDeque};
 
 use super::*;
+use crate::http2::grant::ACCOUNTS;
 use crate::http2::stream::State;
 
 /// xorshift64: the same operations for the same seed.
@@ -59,22 +60,24 @@ impl Views {
 }
 
 impl Sink for Views {
-    fn headers(&mut self, key: Key, _fields: &Fields, end: bool) {
+    fn headers(&mut self, key: Key, _fields: &Fields, end: bool) -> Taker {
         let view = self.live(key);
         assert!(view.headers == 0 && !view.ended);
         view.headers += 1;
         view.ended = end;
+        Taker::Reader
     }
     fn trailers(&mut self, key: Key, _fields: &Fields) {
         let view = self.live(key);
         assert!(view.headers == 1 && !view.ended, "one end only");
         view.ended = true;
     }
-    fn data(&mut self, key: Key, payload: &[u8], end: bool) {
+    fn data(&mut self, key: Key, payload: &[u8], end: bool) -> Heard {
         let view = self.live(key);
         assert!(view.headers == 1 && !view.ended);
         view.received += payload.len();
         view.ended = end;
+        Heard::default()
     }
     fn reset(&mut self, key: Key, _reason: Reason, _by_peer: bool, cause: &'static str) {
         assert_eq!(cause, "reset by the peer", "both sides are honest");
@@ -213,7 +216,8 @@ impl World {
                 let claim = [Claim::Awaited, Claim::Handed, Claim::Ahead][self.random.below(3)];
                 half.conn.expect(key, self.random.below(1 << 20), claim);
             }
-            15 => half.conn.taken(key, self.random.below(view.received + 1)),
+            19 if view.headers > 0 => half.conn.complete(key),
+            15 => half.conn.taken(key, 0, self.random.below(view.received + 1)),
             17 => half.conn.reset(key, Reason::CANCEL),
             18 => {
                 view.forgotten = true;
@@ -276,12 +280,15 @@ fn finish(conn: &mut Connection, server: bool, key: Key, sent: usize) {
 fn check(half: &mut Half) {
     let conn = &mut half.conn;
     assert!(conn.window.balanced());
-    let (mut held, mut holds) = (0, 0);
+    let mut held = 0;
+    let mut accounts = ACCOUNTS.map(|account| (account, 0));
     for (_, slot) in conn.streams.each() {
-        assert!(!slot.receives() || slot.recv_window.balanced());
+        assert!(!slot.receives() || slot.intake.balanced());
         assert_eq!(slot.queued, slot.queue.iter().map(Bytes::len).sum::<usize>());
         held += 1;
-        holds += slot.recv_window.holds();
+        for (account, sum) in &mut accounts {
+            *sum += slot.intake.holds(*account);
+        }
         let (id, state) = (slot.id, slot.state());
         let before = half.states.insert(id, state).unwrap_or(State::Open);
         assert!(may_become(before, state), "{before:?} to {state:?}");
@@ -290,7 +297,9 @@ fn check(half: &mut Half) {
         }
     }
     assert_eq!(held, conn.streams.held());
-    assert_eq!(holds, conn.streams.budget.held());
+    for (account, sum) in accounts {
+        assert_eq!(sum, conn.streams.ledger.balance(account), "{account:?}");
+    }
     assert!(conn.streams.active as usize <= held);
 }
 
@@ -328,8 +337,8 @@ fn run(seed: u64) {
             half.conn.forget(*key);
         }
         assert_eq!(half.conn.stats().held, 0);
-        assert!(half.conn.streams.budget.is_zero());
-        assert!(half.conn.streams.all_waiting() == 0);
+        assert!(half.conn.streams.ledger.is_zero());
+        assert!(half.conn.streams.ledger.all_waiting() == 0);
     }
     let [client, server] = &world.halves;
     for (id, (_, there)) in &server.views.streams {

@@ -482,7 +482,7 @@ fn answered_streams_make_room_for_new_ones_and_never_pile_up() {
     }
     s.later(PARTING).output();
     assert_eq!((s.conn.stats().held, s.conn.lapses.first()), (0, None));
-    assert!(s.conn.streams.budget.is_zero());
+    assert!(s.conn.streams.ledger.is_zero());
 }
 
 /// grpc-go #8528: what a finished handler left is the deadline's affair.
