@@ -10,7 +10,7 @@ use crate::sync::{MutexGuard, thread_own};
 
 use crate::http2::types::Key;
 use crate::net::Seal;
-use crate::reactor::{Job, OnTimer, Readiness, Ready, clock, spares};
+use crate::reactor::{Job, OnTimer, Readiness, Ready, clock};
 
 use super::baton::Baton;
 use super::cell::Pending;
@@ -36,7 +36,6 @@ const TIMER_CONNECTION: u64 = 1;
 const TIMER_QUIET: u64 = 2;
 pub(super) const TIMER_LINGER: u64 = 3;
 const TIMER_READ: u64 = 4;
-const TIMER_SPARES: u64 = 5;
 const TIMER_HELD: u64 = 6;
 const TIMER_ADMIT: u64 = 7;
 
@@ -337,27 +336,16 @@ impl Link {
         let reads = self.reads.load(Ordering::Relaxed);
         let quiet = mem::replace(&mut state.reads_at_timer, reads) == reads;
         if state.phase == Phase::Closed {
-            drop(state);
-            return self.rest_spares();
+            return;
         }
         if !quiet {
             return self.watch_for_quiet(&mut state);
         }
-        let unused = state.cells.live() == 0;
-        if unused {
+        if state.cells.live() == 0 {
             state.conn.rest();
             state.admission.rest();
         }
         self.settle_as(state, true);
-        if unused {
-            self.rest_spares();
-        }
-    }
-
-    fn rest_spares(&self) {
-        if let Some(at) = spares::rest(clock::now()) {
-            self.poller.timer(at, self.timer_target(), TIMER_SPARES);
-        }
     }
 
     pub(super) fn watch_for_quiet(&self, state: &mut State) {
@@ -387,7 +375,6 @@ impl OnTimer for Link {
             }
             TIMER_QUIET => self.look_whether_quiet(),
             TIMER_HELD => self.release_held(jobs),
-            TIMER_SPARES => self.rest_spares(),
             TIMER_ADMIT => self.admit_waiting(jobs),
             TIMER_READ => self.ready(Readiness { read: true, ..Readiness::default() }, jobs),
             _ => {

@@ -27,7 +27,7 @@ use crate::sync::{Condvar, Mutex, MutexGuard, thread_own};
 use super::backlog::Backlog;
 use super::cork::{self, Shelf};
 use super::duty::{Duty, Idle, Order, Wakes};
-use super::{Job, Poller, Rejected, Waiter, process, threads};
+use super::{Job, Poller, Rejected, Waiter, process, spares, threads};
 
 mod timers;
 
@@ -94,6 +94,7 @@ impl Engine {
                 return Err(error);
             }
         }
+        spares::join(&engine.poller);
         Ok(engine)
     }
 
@@ -403,6 +404,7 @@ impl Drop for Alive {
         if last {
             // Registrations hold links, which hold the poller.
             self.0.poller.close();
+            spares::leave(&self.0.poller);
         }
         self.0.ended.notify_all();
     }

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use crate::sync::{Mutex, process_wide};
 
-use super::{OnTimer, Poller, process, threads};
+use super::{OnTimer, Poller, process, spares, threads};
 
 process_wide! {
     /// Guards the start of the process's poller. A leaf.
@@ -28,6 +28,8 @@ pub(crate) fn client_poller() -> io::Result<Arc<Poller>> {
     let turning = poller.clone();
     threads::spawn("grpc-poller", move || turn_for_ever(&turning))?;
     *slot = Some(poller.clone());
+    drop(slot);
+    spares::join(&poller);
     Ok(poller)
 }
 

@@ -8,7 +8,7 @@
 
 use crate::sync::atomic::{AtomicU32, Ordering};
 
-use super::{global, notifier, threads};
+use super::{global, notifier, spares, threads};
 use crate::sync::process_wide;
 
 process_wide! {
@@ -24,6 +24,7 @@ pub(super) fn begin() {
         threads::forget();
         global::forget();
         notifier::forget();
+        spares::forget();
         GENERATION.fetch_add(1, Ordering::Release);
     }
 }

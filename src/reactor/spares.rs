@@ -2,17 +2,22 @@
 //!
 //! Allocators give a block of megabytes back to the kernel when it is free, and the kernel fills the next one with zeros,
 //! page by page, as it is first touched: for a message of 4 MiB that takes longer than all the copying. So the buffers in which
-//! long messages were received, or from which they were sent, are kept: a few, for the whole process, until no link
-//! has used them for a second ([`rest`]).
+//! long messages were received, or from which they were sent, are kept: a few, for the whole process, until nobody
+//! has used them for a second.
 //!
-//! Locks: one, a leaf. Nothing is freed under it.
+//! Who puts the first one sets a timer on some poller of the process that turns, and that one goes on looking while there
+//! are any. A poller that ends hands this on. Where none turns, nothing is kept. So it does not matter which links or
+//! servers come and go, and nothing ticks while nothing is kept.
+//!
+//! Locks: one, a leaf. Nothing is freed, and no timer set, under it.
 
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use crate::sync::{Mutex, process_wide};
 use bytes::Bytes;
 
-use super::clock;
+use super::{Job, OnTimer, Poller, clock};
 use crate::codec::Codec;
 use crate::status::Status;
 
@@ -26,8 +31,7 @@ const WASTE: usize = 2;
 const UNUSED: Duration = Duration::from_secs(1);
 
 process_wide! {
-    static SPARES: Mutex<Spares> =
-        Mutex::new(Spares { buffers: Vec::new(), octets: 0, used: None, looks_at: None });
+    static SPARES: Mutex<Spares> = Mutex::new(Spares::new());
 }
 
 struct Spares {
@@ -35,8 +39,60 @@ struct Spares {
     octets: usize,
     /// When one was last taken or put.
     used: Option<Instant>,
-    /// When somebody will look whether they are still used.
-    looks_at: Option<Instant>,
+    /// Pollers that turn.
+    pollers: Vec<Weak<Poller>>,
+    /// The one that has a timer for us.
+    keeper: Option<Weak<Poller>>,
+    /// What the timer is for. Timers hold it weakly.
+    look: Option<Arc<Look>>,
+}
+
+/// A timer to be set once the lock is released.
+struct Again {
+    poller: Arc<Poller>,
+    look: Arc<Look>,
+    at: Instant,
+}
+
+impl Again {
+    fn set(self) {
+        self.poller.timer(self.at, self.look, 0);
+    }
+}
+
+/// Looks whether the buffers are still used.
+struct Look;
+
+impl OnTimer for Look {
+    fn fire(&self, _: u64, now: Instant, _: &mut Vec<Job>) {
+        let (unused, again) = SPARES.lock().rest(now);
+        drop(unused);
+        if let Some(again) = again {
+            again.set();
+        }
+    }
+}
+
+/// A poller begins to turn.
+pub(super) fn join(poller: &Arc<Poller>) {
+    SPARES.lock().pollers.push(Arc::downgrade(poller));
+}
+
+/// This process is a child: nobody turns its parent's pollers here, whose timers are the parent's.
+pub(super) fn forget() {
+    let mut spares = SPARES.lock();
+    let before = std::mem::replace(&mut *spares, Spares::new());
+    drop(spares);
+    drop(before);
+}
+
+/// It turns no more: its timers are gone.
+pub(super) fn leave(poller: &Arc<Poller>) {
+    let (unused, again) = SPARES.lock().leave(poller, clock::now());
+    drop(unused);
+    if let Some(again) = again {
+        again.set();
+    }
 }
 
 /// An empty buffer for a message of `len` octets, if one is there that fits.
@@ -57,8 +113,11 @@ pub(crate) fn put(octets: Bytes) {
     buffer.clear();
     let buffer = Vec::from(buffer);
     if buffer.capacity() >= LONG {
-        let too_many = SPARES.lock().put(buffer, clock::now());
+        let (too_many, again) = SPARES.lock().put(buffer, clock::now());
         drop(too_many);
+        if let Some(again) = again {
+            again.set();
+        }
     }
 }
 
@@ -73,14 +132,18 @@ pub(crate) fn decode<T>(codec: &(impl Codec<T> + ?Sized), message: Bytes) -> Res
     decoded
 }
 
-/// A link has been quiet for a while: frees what nobody has used lately, or tells when to look again, if nobody else will.
-pub(crate) fn rest(now: Instant) -> Option<Instant> {
-    let (unused, again) = SPARES.lock().rest(now);
-    drop(unused);
-    again
-}
-
 impl Spares {
+    const fn new() -> Self {
+        Self {
+            buffers: Vec::new(),
+            octets: 0,
+            used: None,
+            pollers: Vec::new(),
+            keeper: None,
+            look: None,
+        }
+    }
+
     fn take(&mut self, len: usize, now: Instant) -> Option<Vec<u8>> {
         let fits =
             |buffer: &Vec<u8>| (len..=len.saturating_mul(WASTE)).contains(&buffer.capacity());
@@ -92,45 +155,79 @@ impl Spares {
     }
 
     /// Gives back what is too much.
-    fn put(&mut self, buffer: Vec<u8>, now: Instant) -> Option<Vec<u8>> {
+    fn put(&mut self, buffer: Vec<u8>, now: Instant) -> (Option<Vec<u8>>, Option<Again>) {
         if self.octets + buffer.capacity() > MOST {
-            return Some(buffer);
+            return (Some(buffer), None);
+        }
+        let again = if self.keeper.is_none() { self.look_again(now + UNUSED) } else { None };
+        if self.keeper.is_none() {
+            return (Some(buffer), None);
         }
         self.used = Some(now);
         self.octets += buffer.capacity();
         self.buffers.push(buffer);
-        None
+        (None, again)
     }
 
-    fn rest(&mut self, now: Instant) -> (Vec<Vec<u8>>, Option<Instant>) {
-        let Some(unused_at) = self.used.map(|used| used + UNUSED) else {
-            return (Vec::new(), None);
+    /// The timer has come.
+    fn rest(&mut self, now: Instant) -> (Vec<Vec<u8>>, Option<Again>) {
+        self.keeper = None;
+        let unused_at = self.used.map(|used| used + UNUSED).filter(|&at| at > now);
+        self.go_on(unused_at)
+    }
+
+    fn leave(&mut self, poller: &Arc<Poller>, now: Instant) -> (Vec<Vec<u8>>, Option<Again>) {
+        let gone = |other: &Weak<Poller>| {
+            other.strong_count() == 0 || std::ptr::eq(other.as_ptr(), Arc::as_ptr(poller))
         };
-        if now < unused_at {
-            // A client's link is quiet long before that, and does not look twice.
-            let looked_after = self.looks_at.is_some_and(|at| at > now);
-            self.looks_at = if looked_after { self.looks_at } else { Some(unused_at) };
-            return (Vec::new(), (!looked_after).then_some(unused_at));
+        self.pollers.retain(|other| !gone(other));
+        if !self.keeper.as_ref().is_some_and(gone) {
+            return (Vec::new(), None);
         }
-        self.used = None;
+        self.keeper = None;
+        self.go_on(Some(now + UNUSED))
+    }
+
+    /// Looks again at that time, if there is one and a poller to do it. Else nothing is kept.
+    fn go_on(&mut self, at: Option<Instant>) -> (Vec<Vec<u8>>, Option<Again>) {
+        let again = at.and_then(|at| self.look_again(at));
+        if again.is_some() {
+            return (Vec::new(), again);
+        }
         self.octets = 0;
         (std::mem::take(&mut self.buffers), None)
+    }
+
+    fn look_again(&mut self, at: Instant) -> Option<Again> {
+        let poller = self.pollers.iter().find_map(Weak::upgrade)?;
+        self.keeper = Some(Arc::downgrade(&poller));
+        let look = self.look.get_or_insert_with(|| Arc::new(Look)).clone();
+        Some(Again { poller, look, at })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::reactor::client_poller;
 
-    fn spares() -> Spares {
-        Spares { buffers: Vec::new(), octets: 0, used: None, looks_at: None }
+    /// With a poller that nobody turns.
+    fn spares() -> (Spares, Arc<Poller>) {
+        let poller = Poller::new().unwrap();
+        let mut spares = Spares::new();
+        spares.pollers.push(Arc::downgrade(&poller));
+        (spares, poller)
+    }
+
+    fn fits(spares: &mut Spares, len: usize, now: Instant) -> bool {
+        spares.put(Vec::with_capacity(len), now).0.is_none()
     }
 
     #[test]
     fn a_buffer_is_given_to_messages_of_its_size() {
         let now = clock::now();
-        let mut spares = spares();
-        assert!(spares.put(Vec::with_capacity(LONG * 8), now).is_none());
+        let (mut spares, _poller) = spares();
+        assert!(fits(&mut spares, LONG * 8, now));
         assert!(spares.take(LONG * 8 + 1, now).is_none(), "too long for it");
         assert!(spares.take(LONG * 4 - 1, now).is_none(), "a waste");
         assert!(spares.take(usize::MAX, now).is_none());
@@ -141,18 +238,41 @@ mod tests {
     #[test]
     fn no_more_than_a_few_are_kept_and_not_for_ever() {
         let now = clock::now();
-        let mut spares = spares();
-        let kept = (0..200).filter(|_| spares.put(Vec::with_capacity(LONG), now).is_none()).count();
+        let (mut spares, _poller) = spares();
+        let (_, first) = spares.put(Vec::with_capacity(LONG), now);
+        assert_eq!(first.unwrap().at, now + UNUSED, "somebody looks after them");
+        let kept = 1 + (1..200).filter(|_| fits(&mut spares, LONG, now)).count();
         assert_eq!(kept, MOST / LONG);
-        assert_eq!(spares.rest(now + UNUSED / 2), (Vec::new(), Some(now + UNUSED)));
-        assert_eq!(spares.rest(now + UNUSED / 2), (Vec::new(), None), "one will look");
-        assert_eq!(spares.rest(now + UNUSED).0.len(), kept);
-        assert!(spares.put(Vec::with_capacity(MOST), now).is_none(), "the count begins anew");
+        drop(spares.take(LONG, now + UNUSED / 2));
+        let (unused, again) = spares.rest(now + UNUSED);
+        assert_eq!((unused.len(), again.unwrap().at), (0, now + UNUSED * 3 / 2), "still used");
+        assert!(spares.put(Vec::with_capacity(LONG), now).1.is_none(), "one looks already");
+        let (unused, again) = spares.rest(now + UNUSED * 3 / 2);
+        assert!(unused.len() == kept && again.is_none(), "nothing ticks");
+        assert!(fits(&mut spares, MOST, now), "the count begins anew");
+    }
+
+    #[test]
+    fn whoever_looks_after_them_may_go() {
+        let now = clock::now();
+        let (mut spares, first) = spares();
+        let second = Poller::new().unwrap();
+        spares.pollers.push(Arc::downgrade(&second));
+        let (_, again) = spares.put(Vec::with_capacity(LONG), now);
+        assert!(Arc::ptr_eq(&again.unwrap().poller, &first));
+        let (unused, again) = spares.leave(&first, now);
+        assert!(unused.is_empty() && Arc::ptr_eq(&again.unwrap().poller, &second));
+        assert!(spares.leave(&first, now).1.is_none(), "once is enough");
+        let (unused, again) = spares.leave(&second, now);
+        assert!(unused.len() == 1 && again.is_none(), "nobody is left to free them");
+        assert!(!fits(&mut spares, LONG, now), "nor to keep them");
+        assert_eq!(spares.octets, 0);
     }
 
     #[test]
     fn what_somebody_still_looks_at_is_not_kept() {
         const LEN: usize = 8_765_432;
+        let _turns = client_poller().unwrap();
         let octets = Bytes::from(vec![1; LEN]);
         let slice = octets.slice(5..);
         put(octets);
@@ -160,5 +280,29 @@ mod tests {
         // The last holder's end of it: all of the buffer comes back.
         put(slice);
         assert_eq!(take(LEN).unwrap().capacity(), LEN);
+    }
+
+    /// Wakes whoever turns a poller.
+    struct Wake;
+
+    impl OnTimer for Wake {
+        fn fire(&self, _: u64, _: Instant, _: &mut Vec<Job>) {}
+    }
+
+    #[test]
+    fn they_are_freed_though_no_link_is_left_to_look() {
+        const LEN: usize = 7_654_321;
+        let _turns = client_poller().unwrap();
+        put(Bytes::from(vec![1; LEN]));
+        let keeps = || SPARES.lock().buffers.iter().any(|buffer| buffer.capacity() == LEN);
+        assert!(keeps());
+        let (poller, wake) = (Poller::new().unwrap(), Arc::new(Wake));
+        // Other tests may use theirs meanwhile.
+        let end = clock::now() + Duration::from_secs(60);
+        while keeps() {
+            assert!(clock::now() < end, "kept for ever");
+            poller.timer(clock::now() + UNUSED / 10, wake.clone(), 0);
+            poller.turn(&mut Vec::new()).unwrap();
+        }
     }
 }

@@ -364,6 +364,7 @@ fn a_length_that_is_announced_and_not_granted_takes_no_spare_buffer() {
     const LEN: usize = 3_333_333;
     let capacity = |peer: &Strict, key| peer.state.cells.get(key).unwrap().inbox.capacity();
     let mut peer = Strict::server();
+    let _keeps_buffers = client_poller().unwrap();
     let keys: Vec<_> = (0..20).map(|_| peer.answers(Replies::Many)).collect();
     let mut reserved = 0;
     for key in keys {
