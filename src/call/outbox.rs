@@ -15,7 +15,7 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use crate::sync::{Mutex, MutexGuard};
+use crate::sync::{Mutex, MutexGuard, thread_own};
 use bytes::Bytes;
 
 use crate::codec::Codec;
@@ -187,14 +187,14 @@ impl Outbox {
             return Err(SendError::Ended);
         }
         // A codec that sends by itself finds another desk, and so does a thread that is ending.
-        let mut desk = DESK.try_with(Cell::take).unwrap_or_default();
+        let mut desk = DESK.reach(Cell::take).unwrap_or_default();
         let appended = match framing::encode(codec, message, self.limit, &mut desk) {
             Ok(_) => self.append(&mut desk),
             Err(status) => Err(SendError::Encode(status)),
         };
         if desk.capacity() <= KEPT {
             desk.clear();
-            let _ = DESK.try_with(|own| own.set(desk));
+            DESK.reach(|own| own.set(desk));
         }
         appended
     }
@@ -324,9 +324,9 @@ impl OnTimer for Outbox {
     }
 }
 
-thread_local! {
+thread_own! {
     /// Where messages are framed. Gone while the thread drops its last values, which may send as well.
-    static DESK: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+    static DESK: Cell<Vec<u8>> = Cell::new(Vec::new());
 }
 
 impl std::fmt::Debug for Outbox {
