@@ -216,7 +216,7 @@ fn play(plan: &Plan, ours: Arc<()>, theirs: Arc<()>) {
 fn clock() {
     while !model::clock_stopped() {
         let alone = model::alone();
-        if !model::tick() && alone {
+        if !model::tick(alone) && alone {
             report();
             panic!("nothing can go on");
         }

@@ -1,9 +1,10 @@
 //! The primitives under the model checker: shuttle's, with the faces that the code knows, and a time line.
 //!
 //! **Time is a number.** It stands still while anything can run, and moves to the next thing that is due when nothing
-//! can (or, seldom, earlier: a deadline may come at any moment). What is set further ahead than [`HORIZON`] is never due:
-//! what is saved by a timer of a minute alone has hung, and is found as what it is. Waits with an end, and the pollers' alarms, are entries
-//! of one line; the *clock*, a thread of the model's own, moves along it.
+//! can (or, seldom, a small step earlier: a deadline may come at any moment). What is set further ahead than [`HORIZON`] is
+//! due when time gets there by something nearer, and never by itself: what a timer of a minute alone would save has hung.
+//! Waits with an end, and the pollers' alarms, are entries of one line; the *clock*, a thread of the model's own, moves
+//! along it.
 //!
 //! **All of it is new for each execution**, what is once for the process too ([`process_wide`]).
 //!
@@ -48,7 +49,9 @@ macro_rules! process_wide {
 }
 pub(crate) use process_wide;
 
-/// How far ahead anything may be set.
+/// How far time goes while others could go on.
+const STEP: Duration = Duration::from_millis(50);
+/// How far ahead anything is near.
 pub(crate) const HORIZON: Duration = Duration::from_secs(15);
 
 process_wide! {
@@ -59,10 +62,16 @@ process_wide! {
 #[derive(Default)]
 struct Line {
     now: Duration,
-    due: BTreeMap<Due, Arc<dyn Fn() + Send + Sync>>,
+    due: BTreeMap<Due, Entry>,
     next: u64,
     over: bool,
     clock_stopped: bool,
+}
+
+/// What is done by the clock.
+struct Entry {
+    act: Arc<dyn Fn() + Send + Sync>,
+    far: bool,
 }
 
 /// An entry's name.
@@ -90,10 +99,9 @@ pub(crate) fn expect(at: Instant, act: Arc<dyn Fn() + Send + Sync>) -> Due {
     let mut line = line();
     let due = Due(at.saturating_duration_since(start()), line.next);
     line.next += 1;
-    if due.0.saturating_sub(line.now) <= HORIZON {
-        line.due.insert(due, act);
-        line.look();
-    }
+    let far = due.0.saturating_sub(line.now) > HORIZON;
+    line.due.insert(due, Entry { act, far });
+    line.look();
     due
 }
 
@@ -135,10 +143,16 @@ pub(crate) fn over() -> bool {
     line().over
 }
 
-/// Moves time to the next thing that is due, and does it. False: nothing is.
-pub(crate) fn tick() -> bool {
+/// Moves time to the next thing that is due, and does it. False: nothing is. While others can go on (not `alone`) it is
+/// a small step or none: they are slow, not asleep.
+pub(crate) fn tick(alone: bool) -> bool {
     let mut line = line();
-    let Some((Due(at, _), act)) = line.due.pop_first() else { return false };
+    let near = line.due.iter().find(|(_, entry)| !entry.far);
+    let most = if alone { Duration::MAX } else { line.now + STEP };
+    if near.is_none_or(|(due, _)| due.0 > most) {
+        return false;
+    }
+    let Some((Due(at, _), Entry { act, .. })) = line.due.pop_first() else { return false };
     line.now = line.now.max(at);
     line.look();
     drop(line);
