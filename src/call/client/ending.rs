@@ -116,19 +116,11 @@ impl Core {
     pub(super) fn conclude(&self, stream: &Arc<Stream>) -> Option<Settled> {
         if self.single {
             self.collect();
-            let receiver = self.receiver.lock();
             let state = self.state.lock();
-            if state.status().is_some() {
-                return Some(Settled::Over);
-            }
-            if !state.is_on(stream) {
-                return Some(Settled::Again);
-            }
-            if receiver.has_inbox() {
-                return None;
-            }
-            drop((state, receiver));
-            // Another thread has taken the last out of the inbox, and is about to say so: the first to notice decides.
+            return match state.status() {
+                Some(_) => Some(Settled::Over),
+                None => (!state.is_on(stream)).then_some(Settled::Again),
+            };
         }
         stream.ending().map(|ending| self.settle(stream, ending))
     }

@@ -54,11 +54,6 @@ impl Receiver {
         self.inbox.replace(inbox)
     }
 
-    /// Nobody has come to its end yet.
-    pub(super) fn has_inbox(&self) -> bool {
-        self.inbox.is_some()
-    }
-
     /// The call has no stream for now.
     #[must_use = "dropped under the lock it could come back for the lock"]
     pub(super) fn let_go(&mut self) -> Option<Inbox> {
@@ -149,7 +144,11 @@ impl Core {
         }
         loop {
             let mut receiver = self.receiver.lock();
-            let Some(mut look) = self.look(&mut receiver) else { return };
+            let Some(mut look) = self.look(&mut receiver) else {
+                let taken = self.state.lock().stream().cloned();
+                drop(receiver);
+                return self.settle_taken(taken);
+            };
             let Some(Next::Message(bytes)) = look.next else {
                 match self.looked(receiver, look) {
                     Some(_) => continue,
@@ -163,6 +162,15 @@ impl Core {
             if several {
                 return self.refuse_second();
             }
+        }
+    }
+
+    /// A call on a stream without an inbox: another thread has taken its last, and is about to say so. The first to
+    /// notice decides, or this one would look again and again, or tell its user nonsense.
+    fn settle_taken(&self, stream: Option<Arc<Stream>>) {
+        let Some(stream) = stream else { return };
+        if let Some(ending) = stream.ending() {
+            self.settle(&stream, ending);
         }
     }
 
