@@ -15,17 +15,21 @@ impl Connection {
             return None;
         }
         let o = &self.options;
-        let deadlines = [
-            self.exchange.deadline(o.handshake_timeout),
-            self.input.block.since.and_then(|at| at.checked_add(o.header_timeout)),
-            self.input.partial_since.and_then(|at| at.checked_add(o.frame_timeout)),
-            self.shutdown.deadline(),
-            self.out.account.deadline(o.write_timeout),
-            self.keepalive.deadline(self.streams.active > 0),
-            self.lapses.first(),
-            self.streams.ledger.look_at(),
-        ];
-        deadlines.into_iter().flatten().min()
+        let mut first = self.keepalive.deadline(self.streams.active > 0);
+        // On the path of every call, where few of the others are there.
+        let mut or_sooner = |at: Option<Instant>| {
+            if let Some(at) = at {
+                first = Some(first.map_or(at, |first| first.min(at)));
+            }
+        };
+        or_sooner(self.exchange.deadline(o.handshake_timeout));
+        or_sooner(self.input.block.since.and_then(|at| at.checked_add(o.header_timeout)));
+        or_sooner(self.input.partial_since.and_then(|at| at.checked_add(o.frame_timeout)));
+        or_sooner(self.shutdown.deadline());
+        or_sooner(self.out.account.deadline(o.write_timeout));
+        or_sooner(self.lapses.first());
+        or_sooner(self.streams.ledger.look_at());
+        first
     }
 
     /// Does what is due at `now`.
