@@ -21,6 +21,7 @@ mod shared;
 mod state;
 mod target;
 mod watch;
+mod watcher;
 
 use std::fmt;
 use std::sync::Arc;

@@ -18,7 +18,7 @@ use super::options::Settings;
 use super::queue::Queue;
 use super::random::random;
 use super::state::{CLOSED, Inner, Todo, put_back};
-use super::watch::Watcher;
+use super::watcher::{Watched, Watcher};
 
 /// The state of a channel.
 ///
@@ -176,14 +176,6 @@ impl Shared {
             inner.watchers.push(watcher.clone());
             todo.deliver.push(watcher.clone());
         });
-    }
-
-    pub(super) fn unwatch(&self, watcher: &Arc<Watcher>) {
-        let mut inner = self.inner.lock();
-        let at = inner.watchers.iter().position(|own| Arc::ptr_eq(own, watcher));
-        let gone = at.map(|at| inner.watchers.remove(at));
-        drop(inner);
-        drop(gone);
     }
 
     /// Changes the state, then does what follows from it with no lock held.
@@ -363,6 +355,20 @@ impl Shared {
                 }
             }
         });
+    }
+}
+
+impl Watched for Shared {
+    fn connectivity(&self) -> Connectivity {
+        self.state()
+    }
+
+    fn unwatch(&self, watcher: &Arc<Watcher>) {
+        let mut inner = self.inner.lock();
+        let at = inner.watchers.iter().position(|own| Arc::ptr_eq(own, watcher));
+        let gone = at.map(|at| inner.watchers.remove(at));
+        drop(inner);
+        drop(gone);
     }
 }
 

@@ -15,7 +15,7 @@ use super::connectivity::{Attempt, Connect, Connectivity, Machine, Timing};
 use super::dial::Dialing;
 use super::queue::Queue;
 use super::random::random;
-use super::watch::Watcher;
+use super::watcher::Watcher;
 
 /// What streams of a closed channel are told.
 pub(super) const CLOSED: &str = "Channel closed!";

@@ -1,6 +1,5 @@
 //! Telling others of a channel's connectivity: [`Subscription`] and [`ReadyFuture`].
 
-use crate::sync::atomic::{AtomicBool, Ordering};
 use std::fmt;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -13,112 +12,7 @@ use crate::status::{Code, Status};
 
 use super::connectivity::Connectivity;
 use super::shared::Shared;
-
-type Callback = Box<dyn FnMut(Connectivity) + Send>;
-
-/// One subscriber. Deliveries are coalesced: what was not yet delivered when the state changes again is skipped.
-pub(super) struct Watcher {
-    shared: Weak<Shared>,
-    /// It is the library's own, and told on the spot: who waits for it may be on the notifier's thread.
-    own: bool,
-    scheduled: AtomicBool,
-    ended: AtomicBool,
-    /// Guards what is delivered. A leaf: the callback is taken out to be called, and dropped after it.
-    delivery: Mutex<Delivery>,
-}
-
-struct Delivery {
-    /// `None` while it runs, and once the subscription has ended.
-    callback: Option<Callback>,
-    last: Option<Connectivity>,
-    /// It runs, perhaps further up on this very thread, and looks again when it comes back.
-    running: bool,
-    again: bool,
-}
-
-impl Watcher {
-    fn new(shared: &Arc<Shared>, own: bool, callback: Callback) -> Arc<Self> {
-        Arc::new(Self::of(Arc::downgrade(shared), own, callback))
-    }
-
-    fn of(shared: Weak<Shared>, own: bool, callback: Callback) -> Self {
-        let callback = Some(callback);
-        let delivery = Delivery { callback, last: None, running: false, again: false };
-        Self {
-            shared,
-            own,
-            scheduled: AtomicBool::new(false),
-            ended: AtomicBool::new(false),
-            delivery: Mutex::new(delivery),
-        }
-    }
-
-    /// The state may have changed: look, on the notifier's thread. No lock is held.
-    pub(super) fn schedule(self: &Arc<Self>) {
-        if self.own {
-            return self.deliver(|| self.state());
-        }
-        if !self.scheduled.swap(true, Ordering::AcqRel) {
-            let watcher = self.clone();
-            notify(Box::new(move || {
-                watcher.scheduled.store(false, Ordering::Release);
-                watcher.deliver(|| watcher.state());
-            }));
-        }
-    }
-
-    fn state(&self) -> Connectivity {
-        self.shared.upgrade().map_or(Connectivity::Shutdown, |shared| shared.state())
-    }
-
-    fn deliver(&self, look: impl Fn() -> Connectivity) {
-        while let Some((mut callback, state)) = self.begin(look()) {
-            let what = format_args!("a connectivity callback, told {state},");
-            // Logged: the next change is told all the same.
-            let _ = user::run(what, || callback(state));
-            let (unwanted, again) = self.finish(callback);
-            user::drop_quietly(format_args!("the drop of a connectivity callback"), unwanted);
-            if !again {
-                return;
-            }
-        }
-    }
-
-    fn begin(&self, state: Connectivity) -> Option<(Callback, Connectivity)> {
-        let mut delivery = self.delivery.lock();
-        if delivery.running {
-            delivery.again = true;
-            return None;
-        }
-        if self.ended.load(Ordering::Acquire) || delivery.last == Some(state) {
-            return None;
-        }
-        let callback = delivery.callback.take()?;
-        delivery.running = true;
-        delivery.last = Some(state);
-        Some((callback, state))
-    }
-
-    /// The callback if nobody wants it any more, and whether to look again.
-    fn finish(&self, callback: Callback) -> (Option<Callback>, bool) {
-        let mut delivery = self.delivery.lock();
-        delivery.running = false;
-        let again = std::mem::take(&mut delivery.again);
-        if self.ended.load(Ordering::Acquire) {
-            return (Some(callback), false);
-        }
-        delivery.callback = Some(callback);
-        (None, again)
-    }
-
-    /// Nothing more is delivered: the callback, unless it runs.
-    fn end(&self) -> Option<Callback> {
-        // Under the lock, so that a callback that comes back is seen by one of the two.
-        let mut delivery = self.delivery.lock();
-        self.ended.store(true, Ordering::Release);
-        delivery.callback.take()
-    }
-}
+use super::watcher::{Callback, Watched, Watcher};
 
 /// A subscription to a channel's connectivity. Dropping it ends it; it does not keep the channel open.
 #[must_use = "dropping the subscription ends it"]
@@ -132,7 +26,10 @@ impl Subscription {
     }
 
     fn with(shared: &Arc<Shared>, own: bool, callback: Callback, try_to_connect: bool) -> Self {
-        let watcher = Watcher::new(shared, own, callback);
+        let watcher = {
+            let watched: Weak<dyn Watched> = Arc::<Shared>::downgrade(shared);
+            Watcher::new(watched, own, callback)
+        };
         shared.watch(watcher.clone());
         if try_to_connect {
             shared.want();
@@ -148,9 +45,7 @@ impl Subscription {
 impl Drop for Subscription {
     fn drop(&mut self) {
         let callback = self.watcher.end();
-        if let Some(shared) = self.watcher.shared.upgrade() {
-            shared.unwatch(&self.watcher);
-        }
+        self.watcher.leave();
         drop(callback);
     }
 }
@@ -304,7 +199,7 @@ mod tests {
             Arc::new_cyclic(|this: &Weak<Self>| {
                 let this = this.clone();
                 let callback = Box::new(move |state| callback(&this.upgrade().unwrap(), state));
-                let watcher = Arc::new(Watcher::of(Weak::new(), false, callback));
+                let watcher = Arc::new(Watcher::of(Weak::<Shared>::new(), false, callback));
                 Self { watcher, state: Mutex::new(Connectivity::Idle) }
             })
         }

@@ -14,28 +14,26 @@ use crate::http2::Options;
 use crate::http2::types::Key;
 use crate::status::Status;
 use crate::wire::headers::Refusal;
-use crate::wire::outcome::deadline_exceeded;
 
 use super::cell::{Cell, Pending};
-use super::state::State;
 
 /// As many names of fresh requests are room for that is kept.
-const FRESH: usize = 128;
+pub(super) const FRESH: usize = 128;
 
 /// The requests of one connection.
 pub(super) struct Admission {
     /// How many may run.
-    limit: usize,
-    running: usize,
+    pub(super) limit: usize,
+    pub(super) running: usize,
     /// Ready to run, by their ids: in order.
-    waiting: BTreeMap<u32, Key>,
+    pub(super) waiting: BTreeMap<u32, Key>,
     /// A timer is set that lets the next ones run.
     pub(super) called: bool,
     /// How long a request may take to become complete.
     patience: Duration,
     /// Those that came with this read and were not handed over when they came.
-    fresh: Vec<Key>,
-    due: BTreeSet<(Instant, u32, u32)>,
+    pub(super) fresh: Vec<Key>,
+    pub(super) due: BTreeSet<(Instant, u32, u32)>,
 }
 
 impl Admission {
@@ -93,7 +91,7 @@ impl Admission {
         }
     }
 
-    fn run(&mut self, cell: &mut Cell) {
+    pub(super) fn run(&mut self, cell: &mut Cell) {
         self.running += 1;
         cell.runs = true;
     }
@@ -105,7 +103,7 @@ impl Admission {
     }
 
     /// A handler is done: whether it was not known yet.
-    fn leave(&mut self, cell: &mut Cell) -> bool {
+    pub(super) fn leave(&mut self, cell: &mut Cell) -> bool {
         let ran = std::mem::take(&mut cell.runs);
         self.running -= usize::from(ran);
         ran
@@ -137,83 +135,8 @@ impl Admission {
     }
 }
 
-impl State {
-    /// The handler of a stream is done.
-    pub(super) fn settle(&mut self, key: Key) {
-        if self.cells.get_mut(key).is_some_and(|cell| self.admission.leave(cell)) {
-            self.conn.settle(key);
-        }
-    }
-
-    /// Hands over those that wait, as far as there is room.
-    pub(super) fn admit(&mut self) {
-        while self.admission.running < self.admission.limit {
-            let Some((_, key)) = self.admission.waiting.pop_first() else { break };
-            let Some(cell) = self.cells.get_mut(key) else { continue };
-            self.admission.give_up(cell);
-            cell.waits = false;
-            if let Some(pending) = cell.pending.take() {
-                self.admission.run(cell);
-                self.effects.incoming.push((key, pending));
-            }
-        }
-    }
-
-    /// After a read: requests that came with it and stay are looked after.
-    pub(super) fn watch_fresh(&mut self) {
-        while let Some(key) = self.admission.fresh.pop() {
-            let cell = self.cells.get(key).filter(|cell| !cell.runs);
-            if let Some(at) = cell.and_then(|cell| cell.ends_by) {
-                self.admission.due.insert((at, key.id, key.slot));
-            }
-        }
-        if self.admission.fresh.capacity() > FRESH {
-            self.admission.fresh = Vec::new();
-        }
-    }
-
-    /// Ends the requests whose time is over.
-    pub(super) fn expire_requests(&mut self, now: Instant) {
-        while let Some(&(at, id, slot)) = self.admission.due.first().filter(|(at, ..)| *at <= now) {
-            self.admission.due.remove(&(at, id, slot));
-            let key = Key { slot, id };
-            let late =
-                self.cells.get(key).is_some_and(|cell| cell.deadline.is_some_and(|at| at <= now));
-            let status = if late { deadline_exceeded() } else { self.admission.incomplete() };
-            self.conn.at(now);
-            self.refuse_pending(key, &status);
-        }
-    }
-
-    /// The connection is over: what was not handed over is for nobody.
-    pub(super) fn drop_requests(&mut self) {
-        let ours = |cell: &&mut Cell| cell.pending.is_some() || cell.refusal.is_some();
-        let keys: Vec<Key> = self.cells.iter_mut().filter(ours).map(|cell| cell.key).collect();
-        for key in keys {
-            if let Some(cell) = self.cells.remove(key) {
-                self.admission.give_up(&cell);
-                self.conn.forget(key);
-            }
-        }
-    }
-
-    /// Ends a request that was not handed over, complete or not: its client is told `status`, and everything it held is
-    /// free. Nothing happens when it has been handed over, or has ended.
-    pub(super) fn refuse_pending(&mut self, key: Key, status: &Status) {
-        if self.cells.get(key).is_none_or(|cell| cell.pending.is_none() && cell.refusal.is_none()) {
-            return;
-        }
-        let Some(mut cell) = self.cells.remove(key) else { return };
-        self.admission.give_up(&cell);
-        match cell.refusal.take() {
-            Some(refusal) => self.answer_plainly(key, &refusal),
-            None => self.answer(key, status),
-        }
-    }
-}
-
 impl Admission {
-    fn incomplete(&self) -> Status {
+    pub(super) fn incomplete(&self) -> Status {
         let limit = self.patience;
         Status::cancelled(format!(
             "the request was not complete within {limit:?}, which is the server's limit"

@@ -5,14 +5,16 @@ use crate::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 use std::time::Instant;
 
+use crate::http2::Heard;
 use crate::http2::types::Key;
+use crate::reactor::spares;
 use crate::status::Status;
 use crate::wire::framing::{Assembler, Fed};
 use crate::wire::headers::{Refusal, RequestHead, ResponseHead};
 use crate::wire::outcome::{Ending, cardinality};
 
 use super::face::{Entry, Notify, Want};
-use super::wait::Me;
+use super::me::Me;
 
 /// One stream's mailbox.
 pub(super) struct Cell {
@@ -206,3 +208,21 @@ impl Cells {
         self.live
     }
 }
+
+/// Gives the message that has begun a kept buffer of its length. Not before it is granted: a kept buffer is as
+/// long as the peer says, whatever has come.
+pub(super) fn make_room(cell: &mut Cell) {
+    if let Some(buffer) = cell.inbox.lacks().and_then(spares::take) {
+        cell.inbox.move_to(buffer);
+    }
+}
+
+/// What octets that came into a cell are for flow control.
+pub(super) fn heard(fed: Fed) -> Heard {
+    let begun = fed.expects.map(|missing| missing + BEYOND);
+    Heard { whole: fed.whole > 0, begun, dropped: false }
+}
+
+/// Room asked for beyond the end of a long message. nghttp2 (so grpc-js) learns that a body has ended only
+/// when it could send more of it: with a window of exactly zero its trailers never come.
+const BEYOND: usize = 1024;

@@ -3,19 +3,13 @@
 //! What they come to is decided in [`crate::http2`], by one machine: here is only told what happens to a stream's messages.
 //! What is longer than [`LARGE`](crate::wire::framing) counts as long; the rest fits the window.
 
-use crate::http2::Heard;
 use crate::http2::types::Key;
-use crate::reactor::spares;
-use crate::wire::framing::{Fed, Messages};
+use crate::wire::framing::Messages;
 
-use super::cell::Cell;
+use super::cell::make_room;
 use super::face::Want;
 use super::state::State;
 use super::stream::Took;
-
-/// Room asked for beyond the end of a long message. nghttp2 (so grpc-js) learns that a body has ended only
-/// when it could send more of it: with a window of exactly zero its trailers never come.
-const BEYOND: usize = 1024;
 
 impl State {
     /// The reader waits, perhaps without having looked: its call may just have come by its stream. True: there is
@@ -51,18 +45,4 @@ impl State {
             }
         }
     }
-}
-
-/// Gives the message that has begun a kept buffer of its length. Not before it is granted: a kept buffer is as
-/// long as the peer says, whatever has come.
-pub(super) fn make_room(cell: &mut Cell) {
-    if let Some(buffer) = cell.inbox.lacks().and_then(spares::take) {
-        cell.inbox.move_to(buffer);
-    }
-}
-
-/// What octets that came into a cell are for flow control.
-pub(super) fn heard(fed: Fed) -> Heard {
-    let begun = fed.expects.map(|missing| missing + BEYOND);
-    Heard { whole: fed.whole > 0, begun, dropped: false }
 }

@@ -11,7 +11,7 @@ use super::cell::{Cell, Listener, Pending, Waiting};
 use super::face::{Acceptor, LinkEvents, Want};
 use super::hold::Held;
 use super::lead::Lead;
-use super::wait::Me;
+use super::me::Me;
 
 /// What to do after the lock is released.
 #[derive(Default)]

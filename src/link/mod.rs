@@ -15,6 +15,7 @@
 //! change makes necessary is collected in [`effects::Effects`] and done after it.
 
 mod admission;
+mod admit;
 mod baton;
 mod cell;
 mod credit;
@@ -23,6 +24,7 @@ mod exchange;
 mod face;
 mod hold;
 mod lead;
+mod me;
 #[cfg(all(test, shuttle))]
 pub(crate) mod model;
 mod patience;

@@ -15,8 +15,8 @@ use crate::reactor::{Job, OnTimer, Readiness, Ready, clock};
 use super::baton::Baton;
 use super::cell::Pending;
 use super::face::Incoming;
+use super::me::Me;
 use super::state::{Phase, State};
-use super::wait::Me;
 use super::watch::{Read, Todo};
 use super::{LINGER, Link, Stream};
 

@@ -11,12 +11,11 @@ use crate::wire::headers::{self, Refusal, RequestHead};
 use crate::wire::outcome::{Ending, Farewell};
 
 use super::admission::Admission;
-use super::cell::{Cell, Cells, Pending};
-use super::credit;
+use super::cell::{Cell, Cells, Pending, heard, make_room};
 use super::effects::Effects;
 use super::face::{Acceptor, Admit, Entry, Want, When};
 use super::lead::Lead;
-use super::wait::Me;
+use super::me::Me;
 
 /// What a frame asks of the connection, done when it has finished with its input.
 pub(super) enum After {
@@ -159,7 +158,7 @@ impl Receiver<'_> {
                 if fed.whole > 0 && !end {
                     self.effects.tell(self.lead, cell);
                 }
-                Some(credit::heard(fed))
+                Some(heard(fed))
             }
         }
     }
@@ -239,7 +238,7 @@ impl Sink for Receiver<'_> {
 
     fn granted(&mut self, key: Key) {
         if let Some(cell) = self.cells.get_mut(key) {
-            credit::make_room(cell);
+            make_room(cell);
         }
     }
 

@@ -20,8 +20,8 @@ use super::effects::{Effects, Side};
 use super::face::{End, Notify, Outgoing, Want};
 use super::hold::Hold;
 use super::lead::Lead;
+use super::me::Me;
 use super::receiver::{After, Receiver};
-use super::wait::Me;
 use super::watch::{Facts, Holder, Watch};
 
 /// A sender waits while more than this is queued on its stream, and is woken at half.

@@ -2,18 +2,18 @@
 
 use crate::sync::atomic::Ordering;
 use std::cell::Cell;
-use std::sync::Arc;
 use std::time::Instant;
 
 use crate::deadline::Deadline;
 use crate::http2::types::Key;
 use crate::net::Interest;
-use crate::reactor::{Waiter, clock, courtesy, pool};
+use crate::reactor::{clock, courtesy, pool};
 use crate::sync::{thread, thread_own};
 
 use super::cell::Waiting;
 use super::face::Want;
 use super::lead::Turn;
+use super::me::Me;
 use super::patience::{Look, Patience};
 use super::state::State;
 use super::{CROWD, Link};
@@ -22,26 +22,6 @@ const READ: Interest = Interest { read: true, write: false };
 
 thread_own! {
     static PATIENCE: Cell<Patience> = Cell::new(Patience::NEW);
-}
-
-/// A thread's parker, known by its address.
-#[derive(Clone, Debug)]
-pub(super) struct Me(Arc<Waiter>);
-
-impl Me {
-    pub(super) fn current() -> Self {
-        Self(Waiter::current())
-    }
-
-    pub(super) fn unpark(&self) {
-        self.0.unpark();
-    }
-}
-
-impl PartialEq for Me {
-    fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
-    }
 }
 
 impl Link {
@@ -109,7 +89,7 @@ impl Link {
                 Turn::Park => {
                     drop(state);
                     if !self.look_around(&me, deadline) {
-                        me.0.park(deadline);
+                        me.park(deadline);
                     }
                     state = self.state.lock();
                 }
@@ -151,7 +131,7 @@ impl Link {
             let crowd = state.cells.live() >= CROWD;
             drop(state);
             if !(crowd && self.look_around(&me, deadline)) {
-                me.0.park(deadline);
+                me.park(deadline);
             }
         }
     }
@@ -181,7 +161,7 @@ impl Link {
         }
         let mut look = Look::new(now, self.reads.load(Ordering::Relaxed));
         let answered = loop {
-            if me.0.take_permit() {
+            if me.take_permit() {
                 break true;
             }
             now = courtesy::yield_cpu(now);

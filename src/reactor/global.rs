@@ -7,19 +7,15 @@ use std::time::Instant;
 
 use crate::sync::{Mutex, process_wide};
 
-use super::{OnTimer, Poller, process, spares, threads};
+use super::{OnTimer, Poller, spares, threads};
 
 process_wide! {
     /// Guards the start of the process's poller. A leaf.
     static POLLER: Mutex<Option<Arc<Poller>>> = Mutex::new(None);
 }
 
-/// The poller of client links.
-///
-/// # Errors
-/// When no thread, epoll or eventfd can be had. The next call tries again.
-pub(crate) fn client_poller() -> io::Result<Arc<Poller>> {
-    process::begin();
+/// See [`client_poller`](super::client_poller).
+pub(super) fn client_poller() -> io::Result<Arc<Poller>> {
     let mut slot = POLLER.lock();
     if let Some(poller) = &*slot {
         return Ok(poller.clone());

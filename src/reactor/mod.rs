@@ -7,6 +7,9 @@
 //! Locks: all leaves, held for a few instructions; never over a callback or a system
 //! call that may block.
 
+use std::io;
+use std::sync::Arc;
+
 mod alarm;
 mod alarms;
 mod backlog;
@@ -42,7 +45,6 @@ use model as kernel;
 pub(crate) use alarm::Alarm;
 pub(crate) use alarms::Alarms;
 pub(crate) use cork::Flush;
-pub(crate) use global::client_poller;
 #[cfg(all(test, shuttle))]
 pub(crate) use global::end;
 pub(crate) use job::Work;
@@ -52,3 +54,12 @@ pub(crate) use poller::{
     Interest, LONGEST_BUSY_POLL, Mode, OnTimer, Poller, Readiness, Ready, Token,
 };
 pub(crate) use timetable::{Ticket, Timetable};
+
+/// The process's poller of client links. It starts with its first use, and anew in a child of a fork.
+///
+/// # Errors
+/// When no thread, epoll or eventfd can be had. The next call tries again.
+pub(crate) fn client_poller() -> io::Result<Arc<Poller>> {
+    process::begin();
+    global::client_poller()
+}

@@ -18,9 +18,6 @@ use super::receiving::Receiver;
 use super::state::{Held, State};
 use super::{Launch, NotOpened, Refused, Source};
 
-/// Run when a call has ended.
-pub(crate) type Callback = Box<dyn FnOnce() + Send>;
-
 /// One call, shared by its sender, its receiver and all handles.
 ///
 /// Who holds it: its handles; while it has no stream the channel's queue; and while its progress is wanted its stream's

@@ -14,8 +14,7 @@ use crate::reactor::{clock, notify};
 use crate::status::{Code, Status};
 use crate::wire::outcome::{Ending, Known, cardinality, judge, judge_single};
 
-use super::core::Callback;
-use super::state::{Gone, Held, State};
+use super::state::{Callback, Gone, Held, State};
 use super::{Core, Source};
 
 /// What became of a stream that ended.

@@ -8,9 +8,11 @@ use crate::link::Stream;
 use crate::metadata::Metadata;
 use crate::status::{Code, Status};
 
-use super::core::Callback;
 use super::expiry::Due;
 use super::{Launch, Source};
+
+/// Run when a call has ended.
+pub(crate) type Callback = Box<dyn FnOnce() + Send>;
 
 /// What it takes to put the call on a link, and its channel. Both go with the end.
 pub(super) struct Held {
