@@ -229,6 +229,8 @@ fn every_call_ends_and_nothing_is_left_whatever_happens() {
     served.server.stop(None).wait(LONG).unwrap();
     drop(served);
     before.assert_no_more();
-    eventually(LONG, "memory comes back", || resident() < memory + (24 << 20));
+    // What the allocator keeps for many threads; ten octets a call would be more than that in half an hour.
+    eventually(LONG, "memory comes back", || resident() < memory + (64 << 20));
+    println!("memory: {} KiB, then {} KiB", memory >> 10, resident() >> 10);
     println!("{begun} calls: {:?}", tally.codes.lock().unwrap());
 }

@@ -300,3 +300,23 @@ fn small_messages_are_not_held_back_for_a_producer_that_pauses() {
     });
     drop(served);
 }
+
+/// A stream that was detached from a handler may be handed on by the same word.
+#[test]
+fn a_stream_that_is_detached_twice_goes_on() {
+    let handed_on = by_hand(|stream, _| {
+        let mut first = stream.detach();
+        let mut second = first.detach();
+        drop(first);
+        std::thread::spawn(move || {
+            second.send(&Bytes::from_static(b"on")).unwrap();
+            second.finish(Ok(()));
+        });
+        Ok(())
+    });
+    let served = Served::with(1, [("HandedOn", handed_on)]);
+    let call = served.channel().raw_stream_stream("/test.Test/HandedOn").unwrap().timeout(LONG);
+    let mut responses = call.call(Vec::<Bytes>::new());
+    assert_eq!(responses.next().unwrap().unwrap(), b"on"[..]);
+    assert!(responses.next().is_none());
+}

@@ -115,7 +115,7 @@ call_handle!(impl [Req: 'static] RequestSender<Req>);
 impl<Req> Drop for RequestSender<Req> {
     fn drop(&mut self) {
         if !self.done {
-            self.core.abandon();
+            self.core.let_down();
         }
     }
 }

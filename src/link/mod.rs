@@ -32,11 +32,12 @@ mod pump;
 mod receiver;
 mod state;
 mod stream;
+mod turn;
 mod wait;
 mod watch;
 mod write;
 
-use crate::sync::atomic::{AtomicBool, AtomicU32};
+use crate::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize};
 use std::fmt;
 use std::io;
 use std::sync::{Arc, Weak};
@@ -88,6 +89,8 @@ pub(crate) struct Link {
     local: bool,
     /// Grows with every read: tells a waiter that something comes, and an idle link from a busy one.
     reads: AtomicU32,
+    /// How much is read at a time: less where it takes long to work off.
+    stride: AtomicUsize,
     lost: AtomicBool,
     /// Too much of what was answered waits to be sent: see [`hold`].
     crowded: AtomicBool,
@@ -108,6 +111,7 @@ impl Link {
         link.pipe.attach(poller, Mode::OneShot, ready)?;
         link.flush_now(link.state.lock());
         link.settle_as(link.state.lock(), true);
+        link.detach_if_closed();
         Ok(link)
     }
 
@@ -123,6 +127,7 @@ impl Link {
         link.flush_now(link.state.lock());
         let ready: Arc<dyn Ready> = link.clone();
         link.pipe.attach(poller, Mode::Edge, ready)?;
+        link.detach_if_closed();
         Ok(link)
     }
 
@@ -152,6 +157,7 @@ impl Link {
             busy_poll,
             local,
             reads: AtomicU32::new(0),
+            stride: AtomicUsize::new(turn::STRIDE),
             lost: AtomicBool::new(false),
             crowded: AtomicBool::new(false),
             this: this.clone(),

@@ -17,14 +17,10 @@ use super::cell::Pending;
 use super::face::Incoming;
 use super::me::Me;
 use super::state::{Phase, State};
+use super::turn::{READ_BUFFER, Turn};
 use super::watch::{Read, Todo};
 use super::{LINGER, Link, Stream};
 
-/// The read buffer of each thread that reads. Untouched pages cost nothing.
-const READ_BUFFER: usize = 256 * 1024;
-/// So many reads at a stretch: then the thread looks what else there is. A peer that sends without
-/// end must not hold a poller, nor the requests that were found with what it sent.
-const ROUNDS: usize = 8;
 /// How long a client's link may be quiet before the poller takes it back.
 const TAKE_BACK: Duration = Duration::from_millis(8);
 /// How long a server's link is quiet before it gives memory back.
@@ -44,17 +40,25 @@ thread_own! {
 }
 
 impl Link {
+    /// It was closed before it could be attached, perhaps: then nobody else would detach it, and the registration
+    /// would hold it, and its socket, for ever.
+    pub(super) fn detach_if_closed(&self) {
+        if self.state.lock().phase == Phase::Closed {
+            self.pipe.detach();
+        }
+    }
+
     /// Reads until the socket is empty, or a few times: a client's link is asked again then. Returns whether anything
     /// was read. The caller has the exclusive right to read.
     pub(super) fn read(&self) -> bool {
         let before = self.reads.load(Ordering::Relaxed);
-        self.read_rounds(None, &mut { ROUNDS });
+        self.read_rounds(None, &mut Turn::new());
         before != self.reads.load(Ordering::Relaxed)
     }
 
-    /// Reads until the socket is empty, `rounds` is zero or reading rests. On a server the requests that became
+    /// Reads until the socket is empty, the turn is over or reading rests. On a server the requests that became
     /// complete are added to `jobs`.
-    fn read_rounds(&self, mut jobs: Option<&mut Vec<Job>>, rounds: &mut usize) -> Read {
+    fn read_rounds(&self, mut jobs: Option<&mut Vec<Job>>, turn: &mut Turn) -> Read {
         // Taken out, not borrowed: telling the channel may come back to a link on this thread.
         let mut buffer = READ.reach(RefCell::take).unwrap_or_default();
         if buffer.is_empty() {
@@ -62,9 +66,10 @@ impl Link {
             buffer = vec![0; READ_BUFFER];
         }
         let mut how = Read::Left;
-        while *rounds > 0 {
-            *rounds -= 1;
-            let more = self.read_once(&mut buffer, jobs.as_deref_mut());
+        while turn.goes_on() {
+            // What a peer sends may cost more than its length tells: such a one is read from less at a time.
+            let stride = self.stride.load(Ordering::Relaxed).min(READ_BUFFER);
+            let more = self.read_once(&mut buffer[..stride], turn, jobs.as_deref_mut());
             if let Some(end) = more {
                 how = end;
                 break;
@@ -75,7 +80,12 @@ impl Link {
     }
 
     /// One read and what follows from it. `None`: there may be more to read, now.
-    fn read_once(&self, buffer: &mut [u8], jobs: Option<&mut Vec<Job>>) -> Option<Read> {
+    fn read_once(
+        &self,
+        buffer: &mut [u8],
+        turn: &mut Turn,
+        jobs: Option<&mut Vec<Job>>,
+    ) -> Option<Read> {
         let read = match self.pipe.try_read(buffer) {
             Ok(0) => {
                 self.end_of_input();
@@ -100,6 +110,9 @@ impl Link {
         // end may have come with the octets' edge: there will be no other.
         let emptied = read < buffer.len() && !state.hung_up;
         self.flush_or_cork(state);
+        if read == buffer.len() {
+            self.stride.store(turn.full(read, now, clock::now()), Ordering::Relaxed);
+        }
         if let Some(jobs) = jobs {
             self.hand_over(incoming, jobs);
         }
@@ -292,10 +305,10 @@ impl Link {
         if !state.watch.edge(rests) {
             return self.settle(state);
         }
-        let mut rounds = ROUNDS;
+        let mut turn = Turn::new();
         loop {
             drop(state);
-            let how = self.read_rounds(Some(jobs), &mut rounds);
+            let how = self.read_rounds(Some(jobs), &mut turn);
             state = self.state.lock();
             if !state.watch.read(how) {
                 return self.settle(state);

@@ -92,9 +92,10 @@ impl Pipe for TcpPipe {
     }
 
     fn attach(&self, poller: &Arc<Poller>, mode: Mode, ready: Arc<dyn Ready>) -> io::Result<()> {
-        let token = poller.add(self.socket.as_fd(), mode, ready)?;
+        let token = poller.reserve(ready);
+        // Before the first event can come: who is told of the end at once has to find what it undoes.
         let _ = self.attached.set((poller.clone(), token));
-        Ok(())
+        poller.enter(token, self.socket.as_fd(), mode)
     }
 
     fn arm(&self, interest: Interest) -> io::Result<()> {

@@ -4,14 +4,16 @@
 //! queued is never lost: where no thread can be had it stays until one can, and runs nowhere else, for whoever
 //! brings a callback may be a poller or a leader, or a caller with locks of its own.
 //!
-//! Locks: one, a leaf, over the queue. Neither a callback nor the start of a thread happens under it.
+//! Locks: one, a leaf, over the queue: the standard library's, since `parking_lot` keeps its waiters in a table for the whole process, which a
+//! fork copies with the parent's thread still in it. Neither a callback nor the start of a thread happens under it.
 
 use std::collections::VecDeque;
 use std::io;
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
-use crate::sync::{Condvar, Mutex, process_wide};
+use crate::sync::plain::{Condvar, Mutex};
+use crate::sync::process_wide;
 
 use super::{Job, OnTimer, clock, global, threads, user};
 
@@ -108,7 +110,7 @@ impl Notifier {
                 if threads::over() {
                     return;
                 }
-                self.more.wait(&mut queue);
+                queue = self.more.wait(queue);
                 continue;
             };
             drop(queue);

@@ -114,11 +114,16 @@ impl Poller {
         ready: Arc<dyn Ready>,
     ) -> io::Result<Token> {
         let token = self.reserve(ready);
-        if let Err(error) = self.kernel.add(fd, mode, token.data()) {
+        self.enter(token, fd, mode).map(|()| token)
+    }
+
+    /// The second half of [`Poller::add`], for who has to know the token before the first event can come.
+    pub(crate) fn enter(&self, token: Token, fd: BorrowedFd<'_>, mode: Mode) -> io::Result<()> {
+        let entered = self.kernel.add(fd, mode, token.data());
+        if entered.is_err() {
             self.release(token);
-            return Err(error);
         }
-        Ok(token)
+        entered
     }
 
     /// A registration without a descriptor, for pipes that have none.

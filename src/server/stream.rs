@@ -196,6 +196,8 @@ impl<Req: 'static, Resp: 'static> ServerStream<Req, Resp> {
     /// [`finish`](Self::finish). The worker is free meanwhile. What is left behind only gives errors.
     #[must_use = "dropping it cancels the call"]
     pub fn detach(&mut self) -> Self {
+        // What is left behind owns nothing any more, also when it was detached itself.
+        self.owner = false;
         Self {
             cardinality: self.cardinality,
             context: self.context.clone(),

@@ -444,6 +444,14 @@ pub(crate) mod plain {
     pub(crate) struct Condvar(super::Condvar);
 
     impl Condvar {
+        pub(crate) const fn new() -> Self {
+            Self(super::Condvar::new())
+        }
+
+        pub(crate) fn notify_all(&self) {
+            self.0.notify_all();
+        }
+
         pub(crate) fn wait<'a, T>(&self, mut guard: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
             self.0.wait(&mut guard);
             guard

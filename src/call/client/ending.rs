@@ -35,6 +35,13 @@ impl Core {
         self.let_go_received(true);
     }
 
+    /// The sender has gone without a word that this was all: half a stream must not look whole to the server.
+    pub(crate) fn let_down(&self) {
+        let text = "the sender of the requests was dropped without done_writing";
+        self.fail(Status::fixed(Code::Cancelled, text));
+        self.let_go_received(true);
+    }
+
     /// Ends the call from this side: what was received and not yet delivered is lost. False: it had ended.
     pub(crate) fn fail(&self, status: Status) -> bool {
         loop {

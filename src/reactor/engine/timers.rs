@@ -50,7 +50,7 @@ impl Engine {
             let workers = self.shelves.len();
             log::warn!(
                 "all {workers} workers of a pool have been busy for a second, {blocked} of them waiting for \
-                 their clients or for others, while {queued} calls wait for one"
+                 their clients or for others, with calls waiting for a worker all the time ({queued} now)"
             );
         }
     }
