@@ -8,6 +8,7 @@ mod support;
 use bytes::Bytes;
 use grpc_threads::Termination;
 use service::*;
+use std::io::Read;
 use std::net::TcpListener;
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
@@ -269,7 +270,9 @@ fn connections_that_are_reset_at_once_leave_no_descriptor() {
         for _ in 0..3 {
             scope.spawn(|| {
                 for _ in 0..1500 {
-                    let socket = std::net::TcpStream::connect(served.address()).unwrap();
+                    let mut socket = std::net::TcpStream::connect(served.address()).unwrap();
+                    // The server has just said its first word, and is about to watch for ours.
+                    socket.read_exact(&mut [0]).unwrap();
                     socket2::SockRef::from(&socket).set_linger(Some(Duration::ZERO)).unwrap();
                 }
             });

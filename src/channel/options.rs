@@ -62,14 +62,6 @@ impl Settings {
             );
             return Err(wrong(text));
         }
-        let backoff = self.timing.backoff;
-        if backoff.first.is_zero() || backoff.longest < backoff.first {
-            let text = "reconnect backoff: the first pause has to be above zero and no longer than the longest";
-            return Err(wrong(text.into()));
-        }
-        if self.http2.window_budget < 64 << 10 {
-            return Err(wrong("receive budget: below 64 KiB, the smallest window".into()));
-        }
         if self.timing.attempt.is_zero() {
             return Err(wrong("connect timeout: zero leaves no time to connect".into()));
         }
