@@ -75,9 +75,10 @@ impl Watcher {
 
     pub(super) fn deliver(&self, look: impl Fn() -> Connectivity) {
         while let Some((mut callback, state)) = self.begin(look()) {
-            let what = format_args!("a connectivity callback, told {state},");
             // Logged: the next change is told all the same.
-            let _ = user::run(what, || callback(state));
+            let _ = user::run(format_args!("a connectivity callback, told {state},"), || {
+                callback(state);
+            });
             let (unwanted, again) = self.finish(callback);
             user::drop_quietly(format_args!("the drop of a connectivity callback"), unwanted);
             if !again {

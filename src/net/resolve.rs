@@ -113,8 +113,10 @@ fn serve() {
         };
         let found = (question.look_up)(&question.host, question.port);
         // A thread that died of its answer would be counted for ever.
-        let what = format_args!("what was to be done with the addresses of {}", question.host);
-        let _ = user::run(what, || (question.answer)(found));
+        let (host, answer) = (question.host, question.answer);
+        let _ = user::run(format_args!("what was to be done with the addresses of {host}"), || {
+            answer(found)
+        });
     }
 }
 
