@@ -1,6 +1,6 @@
 //! What a poller has of the kernel: one epoll, an eventfd that kicks it, a timerfd that is its alarm.
 //!
-//! Any number of threads may wait; the kernel gives each event to one of them. Under the model checker [`model`](super::model)
+//! Any number of threads may wait; the kernel gives each event to one of them. Under the model checker `model`
 //! stands here.
 
 use std::io;

@@ -15,7 +15,7 @@ pub(crate) struct Options {
     /// Octets of a header list, name + value + 32 for each field.
     pub(crate) max_header_list: usize,
     /// A stream's receive window at first, in octets. It has to hold twice the longest message that
-    /// is not announced by [`super::Connection::expect`], or such a message may never complete.
+    /// is not announced by what the sink says of it ([`super::super::Heard`]), or such a message may never complete.
     pub(crate) initial_window: u32,
     /// What a stream's window may grow to.
     pub(crate) max_window: u32,
