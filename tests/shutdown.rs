@@ -229,36 +229,6 @@ fn l21_a_handler_may_stop_its_own_server() {
     server.lock().unwrap().take();
 }
 
-/// What a handler has captured may take long to drop: that is nobody's affair who polls.
-#[test]
-fn what_handlers_have_captured_is_never_dropped_on_a_thread_that_polls() {
-    struct Captured(mpsc::Sender<String>);
-    impl Drop for Captured {
-        fn drop(&mut self) {
-            let _ = self.0.send(thread::current().name().unwrap_or_default().to_owned());
-        }
-    }
-    let _alone = alone();
-    let pool = ThreadPool::new(1);
-    for _ in 0..5 {
-        let (dropped, drops) = mpsc::channel();
-        let captured = Captured(dropped);
-        let held = unary(move |request, _| {
-            let _held = &captured;
-            Ok(request)
-        });
-        let served =
-            Served::start(grpc_threads::server(pool.clone()), "127.0.0.1:0", [("Held", held)]);
-        let channel = served.channel();
-        channel.raw_unary_unary("/test.Test/Held").unwrap().call(&Bytes::new()).unwrap();
-        // The connection goes after the server, and finds out on the pool's threads.
-        drop(served);
-        drop(channel);
-        let on = drops.recv_timeout(LONG).unwrap();
-        assert!(!on.starts_with("grpc-worker") && !on.starts_with("grpc-reserve"), "{on}");
-    }
-}
-
 /// A connection that is over before it is served leaves nothing: no descriptor, whatever thread meets its end.
 #[test]
 fn connections_that_are_reset_at_once_leave_no_descriptor() {

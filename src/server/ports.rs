@@ -14,7 +14,7 @@ use super::registry::{Found, Registry};
 use crate::error::ConfigError;
 use crate::link::{Acceptor, Admit, Link, LinkEvents};
 use crate::net::{self, BindError, Listener, Pipe};
-use crate::reactor::{clock, notify};
+use crate::reactor::clock;
 use crate::status::Status;
 use crate::wire::headers::RequestHead;
 
@@ -121,7 +121,8 @@ pub(super) fn accept(core: &Arc<Core>, registry: &Arc<Registry>, pipe: Arc<dyn P
     let Some(poller) = core.poller() else { return };
     let Some(number) = core.life().expect_link() else { return };
     let acceptor = Arc::new(Connection {
-        server: Some((core.clone(), registry.clone())),
+        core: core.clone(),
+        registry: registry.clone(),
         number,
         gone: AtomicBool::new(false),
     });
@@ -136,8 +137,8 @@ pub(super) fn accept(core: &Arc<Core>, registry: &Arc<Registry>, pipe: Arc<dyn P
 
 /// What a link asks and tells its server.
 struct Connection {
-    /// There until the drop.
-    server: Option<(Arc<Core>, Arc<Registry>)>,
+    core: Arc<Core>,
+    registry: Arc<Registry>,
     number: u64,
     gone: AtomicBool,
 }
@@ -152,42 +153,20 @@ impl LinkEvents for Connection {
     fn lost(&self, cause: &str) {
         log::debug!("a connection is over: {cause}");
         self.gone.store(true, Ordering::SeqCst);
-        if let Some((core, _)) = &self.server {
-            core.life().remove_link(self.number);
-        }
-    }
-}
-
-impl Drop for Connection {
-    /// It goes with its link, on a polling thread perhaps: what the user's handlers and executor have captured is not
-    /// dropped there. Where this was the last to hold it, the notifier drops it.
-    fn drop(&mut self) {
-        if let Some((core, registry)) = self.server.take() {
-            drop_elsewhere(registry);
-            drop_elsewhere(core);
-        }
-    }
-}
-
-fn drop_elsewhere<T: Send + 'static>(held: Arc<T>) {
-    if let Some(last) = Arc::into_inner(held) {
-        notify(Box::new(move || drop(last)));
+        self.core.life().remove_link(self.number);
     }
 }
 
 impl Acceptor for Connection {
     fn admit(&self, head: &RequestHead) -> Admit {
-        let Some((core, registry)) = &self.server else {
-            return Admit::Refuse(unknown_method(&head.path));
-        };
-        match registry.find(&head.path) {
+        match self.registry.find(&head.path) {
             Found::Method(method) => Admit::Run {
                 when: method.when(),
                 limit: method.receive_limit(),
                 entry: method.clone(),
             },
             Found::Ask => {
-                let method = Method::to_ask(head.path.clone(), registry, core);
+                let method = Method::to_ask(head.path.clone(), &self.registry, &self.core);
                 let (when, limit) = (method.when(), method.receive_limit());
                 Admit::Run { entry: method, when, limit }
             }
@@ -290,7 +269,8 @@ mod tests {
             life.start().unwrap();
             let number = life.expect_link().unwrap();
             let acceptor = Arc::new(Connection {
-                server: Some((core.clone(), Arc::default())),
+                core: core.clone(),
+                registry: Arc::default(),
                 number,
                 gone: AtomicBool::new(false),
             });
