@@ -5,6 +5,7 @@
 
 mod attacks;
 mod client;
+mod growth;
 mod life;
 mod pair;
 mod server;
