@@ -13,7 +13,7 @@ use std::net::TcpListener;
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::Duration;
-use support::frames::{GOAWAY, PING, Peer};
+use support::frames::{Frame, GOAWAY, PING, Peer};
 use support::leaks::Holdings;
 use support::{LONG, alone, eventually, timed, within};
 
@@ -227,6 +227,49 @@ fn l21_a_handler_may_stop_its_own_server() {
     let waiting = served.server.clone();
     within(LONG, move || waiting.wait_for_termination(None));
     server.lock().unwrap().take();
+}
+
+/// What a handler has captured may take long to drop: the other servers of its pool are served meanwhile.
+#[test]
+fn what_handlers_have_captured_keeps_no_other_server_waiting_while_it_is_dropped() {
+    struct Captured(mpsc::Sender<bool>, Mutex<mpsc::Receiver<()>>);
+    impl Drop for Captured {
+        fn drop(&mut self) {
+            let ours = thread::current().name().is_some_and(|name| name.starts_with("grpc-"));
+            let _ = self.0.send(ours);
+            if ours {
+                let _ = self.1.lock().unwrap().recv_timeout(LONG);
+            }
+        }
+    }
+    let _alone = alone();
+    let pool = ThreadPool::new(1);
+    let start = |methods| Served::start(grpc_threads::server(pool.clone()), "127.0.0.1:0", methods);
+    let other = start([("Other", unary(|request, _| Ok(request)))]);
+    for _ in 0..20 {
+        let (dropped, drops) = mpsc::channel();
+        let (go, wait) = mpsc::channel();
+        let captured = Captured(dropped, Mutex::new(wait));
+        let served = start([(
+            "Held",
+            unary(move |request, _| {
+                let _held = &captured;
+                Ok(request)
+            }),
+        )]);
+        let channel = served.channel();
+        channel.raw_unary_unary("/test.Test/Held").unwrap().call(&Bytes::new()).unwrap();
+        // The connection goes after the server, and finds out on the pool's threads.
+        drop(served);
+        drop(channel);
+        if drops.recv_timeout(LONG).unwrap() {
+            let mut peer = Peer::connect(other.address());
+            peer.ping(*b"meanwhil");
+            let pong = |frame: &Frame| frame.kind == PING && frame.payload == b"meanwhil"[..];
+            while !pong(&peer.read_frame().unwrap()) {}
+            go.send(()).unwrap();
+        }
+    }
 }
 
 /// A connection that is over before it is served leaves nothing: no descriptor, whatever thread meets its end.

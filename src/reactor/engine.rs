@@ -34,6 +34,10 @@ mod timers;
 thread_own! {
     /// The engine whose worker this thread is.
     static HOME: RefCell<Weak<Engine>> = RefCell::new(Weak::new());
+    /// The engine whose sockets this thread reads, when it runs no job.
+    static READS: RefCell<Weak<Engine>> = RefCell::new(Weak::new());
+    /// A job runs on this thread.
+    static RUNS: Cell<bool> = Cell::new(false);
     /// The job that runs on this thread has said that it blocks.
     static BLOCKED: Cell<bool> = Cell::new(false);
 }
@@ -56,6 +60,8 @@ struct State {
     duty: Duty,
     stopping: bool,
     alive: usize,
+    /// Left by threads that read, when no worker takes jobs any more.
+    left: Vec<Job>,
 }
 
 /// What a worker does next.
@@ -77,6 +83,7 @@ impl Engine {
             duty: Duty::new(workers, threads::cpus()),
             stopping: false,
             alive: 0,
+            left: Vec::new(),
         };
         let engine = Arc::new_cyclic(|this| Self {
             poller,
@@ -104,6 +111,7 @@ impl Engine {
         let name = if reserve { "grpc-reserve".into() } else { format!("grpc-worker-{me}") };
         threads::spawn(&name, move || {
             let engine = &alive.0;
+            READS.reach(|own| own.replace(Arc::downgrade(engine)));
             if reserve {
                 engine.stand_by(me);
             } else {
@@ -175,6 +183,19 @@ impl Engine {
         let wakes = state.duty.queued(queued);
         self.wake(state, wakes);
         Ok(())
+    }
+
+    /// Takes what must not happen on a thread that reads, however much waits: a worker does it, or the last thread.
+    pub(super) fn leave(&self, job: Job) {
+        let mut state = self.state.lock();
+        if state.stopping {
+            state.left.push(job);
+            return;
+        }
+        state.queue.push(job);
+        let queued = state.queue.queued();
+        let wakes = state.duty.queued(queued);
+        self.wake(state, wakes);
     }
 
     fn work(&self, me: usize) {
@@ -270,10 +291,12 @@ impl Engine {
             cork::flush_all();
         }
         cork::set(short && more);
+        RUNS.reach(|own| own.set(true));
         // The handler's own panics are caught inside: this is the last line of defence.
         if catch_unwind(AssertUnwindSafe(|| job.run())).is_err() {
             log::error!("a job panicked outside its handler");
         }
+        RUNS.reach(|own| own.set(false));
         cork::set(false);
     }
 
@@ -387,6 +410,14 @@ fn with_home(act: impl FnOnce(&Engine)) {
     }
 }
 
+/// The engine whose sockets this thread reads now. `None` in a job, and on a thread that is no pool's.
+pub(super) fn read_here() -> Option<Arc<Engine>> {
+    if RUNS.reach(Cell::get).unwrap_or(false) {
+        return None;
+    }
+    READS.reach(|own| own.borrow().upgrade()).flatten()
+}
+
 /// What it was before.
 fn set_blocked(blocked: bool) -> bool {
     BLOCKED.reach(|own| own.replace(blocked)).unwrap_or(false)
@@ -401,10 +432,15 @@ impl Drop for Alive {
         state.alive -= 1;
         let last = state.alive == 0;
         drop(state);
+        // This thread reads no more.
+        READS.reach(RefCell::take);
         if last {
             // Registrations hold links, which hold the poller.
             self.0.poller.close();
             spares::leave(&self.0.poller);
+            // Nobody is left who could leave more.
+            let left = std::mem::take(&mut self.0.state.lock().left);
+            drop(left);
         }
         self.0.ended.notify_all();
     }

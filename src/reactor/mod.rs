@@ -21,6 +21,7 @@ mod engine;
 mod global;
 pub(crate) mod helper;
 mod job;
+mod keep;
 #[cfg(not(all(test, shuttle)))]
 mod kernel;
 #[cfg(all(test, shuttle))]
@@ -48,6 +49,7 @@ pub(crate) use cork::Flush;
 #[cfg(all(test, shuttle))]
 pub(crate) use global::end;
 pub(crate) use job::Work;
+pub(crate) use keep::Keep;
 pub(crate) use notifier::notify;
 pub(crate) use parker::Waiter;
 pub(crate) use poller::{

@@ -10,7 +10,7 @@ use super::life::Life;
 use super::options::ServerOptions;
 use crate::call::server::ServerCall;
 use crate::http2;
-use crate::reactor::{Executor, Job, OnTimer, Poller, Ticket, Timetable};
+use crate::reactor::{Executor, Job, Keep, OnTimer, Poller, Ticket, Timetable};
 
 /// What a timer of a server is for.
 const GRACE: u64 = 0;
@@ -21,7 +21,7 @@ pub(super) struct Core {
     options: ServerOptions,
     http2: http2::Options,
     /// Runs the handlers instead of the pool that reads.
-    executor: Option<Arc<dyn Executor>>,
+    executor: Option<Keep<Arc<dyn Executor>>>,
     /// Set by the start.
     poller: OnceLock<Arc<Poller>>,
     /// Shared with those who wait for the end, who hold nothing else.
@@ -36,7 +36,7 @@ impl Core {
         Arc::new_cyclic(|this| Self {
             http2: options.http2(),
             options,
-            executor,
+            executor: executor.map(Keep::new),
             poller: OnceLock::new(),
             life: Arc::default(),
             deadlines: Mutex::new(Timetable::new()),
@@ -110,7 +110,7 @@ impl Core {
 
     /// The user's, if the pool that reads is not to run the handlers.
     pub(super) fn executor(&self) -> Option<&Arc<dyn Executor>> {
-        self.executor.as_ref()
+        self.executor.as_ref()?.get()
     }
 }
 

@@ -17,7 +17,7 @@ use super::service::HandlerCallDetails;
 use crate::call::server::ServerCall;
 use crate::error::quoted;
 use crate::link::{Entry, Held, Incoming, When};
-use crate::reactor::{Executor, Job, Ticket, Work, clock, user};
+use crate::reactor::{Executor, Job, Keep, Ticket, Work, clock, user};
 use crate::status::{Code, Status};
 use crate::sync::thread_own;
 
@@ -35,14 +35,14 @@ pub(super) struct Method {
 }
 
 enum Kind {
-    Fixed(RpcMethodHandler),
+    Fixed(Keep<RpcMethodHandler>),
     /// The generic handlers know.
     Ask(Arc<Registry>),
 }
 
 impl Method {
     pub(super) fn new(path: String, handler: RpcMethodHandler, core: &Arc<Core>) -> Arc<Self> {
-        Self::build(path, Kind::Fixed(handler), core)
+        Self::build(path, Kind::Fixed(Keep::new(handler)), core)
     }
 
     /// Stands for a path that only generic handlers may know, for one call.
@@ -62,15 +62,15 @@ impl Method {
     /// Its handler, if it is known without asking.
     pub(super) fn handler(&self) -> Option<&RpcMethodHandler> {
         match &self.kind {
-            Kind::Fixed(handler) => Some(handler),
+            Kind::Fixed(handler) => handler.get(),
             Kind::Ask(_) => None,
         }
     }
 
     /// Single requests are read before a worker is taken, so that a slow sender holds none.
     pub(super) fn when(&self) -> When {
-        match &self.kind {
-            Kind::Fixed(handler) if !handler.cardinality().request_streaming() => When::Complete,
+        match self.handler() {
+            Some(handler) if !handler.cardinality().request_streaming() => When::Complete,
             _ => When::Headers,
         }
     }
@@ -115,7 +115,11 @@ impl Method {
     /// Runs the handler of one call to its end.
     fn run(&self, context: &ServicerContext, slot: &mut Option<Slot>) {
         match &self.kind {
-            Kind::Fixed(handler) => handler.run(context, slot),
+            Kind::Fixed(handler) => {
+                if let Some(handler) = handler.get() {
+                    handler.run(context, slot);
+                }
+            }
             Kind::Ask(registry) => {
                 let details = HandlerCallDetails {
                     method: context.method(),

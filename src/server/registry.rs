@@ -15,6 +15,7 @@ use super::handlers::RpcMethodHandler;
 use super::method::Method;
 use super::service::{GenericRpcHandler, HandlerCallDetails};
 use crate::error::{ConfigError, ConfigErrorKind};
+use crate::reactor::Keep;
 use crate::wire::headers::is_method_path;
 
 type Table = HashMap<String, Arc<Method>, BuildHasherDefault<PathHasher>>;
@@ -37,7 +38,7 @@ struct Node {
 
 enum Kind {
     Exact(Table),
-    Ask(Box<dyn GenericRpcHandler>),
+    Ask(Keep<Box<dyn GenericRpcHandler>>),
 }
 
 /// What is known of a path without asking anybody.
@@ -81,7 +82,7 @@ impl Registry {
     }
 
     pub(super) fn push_handler(&self, handler: Box<dyn GenericRpcHandler>) {
-        self.push(Kind::Ask(handler));
+        self.push(Kind::Ask(Keep::new(handler)));
     }
 
     fn push(&self, kind: Kind) {
@@ -123,7 +124,7 @@ impl Registry {
     pub(super) fn ask(&self, details: &HandlerCallDetails<'_>) -> Option<RpcMethodHandler> {
         self.nodes().find_map(|node| match &node.kind {
             Kind::Exact(table) => table.get(details.method)?.handler().cloned(),
-            Kind::Ask(handler) => handler.service(details),
+            Kind::Ask(handler) => handler.get()?.service(details),
         })
     }
 

@@ -8,9 +8,12 @@ use std::sync::Barrier;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::thread;
+use std::time::Duration;
 
 use super::*;
-use crate::reactor::{Executor, Flush, Mode, Readiness, Ready, ThreadPool, Work, clock};
+use crate::reactor::{Executor, Flush, Keep, Mode, Readiness, Ready, ThreadPool, Work, clock};
+
+const LATER: Duration = Duration::from_secs(20);
 
 type Then = Box<dyn FnOnce() + Send>;
 
@@ -347,4 +350,67 @@ fn a_pool_that_is_full_counts_the_seconds_and_one_that_is_busy_does_not() {
     wait_until(|| waited_for.poller().unwrap().timers() == 0);
     assert_eq!(busy.poller().unwrap().timers(), 0, "nothing ticks");
     assert!(waited_for.saturated() <= 3);
+}
+
+/// What the user's value does when it is dropped, and where: not where sockets are read.
+struct Dropped(Option<Then>);
+
+impl Drop for Dropped {
+    fn drop(&mut self) {
+        assert!(read_here().is_none(), "on a thread that reads");
+        if let Some(then) = self.0.take() {
+            then();
+        }
+    }
+}
+
+/// An event that lets go of what is the user's.
+struct LetGo(Mutex<Option<Keep<Dropped>>>);
+
+impl Ready for LetGo {
+    fn ready(&self, _: Readiness, _: &mut Vec<Job>) {
+        let kept = self.0.lock().take();
+        drop(kept);
+    }
+}
+
+#[test]
+fn what_is_the_users_is_dropped_by_a_worker_and_sockets_are_read_meanwhile() {
+    let pool = ThreadPool::new(1);
+    let poller = pool.poller().unwrap();
+    let (dropping, drops) = channel();
+    let (go, wait) = channel::<()>();
+    let slow = Dropped(Some(Box::new(move || {
+        dropping.send(()).unwrap();
+        wait.recv_timeout(LATER).unwrap();
+    })));
+    let token = poller.reserve(Arc::new(LetGo(Mutex::new(Some(Keep::new(slow))))));
+    poller.post(token, Readiness { read: true, ..Readiness::default() });
+    drops.recv_timeout(LATER).unwrap();
+    // The one worker sits in the drop: the next event is met by the reserve.
+    let (met, meets) = channel();
+    let last = Keep::new(Dropped(Some(Box::new(move || met.send(()).unwrap()))));
+    let held = Arc::new(LetGo(Mutex::new(Some(last))));
+    let token = poller.reserve(held.clone());
+    poller.post(token, Readiness { read: true, ..Readiness::default() });
+    wait_until(|| held.0.lock().is_none());
+    assert!(meets.try_recv().is_err(), "it waits for the worker");
+    go.send(()).unwrap();
+    meets.recv_timeout(LATER).unwrap();
+}
+
+#[test]
+fn what_is_the_users_is_dropped_when_the_pool_ends_whoever_holds_it() {
+    let pool = ThreadPool::new(2);
+    let poller = pool.poller().unwrap();
+    let (told, tells) = channel();
+    let panics = Dropped(Some(Box::new(|| panic!("a drop that panics"))));
+    let tells_so = Dropped(Some(Box::new(move || told.send(()).unwrap())));
+    for value in [panics, tells_so] {
+        poller.reserve(Arc::new(LetGo(Mutex::new(Some(Keep::new(value))))));
+    }
+    let ended = pool.watch();
+    drop((pool, poller));
+    tells.recv_timeout(LATER).unwrap();
+    assert!(ended.wait(Some(clock::now() + LATER)));
 }
