@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::sync::{Mutex, process_wide};
+use crate::sync::{plain::Mutex, process_wide};
 
 use super::{OnTimer, Poller, spares, threads};
 

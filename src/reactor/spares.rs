@@ -14,7 +14,7 @@
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use crate::sync::{Mutex, process_wide};
+use crate::sync::{plain::Mutex, process_wide};
 use bytes::Bytes;
 
 use super::{Job, OnTimer, Poller, clock};
