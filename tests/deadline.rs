@@ -125,9 +125,17 @@ fn w4_zero_and_the_past_never_reach_the_wire() {
         peer.respond(request.stream, b"");
     });
     let echo = channel.raw_unary_unary(ECHO).unwrap();
-    for call in [echo.timeout(Duration::ZERO), echo.deadline(Instant::now())] {
+    let past = Instant::now();
+    for (call, words) in [
+        (echo.timeout(Duration::ZERO), "option `timeout` leaves no time"),
+        (echo.deadline(past).timeout(LONG), "option `deadline`"),
+    ] {
         let status = call.call(&Bytes::new()).unwrap_err();
         assert_eq!(status.code(), Code::DeadlineExceeded);
+        for status in [status, call.future(&Bytes::new()).result(None).unwrap_err().into()] {
+            let told = status.to_string();
+            assert!(told.contains(words) && told.contains("call began"), "{told}");
+        }
     }
     // Longer than time itself is no deadline.
     let first = channel.raw_unary_unary("/test.Test/First").unwrap().timeout(Duration::MAX);

@@ -134,8 +134,22 @@ fn w51_an_http_status_without_a_grpc_status() {
             });
             let status = status.unwrap_err();
             assert_eq!(status.code(), code, "HTTP {http}, body {body}: {status:?}");
+            for words in [&format!("HTTP status {http}"), "\"text/plain\"", "ipv4:127.0.0.1:"] {
+                assert!(status.to_string().contains(words), "{status}");
+            }
         }
     }
+}
+
+#[test]
+fn w56_a_deadline_that_the_peer_has_found_to_be_over_is_told_as_its_word() {
+    let status = ended_by(|peer, stream| {
+        peer.respond_head(stream);
+        peer.respond_trailers(stream, 4);
+    });
+    let status = status.unwrap_err();
+    assert_eq!(status.code(), Code::DeadlineExceeded);
+    assert!(status.to_string().contains("the peer said so, by its trailers"), "{status}");
 }
 
 #[test]

@@ -21,11 +21,11 @@ use crate::deadline::Deadline;
 use crate::http2::types::Reason;
 use crate::link::{End, Incoming, Notify, Outgoing, Stream, Want};
 use crate::metadata::Metadata;
-use crate::reactor::{clock, notify};
+use crate::reactor::{clock, notify, user};
 use crate::status::{Code, Status};
 use crate::wire::framing::Messages;
 use crate::wire::headers::{self, RequestHead};
-use crate::wire::outcome::{Ending, cardinality, deadline_exceeded};
+use crate::wire::outcome::{Due, Ending, cardinality, deadline_exceeded};
 
 /// Something to run once a call is over.
 pub(crate) type Callback = Box<dyn FnOnce() + Send>;
@@ -130,7 +130,9 @@ impl ServerCall {
             // A reset that came after the whole request is found when the answer is sent.
             (Some(message), None) if took.broken.is_none() => Ok(message),
             _ if self.stream.ended() => Err(self.ended_status()),
-            (first, _) => Err(took.broken.unwrap_or_else(|| cardinality(first.is_some()))),
+            (first, _) => Err(took
+                .broken
+                .unwrap_or_else(|| cardinality(Due::Request, &self.head.path, first.is_some()))),
         }
     }
 
@@ -139,7 +141,7 @@ impl ServerCall {
         let expired = self.deadline.expired(clock::now());
         match self.stream.ending() {
             Some(ending) => ending.to_status(expired),
-            None if expired => deadline_exceeded(),
+            None if expired => deadline_exceeded(self.head.timeout),
             None => Status::cancelled("the call is over"),
         }
     }
@@ -248,7 +250,11 @@ impl ServerCall {
 
     /// Ends a unary answer: head, message and trailers go in one append.
     pub(crate) fn answer<T: 'static>(&self, codec: &dyn Codec<T>, outcome: Result<T, Status>) {
-        match outcome.and_then(|message| frame(codec, &message, self.send_limit)) {
+        let framed = |message| {
+            let frame = || frame(codec, &message, self.send_limit);
+            user::run_or_end(frame, || self.response_codec_panicked())
+        };
+        match outcome.and_then(framed) {
             Ok(data) => self.conclude(Some(data), Ok(())),
             Err(status) => self.conclude(None, Err(status)),
         }
@@ -261,11 +267,25 @@ impl ServerCall {
 
     /// Ends the call of a handler that panicked. The panic's text stays here (W58).
     pub(crate) fn panicked(&self) {
+        self.broke("handler panicked");
+    }
+
+    /// The codec of its requests panicked, on whatever thread of the user's.
+    pub(crate) fn request_codec_panicked(&self) {
+        self.broke("the codec panicked at a request");
+    }
+
+    /// The codec of its responses panicked.
+    pub(crate) fn response_codec_panicked(&self) {
+        self.broke("the codec panicked at a response");
+    }
+
+    fn broke(&self, what: &'static str) {
         let status = {
             let reply = self.reply.lock();
             let code = reply.code.filter(|code| *code != Code::Ok).unwrap_or(Code::Unknown);
             let details = reply.details.clone();
-            Status::new(code, details.unwrap_or_else(|| "handler panicked".into()))
+            Status::new(code, details.unwrap_or_else(|| what.into()))
         };
         self.finish(Err(status));
     }
@@ -305,7 +325,7 @@ impl ServerCall {
     /// since a reset would be CANCELLED to one whose clock is behind; but one that has left responses
     /// unread until now gets a reset.
     pub(crate) fn expire(&self) {
-        self.interrupt(deadline_exceeded(), true);
+        self.interrupt(deadline_exceeded(self.head.timeout), true);
     }
 
     /// Ends the call from the server's side: the client sees CANCELLED.

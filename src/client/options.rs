@@ -153,6 +153,12 @@ impl CallOptions {
         }
     }
 
+    /// Which of them `deadline` comes from: the name of the option.
+    pub(crate) fn limited_by(&self, deadline: Deadline) -> &'static str {
+        let own = self.deadline.is_some_and(|at| Deadline::at(at) == deadline);
+        if own { "the option `deadline`" } else { "the option `timeout`" }
+    }
+
     pub(crate) fn waits_for_ready(&self, default: bool) -> bool {
         self.wait_for_ready.unwrap_or(default)
     }
@@ -295,7 +301,9 @@ mod tests {
         let soon = now + Duration::from_secs(1);
         let options = CallOptions::new().timeout(Duration::from_secs(5)).deadline(soon);
         assert_eq!(options.start(|| now).instant(), Some(soon));
+        assert!(options.limited_by(options.start(|| now)).contains("deadline"));
         let options = CallOptions::new().timeout(Duration::from_secs(1));
+        assert!(options.limited_by(options.start(|| now)).contains("timeout"));
         assert_eq!(options.start(|| now).instant(), Some(soon));
     }
 

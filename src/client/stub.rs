@@ -59,10 +59,12 @@ impl<Req: 'static, Resp: 'static> Method<Req, Resp> {
 
     fn launch(&self, options: &CallOptions, body: Option<Bytes>, replies: Replies) -> Launch {
         let defaults = self.source.defaults();
+        let deadline = options.start(clock::now);
         Launch {
             template: self.template.clone(),
             metadata: options.get_metadata().clone(),
-            deadline: options.start(clock::now),
+            deadline,
+            limited_by: options.limited_by(deadline),
             wait_for_ready: options.waits_for_ready(false),
             retry_refused: options.retries_refused(defaults.retry_refused),
             receive_limit: options.receive_limit(defaults.max_receive),

@@ -67,11 +67,13 @@ impl<Req: 'static, Resp: 'static> UnaryUnary<Req, Resp> {
     fn exchange(&self, request: &Req) -> Result<Reply, Status> {
         let method = &*self.method;
         let defaults = method.source.defaults();
+        let deadline = self.options.start(clock::now);
         let call = Unary {
             source: &method.source,
             template: &method.template,
             metadata: self.options.get_metadata(),
-            deadline: self.options.start(clock::now),
+            deadline,
+            limited_by: self.options.limited_by(deadline),
             wait_for_ready: self.options.waits_for_ready(false),
             retry_refused: self.options.retries_refused(defaults.retry_refused),
             receive_limit: self.options.receive_limit(defaults.max_receive),

@@ -55,9 +55,12 @@ impl State {
         while let Some(&(at, id, slot)) = self.admission.due.first().filter(|(at, ..)| *at <= now) {
             self.admission.due.remove(&(at, id, slot));
             let key = Key { slot, id };
-            let late =
-                self.cells.get(key).is_some_and(|cell| cell.deadline.is_some_and(|at| at <= now));
-            let status = if late { deadline_exceeded() } else { self.admission.incomplete() };
+            let late = self.cells.get(key).filter(|cell| cell.deadline.is_some_and(|at| at <= now));
+            let timeout = late.and_then(|cell| cell.pending.as_ref()?.head.timeout);
+            let status = match late {
+                Some(_) => deadline_exceeded(timeout),
+                None => self.admission.incomplete(),
+            };
             self.conn.at(now);
             self.refuse_pending(key, &status);
         }

@@ -11,7 +11,7 @@ use crate::reactor::spares;
 use crate::status::Status;
 use crate::wire::framing::{Assembler, Fed};
 use crate::wire::headers::{Refusal, RequestHead, ResponseHead};
-use crate::wire::outcome::{Ending, cardinality};
+use crate::wire::outcome::Ending;
 
 use super::face::{Entry, Notify, Want};
 use super::me::Me;
@@ -126,11 +126,11 @@ impl Cell {
 
     /// Takes in some of the body. `Err`: what it must not hold, a message too many included (W41):
     /// decided when that begins, so that the answer does not depend on how the octets are cut, or on who looks when.
-    pub(super) fn feed(&mut self, payload: &[u8]) -> Result<Fed, Status> {
-        let fed = self.inbox.feed(payload)?;
+    pub(super) fn feed(&mut self, payload: &[u8]) -> Result<Fed, Fault> {
+        let fed = self.inbox.feed(payload).map_err(Fault::Broken)?;
         self.came += fed.whole;
         if self.single && self.came + usize::from(fed.expects.is_some()) > 1 {
-            return Err(cardinality(true));
+            return Err(Fault::Several);
         }
         Ok(fed)
     }
@@ -161,6 +161,15 @@ impl Cell {
     pub(super) fn waiting(&mut self, want: Want) -> &mut Option<Waiting> {
         if want == Want::Room { &mut self.sender } else { &mut self.receiver }
     }
+}
+
+/// What is wrong with a body.
+#[derive(Debug)]
+pub(super) enum Fault {
+    /// A second message began where one is due.
+    Several,
+    /// A message that is too long, or none.
+    Broken(Status),
 }
 
 /// The cells of a link, by the slot of their stream.

@@ -8,10 +8,10 @@ use crate::http2::types::{Key, Reason};
 use crate::http2::{DRAINED, Heard, Sink, Taker};
 use crate::status::Status;
 use crate::wire::headers::{self, Refusal, RequestHead};
-use crate::wire::outcome::{Ending, Farewell};
+use crate::wire::outcome::{Due, Ending, Farewell, cardinality};
 
 use super::admission::Admission;
-use super::cell::{Cell, Cells, Pending, heard, make_room};
+use super::cell::{Cell, Cells, Fault, Pending, heard, make_room};
 use super::effects::Effects;
 use super::face::{Acceptor, Admit, Entry, Want, When};
 use super::lead::Lead;
@@ -150,8 +150,8 @@ impl Receiver<'_> {
     fn feed(&mut self, key: Key, payload: &[u8], end: bool) -> Option<Heard> {
         let cell = self.cells.get_mut(key)?;
         match cell.feed(payload) {
-            Err(status) => {
-                self.refuse_body(key, status);
+            Err(fault) => {
+                self.refuse_body(key, fault);
                 None
             }
             Ok(fed) => {
@@ -165,12 +165,21 @@ impl Receiver<'_> {
 
     /// A message longer than the limit (W38), one too many (W41), or none at all: the rest is not read. Drawn at once, since
     /// the end of the stream may have come with the same read.
-    fn refuse_body(&mut self, key: Key, status: Status) {
+    fn refuse_body(&mut self, key: Key, fault: Fault) {
         let Some(cell) = self.cells.get_mut(key) else { return };
         if self.acceptor.is_none() {
-            self.ended(key, Ending::Local(status));
+            let ending = match fault {
+                Fault::Several => Ending::Several,
+                Fault::Broken(status) => Ending::Local(status),
+            };
+            self.ended(key, ending);
             return self.after.push(After::Reset(key));
         }
+        let method = cell.pending.as_ref().map_or("", |pending| &pending.head.path);
+        let status = match fault {
+            Fault::Several => cardinality(Due::Request, method, true),
+            Fault::Broken(status) => status,
+        };
         if cell.pending.is_some() {
             self.admission.give_up(cell);
             self.cells.remove(key);

@@ -17,7 +17,7 @@ use super::stream::ServerStream;
 use crate::call::SendError;
 use crate::codec::{Codec, Prost};
 use crate::reactor::{spares, user};
-use crate::status::{Code, Status};
+use crate::status::Status;
 
 /// How many messages a method takes and gives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -552,8 +552,12 @@ where
 }
 
 fn single<Req: 'static>(context: &ServicerContext, codec: &dyn Codec<Req>) -> Result<Req, Status> {
-    spares::decode(codec, context.call().single_request()?)
-        .inspect_err(|status| log::debug!("a request of {}: {status}", context.method()))
+    let call = context.call();
+    let request = call.single_request()?;
+    user::run_or_end(|| spares::decode(codec, request), || call.request_codec_panicked())
+        .inspect_err(|status| {
+            log::debug!("a request of {} from {}: {status}", context.method(), context.peer());
+        })
 }
 
 /// Sends what the iterator gives, then the status. Stops pulling once the call is over.
@@ -583,7 +587,8 @@ pub(super) fn send_one<Resp: 'static>(
     let call = context.call();
     let Some(outbox) = call.outbox() else { return Err(call.ended_status()) };
     let send = || outbox.send(codec, message, call.deadline());
-    user::run_or_end(send, || call.panicked()).map_err(|error| send_failure(context, error))
+    user::run_or_end(send, || call.response_codec_panicked())
+        .map_err(|error| send_failure(context, error))
 }
 
 pub(super) fn send_failure(context: &ServicerContext, error: SendError) -> Status {
@@ -592,7 +597,7 @@ pub(super) fn send_failure(context: &ServicerContext, error: SendError) -> Statu
         SendError::Ended => context.call().ended_status(),
         SendError::TimedOut => {
             context.call().expire();
-            Status::fixed(Code::DeadlineExceeded, "Deadline Exceeded")
+            context.call().ended_status()
         }
     }
 }

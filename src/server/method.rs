@@ -147,7 +147,7 @@ impl Entry for Method {
             // At once: waiting for a worker would itself be load.
             call.finish(Err(Status::fixed(
                 Code::ResourceExhausted,
-                "Concurrent RPC limit exceeded!",
+                "Concurrent RPC limit exceeded! (the server's maximum_concurrent_rpcs)",
             )));
             return done();
         }

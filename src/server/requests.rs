@@ -11,7 +11,7 @@ use crate::call::{Finish, Inbox, Next};
 use crate::codec::Codec;
 use crate::deadline::Deadline;
 use crate::error::ResultError;
-use crate::reactor::{clock, spares};
+use crate::reactor::{clock, spares, user};
 use crate::status::Status;
 
 /// The messages a client sends, in order; ends when it has half-closed.
@@ -91,10 +91,12 @@ impl<Req: 'static> RequestIterator<Req> {
     }
 
     fn decode(&mut self, bytes: Bytes) -> Result<Option<Req>, ResultError> {
-        match spares::decode(&*self.codec, bytes) {
+        let call = &self.call;
+        let decode = || spares::decode(&*self.codec, bytes);
+        match user::run_or_end(decode, || call.request_codec_panicked()) {
             Ok(message) => Ok(Some(message)),
             Err(status) => {
-                log::debug!("a request of {}: {status}", self.call.head().path);
+                log::debug!("a request of {} from {}: {status}", call.head().path, call.peer());
                 self.fail(status)
             }
         }

@@ -13,7 +13,7 @@ use crate::error::ResultError;
 use crate::metadata::Metadata;
 use crate::reactor::user;
 use crate::status::{Code, Status};
-use crate::wire::outcome::cardinality;
+use crate::wire::outcome::{Due, cardinality};
 
 /// Both directions of one call, read and written by hand.
 ///
@@ -86,9 +86,9 @@ impl<Req: 'static, Resp: 'static> ServerStream<Req, Resp> {
         if self.received {
             return Ok(None);
         }
-        let Some(request) = requests.recv()? else { return Err(cardinality(false)) };
+        let Some(request) = requests.recv()? else { return Err(self.miscounted(false)) };
         if requests.recv()?.is_some() {
-            return Err(cardinality(true));
+            return Err(self.miscounted(true));
         }
         self.received = true;
         Ok(Some(request))
@@ -115,14 +115,18 @@ impl<Req: 'static, Resp: 'static> ServerStream<Req, Resp> {
         self.checked(next)
     }
 
+    fn miscounted(&self, several: bool) -> Status {
+        cardinality(Due::Request, self.context.method(), several)
+    }
+
     /// One request where one is due.
     fn checked(&mut self, next: Option<Req>) -> Result<Option<Req>, ResultError> {
         if self.cardinality.request_streaming() {
             return Ok(next);
         }
         match (next, self.received) {
-            (Some(_), true) => Err(cardinality(true).into()),
-            (None, false) => Err(cardinality(false).into()),
+            (Some(_), true) => Err(self.miscounted(true).into()),
+            (None, false) => Err(self.miscounted(false).into()),
             (next, _) => {
                 self.received = true;
                 Ok(next)
@@ -157,7 +161,7 @@ impl<Req: 'static, Resp: 'static> ServerStream<Req, Resp> {
         let call = self.context.call();
         let Some(outbox) = call.outbox() else { return Err(call.ended_status()) };
         let send = || outbox.try_send(&*self.codec, response);
-        let sent = user::run_or_end(send, || call.panicked())
+        let sent = user::run_or_end(send, || call.response_codec_panicked())
             .map_err(|error| send_failure(&self.context, error))?;
         self.sent |= sent;
         Ok(sent)

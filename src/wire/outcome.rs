@@ -15,6 +15,7 @@
 //!   OUT_OF_RANGE and DATA_LOSS only ever come from the peer's application.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -62,6 +63,8 @@ pub(crate) enum Ending {
     },
     /// The connection is gone, for this reason.
     Lost(String),
+    /// A second message began where one is due (W41): a client's link has ended it.
+    Several,
     /// Decided on this side: cancelled, expired, a message too long.
     Local(Status),
 }
@@ -112,17 +115,25 @@ impl Ending {
     }
 
     /// What the call ended with.
-    pub(crate) fn judge(&self, known: Known) -> Status {
+    pub(crate) fn judge(&self, known: Known<'_>) -> Status {
         let deadline_passed = known.deadline_passed;
         match self {
             Self::Lost(_) if known.closed => Status::fixed(Code::Cancelled, "Channel closed!"),
             Self::Trailers(status) if deadline_passed && status.code() == Code::Cancelled => {
                 late(status)
             }
+            Self::Trailers(status) if status.code() == Code::DeadlineExceeded => {
+                status.clone().with_debug("the peer said so, by its trailers")
+            }
             Self::Trailers(status) | Self::Local(status) => status.clone(),
+            Self::Several => cardinality(Due::Response, known.method, true),
             Self::NoTrailers(early) => no_trailers(early.as_deref()),
             Self::NoStatus { http, content_type, early } => {
-                no_status(*http, content_type.as_deref(), early.as_deref())
+                let status = no_status(*http, content_type.as_deref(), early.as_deref());
+                match known.peer {
+                    Some(peer) => status.with_debug(format!("{peer} answered so")),
+                    None => status,
+                }
             }
             Self::Reset { reason, by_peer, cause, farewell } => {
                 let status = reset(*reason, *by_peer, cause, deadline_passed);
@@ -137,6 +148,11 @@ impl Ending {
             // W57, and `doc/statuscodes.md`: "Server shutting down", "connection breaks".
             Self::Lost(cause) => Status::unavailable(format!("the connection was lost: {cause}")),
         }
+    }
+
+    /// Whether who answered belongs to the verdict: it is no gRPC server, perhaps.
+    pub(crate) fn tells_the_peer(&self) -> bool {
+        matches!(self, Self::NoStatus { .. })
     }
 
     /// Whether the peer cannot have acted on the call, so that it may be sent once
@@ -155,7 +171,11 @@ impl Ending {
 
 /// What this side knows of a call beside how its stream ended.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Known {
+pub(crate) struct Known<'a> {
+    /// The path of its method; empty: nobody said.
+    pub(crate) method: &'a str,
+    /// Who answered. Said where [`Ending::tells_the_peer`] asks for it.
+    pub(crate) peer: Option<&'a str>,
     /// The call's own deadline has passed.
     pub(crate) deadline_passed: bool,
     /// This side has closed the channel: connections that are lost then were given up.
@@ -166,7 +186,7 @@ pub(crate) struct Known {
 
 /// The one verdict on a client's call: how its stream ended (`None`: the peer ended its half and said no more),
 /// and the initial metadata that had come, which a status other than OK takes along.
-pub(crate) fn judge(ending: Option<&Ending>, head: Option<&Metadata>, known: Known) -> Status {
+pub(crate) fn judge(ending: Option<&Ending>, head: Option<&Metadata>, known: Known<'_>) -> Status {
     let status = ending.unwrap_or(&Ending::NoTrailers(None)).judge(known);
     match head {
         Some(head) if !status.is_ok() && !head.is_empty() => {
@@ -186,14 +206,14 @@ pub(crate) fn judge_single<M>(
     ending: Option<&Ending>,
     head: Option<&Metadata>,
     (first, several): (Option<M>, bool),
-    known: Known,
+    known: Known<'_>,
 ) -> Result<(M, Status), Status> {
     let status = judge(ending, head, known);
     match first {
         _ if !status.is_ok() => Err(status),
         Some(message) if !several => Ok((message, status)),
         first => {
-            let wrong = cardinality(first.is_some());
+            let wrong = cardinality(Due::Response, known.method, first.is_some());
             Err(match head {
                 Some(head) if !head.is_empty() => wrong.with_initial_metadata(head.clone()),
                 _ => wrong,
@@ -202,22 +222,60 @@ pub(crate) fn judge_single<M>(
     }
 }
 
-/// What ends a call of one message each way that got none or `several` (W41).
-///
-/// § `doc/statuscodes.md`: "Too many or too few messages: UNIMPLEMENTED".
-pub(crate) fn cardinality(several: bool) -> Status {
-    let text = if several {
-        "more than one message where exactly one is due"
-    } else {
-        "no message where exactly one is due"
-    };
-    Status::fixed(Code::Unimplemented, text)
+/// Which one message was due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Due {
+    /// The client's.
+    Request,
+    /// The server's.
+    Response,
 }
 
-/// What a server says of a call whose time is over (W56).
-pub(crate) fn deadline_exceeded() -> Status {
-    Status::fixed(Code::DeadlineExceeded, "Deadline Exceeded")
+/// What ends a call of one message each way that got none or `several` (W41). `method` may be empty.
+///
+/// § `doc/statuscodes.md`: "Too many or too few messages: UNIMPLEMENTED".
+pub(crate) fn cardinality(due: Due, method: &str, several: bool) -> Status {
+    let (side, message) = match due {
+        Due::Request => ("client", "request"),
+        Due::Response => ("server", "response"),
+    };
+    let sent = if several { "more than one message" } else { "no message" };
+    let of = if method.is_empty() { "" } else { " of " };
+    Status::new(
+        Code::Unimplemented,
+        format!("the {side} sent {sent} where exactly one is due: the {message}{of}{method}"),
+    )
 }
+
+/// What a server says of a call whose time is over (W56). `timeout` is what its client gave it.
+pub(crate) fn deadline_exceeded(timeout: Option<Duration>) -> Status {
+    let status = Status::fixed(Code::DeadlineExceeded, OVER);
+    match timeout {
+        Some(timeout) => {
+            status.with_debug(format!("by the server's clock: the client's timeout is {timeout:?}"))
+        }
+        None => status,
+    }
+}
+
+/// What a client says of its own call whose time is over: `time` is what the call had, `waited` what for.
+pub(crate) fn expired_here(time: Option<Duration>, waited: &str) -> Status {
+    let after = time.map(|time| format!(" after {time:.1?}")).unwrap_or_default();
+    Status::fixed(Code::DeadlineExceeded, OVER)
+        .with_debug(format!("by this side's clock{after}, waiting for {waited}"))
+}
+
+/// What a client says of a call whose time was over when it began, `since` when, by this option (W4).
+pub(crate) fn expired_before(since: Duration, option: &str) -> Status {
+    let why = match since < Duration::from_millis(1) {
+        true => format!("{option} leaves no time: it had passed when the call began"),
+        false => format!("{option} had passed {since:.1?} before the call began"),
+    };
+    Status::fixed(Code::DeadlineExceeded, OVER).with_debug(why)
+}
+
+/// As others say it.
+const OVER: &str = "Deadline Exceeded";
 
 /// § `doc/http-grpc-status-mapping.md` (W51).
 fn code_of_http(http: u16) -> Code {
@@ -268,7 +326,7 @@ fn not_counted(early: &str) -> String {
 /// cause of both, however it came.
 fn late(status: &Status) -> Status {
     let told = format!("the peer ended the call after its deadline with {status}");
-    Status::fixed(Code::DeadlineExceeded, "Deadline Exceeded")
+    Status::fixed(Code::DeadlineExceeded, OVER)
         .with_details(Bytes::copy_from_slice(status.details()))
         .with_metadata(status.trailing_metadata().clone())
         .with_debug(told)
@@ -343,6 +401,9 @@ fn code_of_reason(reason: Reason, deadline_passed: bool) -> Code {
 
 fn reset(reason: Reason, by_peer: bool, cause: &str, deadline_passed: bool) -> Status {
     let text = match (by_peer, cause.is_empty()) {
+        (true, _) if deadline_passed && reason == Reason::CANCEL => {
+            format!("the peer reset the stream after the deadline: {reason}")
+        }
         (true, _) => format!("the peer reset the stream: {reason}"),
         (false, true) => format!("the stream was reset: {reason}"),
         (false, false) => format!("the stream was reset: {reason}, {cause}"),
@@ -510,8 +571,48 @@ mod tests {
 
     #[test]
     fn w41_cardinality_is_unimplemented() {
-        assert_eq!(cardinality(false).code(), Code::Unimplemented);
-        assert_eq!(cardinality(true).code(), Code::Unimplemented);
+        for (due, words) in
+            [(Due::Request, ["client", "request"]), (Due::Response, ["server", "response"])]
+        {
+            for (several, sent) in [(false, "no message"), (true, "more than one")] {
+                let status = cardinality(due, "/a.B/C", several);
+                assert_eq!(status.code(), Code::Unimplemented);
+                for word in words.into_iter().chain([sent, "/a.B/C"]) {
+                    assert!(status.message().contains(word), "{status}");
+                }
+            }
+        }
+        assert!(Ending::Several.to_status(false).message().ends_with("the response"));
+    }
+
+    #[test]
+    fn a_deadline_says_whose_clock_it_was_and_how_long() {
+        let told = |status: &Status, words: &[&str]| {
+            assert_eq!((status.code(), status.message()), (Code::DeadlineExceeded, OVER));
+            for word in words {
+                assert!(status.to_string().contains(word), "{status}");
+            }
+        };
+        let second = Duration::from_secs(1);
+        told(&expired_here(Some(second), "x"), &["this side's clock", "1.0s", "waiting for x"]);
+        told(&deadline_exceeded(Some(second)), &["server's clock", "client's timeout is 1s"]);
+        told(&expired_before(Duration::ZERO, "timeout"), &["timeout", "when the call began"]);
+        told(&expired_before(second, "deadline"), &["deadline", "1.0s before the call began"]);
+        let theirs = Ending::Trailers(Status::deadline_exceeded(OVER)).to_status(true);
+        told(&theirs, &["the peer said so", "trailers"]);
+        let reset =
+            Ending::Reset { reason: Reason::CANCEL, by_peer: true, cause: "", farewell: None };
+        let reset = reset.to_status(true);
+        assert!(reset.message().contains("the peer reset") && reset.message().contains("deadline"));
+    }
+
+    #[test]
+    fn w52_an_answer_without_grpc_names_who_gave_it() {
+        let ending = Ending::NoStatus { http: 404, content_type: None, early: None };
+        assert!(ending.tells_the_peer() && !Ending::Several.tells_the_peer());
+        let known = Known { peer: Some("ipv4:10.0.0.1:80"), ..Known::default() };
+        let status = judge(Some(&ending), None, known);
+        assert!(status.to_string().contains("ipv4:10.0.0.1:80"), "{status}");
     }
 
     #[test]

@@ -104,6 +104,16 @@ fn l20_a_panic_in_a_codec_is_contained() {
             unary_unary_rpc_method_handler_with(|r: Bytes, _: &ServicerContext| Ok(r), Panics, Raw),
         )
         .method(
+            "Requests",
+            stream_unary_rpc_method_handler_with(
+                |mut requests: RequestIterator<Bytes>, _: &ServicerContext| {
+                    requests.next().unwrap_or_else(|| Ok(Bytes::new()))
+                },
+                Panics,
+                Raw,
+            ),
+        )
+        .method(
             "Response",
             unary_unary_rpc_method_handler_with(|r: Bytes, _: &ServicerContext| Ok(r), Raw, Panics),
         )
@@ -117,8 +127,16 @@ fn l20_a_panic_in_a_codec_is_contained() {
         )
         .method("Echo", echo());
     let mut pair = Pair::of(1, service);
-    for method in ["Request", "Response", "Stream"] {
-        assert_eq!(pair.call(method, b"").status(), UNKNOWN, "{method}");
+    for (method, at) in [
+        ("Request", "a request"),
+        ("Requests", "a request"),
+        ("Response", "a response"),
+        ("Stream", "a response"),
+    ] {
+        let ended = pair.call(method, b"");
+        assert_eq!(ended.status(), UNKNOWN, "{method}");
+        let told = ended.trailer("grpc-message").unwrap_or_default();
+        assert_eq!(told, format!("the codec panicked at {at}"), "{method}: no handler's fault");
     }
     assert_eq!(pair.call("Echo", b"").status(), OK);
 }

@@ -4,6 +4,7 @@
 use crate::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::fmt;
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use crate::sync::{Condvar, Mutex};
 
@@ -13,6 +14,7 @@ use crate::link::{Link, Stream};
 use crate::metadata::Metadata;
 use crate::reactor::clock;
 use crate::status::Status;
+use crate::wire::outcome::expired_before;
 
 use super::receiving::Receiver;
 use super::state::{Held, State};
@@ -25,6 +27,8 @@ use super::{Launch, NotOpened, Refused, Source};
 /// the end breaks it.
 pub(crate) struct Core {
     deadline: Deadline,
+    /// What there was until then when it began.
+    pub(super) time: Option<Duration>,
     wait_for_ready: bool,
     /// One response is expected, and collected without its owner.
     pub(super) single: bool,
@@ -54,22 +58,24 @@ impl Core {
 
     /// A call that has failed before it began.
     pub(crate) fn failed(deadline: Deadline, status: Status) -> Arc<Self> {
-        Self::new((deadline, false, false), 0, State::ended(status, None, None))
+        Self::new((deadline, None), (false, false), 0, State::ended(status, None, None))
     }
 
     /// A call that has ended with OK.
     pub(super) fn ended(status: Status, head: Metadata, peer: String) -> Arc<Self> {
         let state = State::ended(status, Some(head), Some(peer));
-        Self::new((Deadline::NEVER, false, false), 0, state)
+        Self::new((Deadline::NEVER, None), (false, false), 0, state)
     }
 
     fn new(
-        (deadline, wait_for_ready, single): (Deadline, bool, bool),
+        (deadline, time): (Deadline, Option<Duration>),
+        (wait_for_ready, single): (bool, bool),
         place: u32,
         state: State,
     ) -> Arc<Self> {
         Arc::new_cyclic(|this| Self {
             deadline,
+            time,
             wait_for_ready,
             single,
             place: AtomicU32::new(place),
@@ -83,12 +89,19 @@ impl Core {
     }
 
     fn begin(held: Held, single: bool, place: u32) -> Arc<Self> {
-        let Launch { deadline, wait_for_ready, .. } = held.launch;
+        let Launch { deadline, limited_by, wait_for_ready, .. } = held.launch;
         let source = held.source.clone();
         let state = State::queued(held, single, place != 0);
-        let call = Self::new((deadline, wait_for_ready, single), place, state);
-        if let Some(at) = deadline.instant() {
-            if call.expire_if_due() {
+        let now = deadline.instant().map(|_| clock::now());
+        // A repeated call began earlier.
+        let time = now.filter(|_| place == 0).and_then(|now| deadline.remaining(now));
+        let call = Self::new((deadline, time), (wait_for_ready, single), place, state);
+        if let (Some(at), Some(now)) = (deadline.instant(), now) {
+            if at <= now {
+                match place {
+                    0 => call.fail(expired_before(now.saturating_duration_since(at), limited_by)),
+                    _ => call.expire_if_due(),
+                };
                 return call;
             }
             let due = source.expiry().add(at, call.this.clone());

@@ -12,7 +12,7 @@ use crate::http2::types::Reason;
 use crate::link::Stream;
 use crate::reactor::{clock, notify};
 use crate::status::{Code, Status};
-use crate::wire::outcome::{Ending, Known, cardinality, judge, judge_single};
+use crate::wire::outcome::{Ending, Known, expired_here, judge, judge_single};
 
 use super::state::{Callback, Gone, Held, State};
 use super::{Core, Source};
@@ -78,10 +78,7 @@ impl Core {
             (None, Some(held)) => held.source.waiting_for(),
             (None, None) => return,
         };
-        self.fail(
-            Status::fixed(Code::DeadlineExceeded, "Deadline Exceeded")
-                .with_debug(format!("waiting for {waited}")),
-        );
+        self.fail(expired_here(self.time, &waited));
     }
 
     /// Ends the call if its deadline has passed; whether it has.
@@ -133,12 +130,12 @@ impl Core {
 
     /// W41: a second response. Nobody waits for its end.
     pub(super) fn refuse_second(&self) {
-        let status = cardinality(true);
+        let ending = Ending::Several;
         let stream = self.state.lock().stream().cloned();
         if let Some(stream) = stream {
-            stream.finish(Ending::Local(status.clone()), Reason::CANCEL);
+            stream.finish(ending.clone(), Reason::CANCEL);
             // Even when the trailers were in already: what they say is not true.
-            self.settle(&stream, Ending::Local(status));
+            self.settle(&stream, ending);
             self.let_go_received(true);
         }
     }
@@ -161,7 +158,7 @@ impl Core {
             self.repeat_on_another(state, &held);
             return Settled::Again;
         }
-        let local = matches!(&ending, Ending::Local(_));
+        let local = matches!(&ending, Ending::Local(_) | Ending::Several);
         let status = self.judge(&held, &ending, &state);
         self.end(state, status, local);
         Settled::Over
@@ -198,7 +195,9 @@ impl Core {
 
     fn judge(&self, held: &Held, ending: &Ending, state: &State) -> Status {
         let known = known(&*held.source, Some(ending), self.deadline());
-        let known = Known { repeated: state.repeated(), ..known };
+        let peer = state.peer.as_deref().filter(|_| ending.tells_the_peer());
+        let method = held.launch.template.path();
+        let known = Known { repeated: state.repeated(), method, peer, ..known };
         if !self.single {
             return judge(Some(ending), state.head.as_ref(), known);
         }
@@ -241,13 +240,17 @@ impl Core {
 }
 
 /// What the caller's side knows beside how the stream ended. The clock is asked only where it counts.
-pub(super) fn known(source: &dyn Source, ending: Option<&Ending>, deadline: Deadline) -> Known {
+pub(super) fn known(
+    source: &dyn Source,
+    ending: Option<&Ending>,
+    deadline: Deadline,
+) -> Known<'static> {
     let ended_well = matches!(ending, Some(Ending::Trailers(status)) if status.is_ok());
     Known {
         deadline_passed: !ended_well
             && deadline.instant().is_some()
             && deadline.expired(clock::now()),
         closed: matches!(ending, Some(Ending::Lost(_))) && source.closed(),
-        repeated: false,
+        ..Known::default()
     }
 }

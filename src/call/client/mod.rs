@@ -94,6 +94,8 @@ pub(crate) struct Launch {
     pub(crate) template: Template,
     pub(crate) metadata: Metadata,
     pub(crate) deadline: Deadline,
+    /// Which option said so.
+    pub(crate) limited_by: &'static str,
     pub(crate) wait_for_ready: bool,
     pub(crate) retry_refused: bool,
     pub(crate) receive_limit: usize,

@@ -14,7 +14,7 @@ use crate::link::{Exchanged, Link, Replies};
 use crate::metadata::Metadata;
 use crate::reactor::clock;
 use crate::status::{Code, Status};
-use crate::wire::outcome::{Ending, cardinality, judge_single};
+use crate::wire::outcome::{Due, Ending, Known, cardinality, expired_here, judge_single};
 
 use super::ending::known;
 use super::{Arrival, BLOCK, Core, Launch, Source, Template, fits};
@@ -25,6 +25,7 @@ pub(crate) struct Unary<'a> {
     pub(crate) template: &'a Template,
     pub(crate) metadata: &'a Metadata,
     pub(crate) deadline: Deadline,
+    pub(crate) limited_by: &'static str,
     pub(crate) wait_for_ready: bool,
     pub(crate) retry_refused: bool,
     pub(crate) receive_limit: usize,
@@ -85,7 +86,7 @@ impl Unary<'_> {
             return Fast::Done(Err(status));
         }
         let until = self.deadline.instant();
-        let expired = || self.expired(&link);
+        let expired = || expired_here(timeout, &format!("{} to answer", link.peer()));
         match link.exchange(&block, body, self.receive_limit, until, expired) {
             Ok(exchanged) => self.finish(exchanged, link),
             Err(_) => Fast::NoLink,
@@ -102,7 +103,9 @@ impl Unary<'_> {
         let head = head.map(|head| head.metadata).unwrap_or_default();
         let first = messages.next();
         let several = !messages.is_empty();
+        let peer = ending.as_ref().filter(|ending| ending.tells_the_peer()).map(|_| link.peer());
         let known = known(&**self.source, ending.as_ref(), self.deadline);
+        let known = Known { method: self.template.path(), peer: peer.as_deref(), ..known };
         let verdict = judge_single(ending.as_ref(), Some(&head), (first, several), known);
         Fast::Done(verdict.map(|(message, status)| {
             let origin = Origin::Fast { status, head, link };
@@ -114,14 +117,14 @@ impl Unary<'_> {
         let message = match call.next(Deadline::NEVER) {
             Arrival::Message(message) => message,
             Arrival::End(status) if status.code() != Code::Ok => return Err(status),
-            Arrival::End(_) | Arrival::TimedOut => return Err(cardinality(false)),
+            Arrival::End(_) | Arrival::TimedOut => return Err(self.miscounted(false)),
         };
         match call.next(Deadline::NEVER) {
             Arrival::End(status) if status.code() == Code::Ok => {}
             Arrival::End(status) => return Err(status),
             Arrival::Message(_) | Arrival::TimedOut => {
-                call.fail(cardinality(true));
-                return Err(cardinality(true));
+                call.fail(self.miscounted(true));
+                return Err(self.miscounted(true));
             }
         }
         Ok(Reply { message, origin: Origin::Slow(call) })
@@ -132,6 +135,7 @@ impl Unary<'_> {
             template: self.template.clone(),
             metadata: self.metadata.clone(),
             deadline: self.deadline,
+            limited_by: self.limited_by,
             wait_for_ready: self.wait_for_ready,
             retry_refused: self.retry_refused,
             receive_limit: self.receive_limit,
@@ -140,9 +144,8 @@ impl Unary<'_> {
         }
     }
 
-    fn expired(&self, link: &Link) -> Status {
-        Status::fixed(Code::DeadlineExceeded, "Deadline Exceeded")
-            .with_debug(format!("waiting for {} to answer", link.peer()))
+    fn miscounted(&self, several: bool) -> Status {
+        cardinality(Due::Response, self.template.path(), several)
     }
 }
 

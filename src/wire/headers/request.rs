@@ -15,6 +15,8 @@ use super::{REQUEST_TOO_LARGE, put, too_large};
 /// What is the same in every request of a method, already in the form it is sent in.
 #[derive(Debug)]
 pub(crate) struct RequestTemplate {
+    /// For people.
+    path: Box<str>,
     /// The pseudo-headers: nothing may stand before them (W1).
     pseudo: Box<[u8]>,
     /// The other fixed fields. `grpc-timeout` goes between the two (W2).
@@ -39,7 +41,12 @@ impl RequestTemplate {
         let names = b":method:scheme:path:authoritytecontent-typeuser-agent".len();
         let values = b"POSTtrailersapplication/grpc".len() + if https { 5 } else { 4 };
         let list_size = names + values + path.len() + authority.len() + agent.len() + 7 * 32;
-        Self { pseudo: pseudo.into(), fixed: fixed.into(), list_size }
+        Self { path: path.into(), pseudo: pseudo.into(), fixed: fixed.into(), list_size }
+    }
+
+    /// The path of the method.
+    pub(crate) fn path(&self) -> &str {
+        &self.path
     }
 
     /// Appends the header block of one request. Gives the size that counts against the

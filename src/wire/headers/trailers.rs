@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use crate::error::quoted;
 use crate::http2::hpack::Fields;
 use crate::http2::hpack::encode;
 use crate::metadata::{self, Metadata, encode_base64};
@@ -101,7 +102,11 @@ pub(crate) fn parse_trailers(fields: &Fields) -> Trailers {
     let Some(first) = code.first() else { return Trailers { status: None } };
     let message = message.first().map(percent::decode).unwrap_or_default();
     let mut status = match code.get() {
-        Ok(_) => Status::received(status_code(first), message),
+        Ok(_) => match status_code(first) {
+            Some(code) => Status::received(code, message),
+            // What it says beside it is worth keeping; which code it meant, nobody knows (W50).
+            None => Status::unknown(unreadable(first, &message)),
+        },
         // No number of the peer's, as one that cannot be read (W50).
         Err(Torn) => Status::unknown("the trailers have several grpc-status that differ"),
     };
@@ -129,14 +134,15 @@ fn decimal(code: Code) -> &'static [u8] {
     DECIMALS.get(code as usize).map_or(b"2", |digits| digits.as_bytes())
 }
 
-/// A `grpc-status`: decimal digits. What is none is UNKNOWN (W50).
-fn status_code(value: &[u8]) -> i32 {
+fn unreadable(code: &[u8], message: &str) -> String {
+    let said = if message.is_empty() { "" } else { "; with it came: " };
+    format!("the peer's grpc-status is no number: {}{said}{message}", quoted(code))
+}
+
+/// A `grpc-status`: decimal digits. `None`: it is none, and UNKNOWN (W50).
+fn status_code(value: &[u8]) -> Option<i32> {
     let digits = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
-    std::str::from_utf8(value)
-        .ok()
-        .filter(|_| digits)
-        .and_then(|text| text.parse().ok())
-        .unwrap_or(i32::from(Code::Unknown))
+    std::str::from_utf8(value).ok().filter(|_| digits).and_then(|text| text.parse().ok())
 }
 
 #[cfg(test)]
@@ -205,8 +211,15 @@ mod tests {
     #[test]
     fn w50_odd_codes_are_unknown() {
         for odd in ["", "x", "-1", "+1", "1 ", "0x1", "99999999999", "1.0"] {
-            assert_eq!(read(&[("grpc-status", odd)]).code(), Code::Unknown, "{odd:?}");
+            let status = read(&[("grpc-status", odd), ("grpc-message", "m")]);
+            assert_eq!(status.code(), Code::Unknown, "{odd:?}");
+            for words in ["grpc-status is no number", &format!("{odd:?}"), "came: m"] {
+                assert!(status.message().contains(words), "{status}");
+            }
         }
+        let long = "\u{1}x".repeat(1000);
+        let status = read(&[("grpc-status", &long)]);
+        assert!(status.message().len() < 200 && status.message().contains(r"\x01x"), "{status}");
         assert_eq!(read(&[("grpc-status", "17")]).code(), Code::Unknown);
         assert_eq!(read(&[("grpc-status", "17")]).raw_code(), 17);
         assert_eq!(read(&[("grpc-status", "05")]).code(), Code::NotFound);
