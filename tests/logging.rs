@@ -1,4 +1,4 @@
-//! What a server tells its log of requests that never reach a handler, or not whole.
+//! What the log is told: of requests that never reach a handler, or not whole; of connections that come and go.
 #![allow(clippy::disallowed_methods, reason = "tests have threads and a clock of their own")]
 
 #[path = "support/service.rs"]
@@ -6,7 +6,10 @@ mod service;
 mod support;
 
 use bytes::Bytes;
+use grpc_threads::{Cardinality, ServerStream, Status};
 use service::*;
+use std::io::Write;
+use std::net::TcpStream;
 use std::sync::{Condvar, Mutex};
 use support::LONG;
 
@@ -37,6 +40,13 @@ fn logged(parts: &[&str]) -> bool {
     !waited.1.timed_out()
 }
 
+/// From here on lines are kept.
+fn listen() {
+    // All tests of this file share the one logger.
+    let _ = log::set_logger(&Keep);
+    log::set_max_level(log::LevelFilter::Debug);
+}
+
 #[derive(Clone, PartialEq, prost::Message)]
 struct Put {
     #[prost(string, tag = "1")]
@@ -45,8 +55,7 @@ struct Put {
 
 #[test]
 fn a_request_that_no_handler_sees_is_told_with_its_method_and_peer() {
-    log::set_logger(&Keep).unwrap();
-    log::set_max_level(log::LevelFilter::Debug);
+    listen();
     let put = grpc_threads::unary_unary_rpc_method_handler(|put: Put, _: &ServicerContext| Ok(put));
     let served = Served::with(2, [("Put", put)]);
     let channel = served.channel();
@@ -61,5 +70,69 @@ fn a_request_that_no_handler_sees_is_told_with_its_method_and_peer() {
     let status = call("/test.Test/Put").unwrap_err();
     assert_eq!(status.code(), Code::Internal);
     assert!(status.message().contains("decoded as Put"), "{status}");
-    assert!(logged(&["DEBUG", "/test.Test/Put", "decoded as Put"]));
+    assert!(logged(&["DEBUG", "/test.Test/Put", "ipv4:127.0.0.1:", "decoded as Put"]));
+}
+
+#[test]
+fn l9_a_client_that_speaks_something_else_is_named_with_what_it_seems_to_speak() {
+    listen();
+    let served = Served::new();
+    for (said, words) in [
+        (&b"GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n"[..], "which is HTTP/1"),
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", "which is TLS"),
+    ] {
+        let mut socket = TcpStream::connect(served.address()).unwrap();
+        let own = socket.local_addr().unwrap();
+        socket.write_all(said).unwrap();
+        assert!(logged(&["DEBUG", &format!("ipv4:{own}"), "not speak HTTP/2", words]), "{words}");
+    }
+}
+
+#[test]
+fn a_channel_tells_of_its_connections() {
+    listen();
+    let served = Served::new();
+    let target = served.address().to_string();
+    let channel = grpc_threads::insecure_channel(&format!("dns:///{target}")).unwrap();
+    let echo = channel.raw_unary_unary(ECHO).unwrap().timeout(LONG);
+    echo.call(&Bytes::new()).unwrap();
+    let of = format!("the channel to dns:///{target}");
+    assert!(logged(&["DEBUG", &of, "is CONNECTING"]));
+    assert!(logged(&["DEBUG", &of, "is READY: connected to", &format!("ipv4:{target}")]));
+    drop(served);
+    assert!(logged(&["DEBUG", &of, &format!("the connection to ipv4:{target}"), "is over: "]));
+    assert!(logged(&["DEBUG", &of, "is IDLE: "]));
+    echo.call(&Bytes::new()).unwrap_err();
+    let refused = "cannot connect to dns:///";
+    assert!(logged(&["DEBUG", &of, "is TRANSIENT_FAILURE: ", refused, "refused"]));
+    channel.close();
+    assert!(logged(&["DEBUG", &of, "is SHUTDOWN"]));
+}
+
+#[test]
+fn a_detached_stream_that_is_dropped_is_a_warning_and_its_client_is_told_cancelled() {
+    listen();
+    let drops = grpc_threads::stream_rpc_method_handler(
+        Cardinality::UnaryUnary,
+        |stream: &mut ServerStream<Put, Put>, _: &ServicerContext| {
+            drop(stream.detach());
+            Ok(())
+        },
+    );
+    let served = Served::with(1, [("Drops", drops)]);
+    let drops = served.channel().raw_unary_unary("/test.Test/Drops").unwrap().timeout(LONG);
+    assert_eq!(drops.call(&Bytes::new()).unwrap_err().code(), Code::Cancelled);
+    assert!(logged(&["WARN", "/test.Test/Drops", "without finish()", "ipv4:127.0.0.1:"]));
+}
+
+#[test]
+fn l17_a_panic_is_told_with_its_method_and_peer() {
+    listen();
+    let panics = grpc_threads::unary_unary_rpc_method_handler(
+        |_: Put, _: &ServicerContext| -> Result<Put, Status> { panic!("its text") },
+    );
+    let served = Served::with(1, [("Panics", panics)]);
+    let panics = served.channel().raw_unary_unary("/test.Test/Panics").unwrap().timeout(LONG);
+    assert_eq!(panics.call(&Bytes::new()).unwrap_err().code(), Code::Unknown);
+    assert!(logged(&["ERROR", "/test.Test/Panics", "ipv4:127.0.0.1:", "panicked: its text"]));
 }

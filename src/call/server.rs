@@ -291,6 +291,12 @@ impl ServerCall {
     }
 
     fn conclude(&self, data: Option<Bytes>, outcome: Result<(), Status>) {
+        if outcome.as_ref().is_err_and(Status::is_ok) {
+            let (path, peer) = (&self.head.path, self.peer());
+            log::error!(
+                "{path}: the handler failed with the code OK; its client {peer} is told UNKNOWN"
+            );
+        }
         let Some((closing, callbacks)) = self.end_with(outcome) else {
             return self.stream.settle();
         };
@@ -373,10 +379,7 @@ impl Reply {
     /// What the client is told, from what the handler returned and what it had set.
     fn verdict(&mut self, outcome: Result<(), Status>) -> Status {
         match outcome {
-            Err(status) if status.is_ok() => {
-                log::error!("a handler failed with the code OK; its client is told UNKNOWN");
-                Status::unknown("")
-            }
+            Err(status) if status.is_ok() => Status::unknown(""),
             Err(status) => status,
             Ok(()) if self.code.is_none() && self.details.is_none() => Status::ok(),
             Ok(()) => {

@@ -17,7 +17,7 @@ use super::dial::Dial;
 use super::options::Settings;
 use super::queue::Queue;
 use super::random::random;
-use super::state::{CLOSED, Inner, Todo, put_back};
+use super::state::{CLOSED, Inner, Todo, Turn, put_back};
 use super::watcher::{Watched, Watcher};
 
 /// The state of a channel.
@@ -185,13 +185,18 @@ impl Shared {
         let before = inner.machine.state();
         let result = edit(&mut inner, &mut todo);
         let after = inner.machine.state();
+        let mut turn = None;
         if after != before {
             todo.deliver.clone_from(&inner.watchers);
+            turn = Turn::of(&inner);
         }
         inner.set_timer(&mut todo);
         self.queued.store(inner.queue.len(), Ordering::Relaxed);
         drop(inner);
         self.changed.notify_all();
+        if let Some(turn) = turn {
+            turn.tell(&self.settings.target);
+        }
         self.follow_up(todo);
         result
     }
@@ -331,6 +336,13 @@ impl Shared {
     /// The link takes no new calls (W68), or is over.
     fn gone(&self, attempt: Attempt, cause: &str, over: bool) {
         let link = self.inner.lock().link_of(attempt);
+        if let Some(link) = link.as_ref().filter(|_| over) {
+            let target = &self.settings.target;
+            log::debug!(
+                "the connection to {} of the channel to {target} is over: {cause}",
+                link.peer()
+            );
+        }
         let answered = link.is_some_and(|link| link.answered());
         self.change(|inner, todo| {
             if over {

@@ -15,6 +15,7 @@ use super::connectivity::{Attempt, Connect, Connectivity, Machine, Timing};
 use super::dial::Dialing;
 use super::queue::Queue;
 use super::random::random;
+use super::target::Target;
 use super::watcher::Watcher;
 
 /// What streams of a closed channel are told.
@@ -149,6 +150,38 @@ impl Inner {
             if self.alarms.want(at) {
                 todo.timer = Some(at);
             }
+        }
+    }
+}
+
+/// A change of connectivity, for the log, which is told with no lock held: it is the user's code.
+pub(super) struct Turn {
+    state: Connectivity,
+    link: Option<Arc<Link>>,
+    cause: String,
+}
+
+impl Turn {
+    /// How the channel is now; `None` where nobody wants to know.
+    pub(super) fn of(inner: &Inner) -> Option<Self> {
+        if log::max_level() < log::LevelFilter::Debug {
+            return None;
+        }
+        let link = inner.current.and_then(|attempt| inner.link_of(attempt));
+        let (state, cause) = (inner.machine.state(), inner.machine.cause().to_owned());
+        Some(Self { state, link, cause })
+    }
+
+    pub(super) fn tell(&self, target: &Target) {
+        let Self { state, link, cause } = self;
+        match (state, link) {
+            (Connectivity::Ready, Some(link)) => {
+                log::debug!("the channel to {target} is {state}: connected to {}", link.peer());
+            }
+            (Connectivity::Connecting | Connectivity::Shutdown, _) => {
+                log::debug!("the channel to {target} is {state}");
+            }
+            _ => log::debug!("the channel to {target} is {state}: {cause}"),
         }
     }
 }

@@ -150,7 +150,8 @@ impl ServicerContext {
     #[must_use = "return it: `Err(context.abort(..))`"]
     pub fn abort(&self, code: Code, details: impl Into<String>) -> Status {
         let (code, details) = if code == Code::Ok {
-            log::error!("{}: abort() with the code OK; its client is told UNKNOWN", self.method());
+            let (method, peer) = (self.method(), self.peer());
+            log::error!("{method}: abort() with the code OK; its client {peer} is told UNKNOWN");
             (Code::Unknown, String::new())
         } else {
             (code, details.into())

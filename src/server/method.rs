@@ -6,6 +6,7 @@
 
 use crate::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::cell::Cell;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -254,9 +255,9 @@ impl Task {
             return;
         }
         let started = method.is_sampled().then(clock::now);
-        let task = &mut self;
-        let run = user::run(format_args!("the handler of {}", method.path), || {
-            method.run(&task.context, &mut task.slot);
+        let (path, peer) = (&method.path, Peer(self.context.call()));
+        let run = user::run(format_args!("the handler of {path} for {peer}"), || {
+            method.run(&self.context, &mut self.slot);
         });
         if run.is_err() {
             // § W58: "never leak the panic text": it went to the log.
@@ -274,6 +275,15 @@ impl Task {
             call.expire();
         }
         !call.is_active()
+    }
+}
+
+/// Whose call it is, asked for only where it is told.
+struct Peer<'a>(&'a ServerCall);
+
+impl fmt::Display for Peer<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.peer())
     }
 }
 

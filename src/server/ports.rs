@@ -123,6 +123,7 @@ pub(super) fn accept(core: &Arc<Core>, registry: &Arc<Registry>, pipe: Arc<dyn P
     let acceptor = Arc::new(Connection {
         core: core.clone(),
         registry: registry.clone(),
+        pipe: pipe.clone(),
         number,
         gone: AtomicBool::new(false),
     });
@@ -130,7 +131,7 @@ pub(super) fn accept(core: &Arc<Core>, registry: &Arc<Registry>, pipe: Arc<dyn P
         Ok(link) => core.life().add_link(number, &link, &acceptor.gone, clock::now()),
         Err(error) => {
             core.life().link_failed();
-            log::warn!("a connection could not be served: {error}");
+            log::warn!("the connection of {} could not be served: {error}", acceptor.pipe.peer());
         }
     }
 }
@@ -139,6 +140,8 @@ pub(super) fn accept(core: &Arc<Core>, registry: &Arc<Registry>, pipe: Arc<dyn P
 struct Connection {
     core: Arc<Core>,
     registry: Arc<Registry>,
+    /// For the log: whose connection it is.
+    pipe: Arc<dyn Pipe>,
     number: u64,
     gone: AtomicBool,
 }
@@ -151,7 +154,7 @@ impl LinkEvents for Connection {
     fn room(&self) {}
 
     fn lost(&self, cause: &str) {
-        log::debug!("a connection is over: {cause}");
+        log::debug!("the connection of {} is over: {cause}", self.pipe.peer());
         self.gone.store(true, Ordering::SeqCst);
         self.core.life().remove_link(self.number);
     }
@@ -268,17 +271,19 @@ mod tests {
             let life = core.life();
             life.start().unwrap();
             let number = life.expect_link().unwrap();
+            let (near, far) = MemoryPipe::pair();
+            let far: Arc<dyn Pipe> = Arc::new(far);
             let acceptor = Arc::new(Connection {
                 core: core.clone(),
                 registry: Arc::default(),
+                pipe: far.clone(),
                 number,
                 gone: AtomicBool::new(false),
             });
             life.stop(now, now + grace).carry_out();
             assert_eq!(life.phase(), Phase::Stopping, "one is still to come");
-            let (near, far) = MemoryPipe::pair();
             let poller = core.poller().unwrap();
-            let link = Link::server(Arc::new(far), core.http2(), acceptor.clone(), poller).unwrap();
+            let link = Link::server(far, core.http2(), acceptor.clone(), poller).unwrap();
             life.add_link(number, &link, &acceptor.gone, now);
             if grace.is_zero() {
                 assert_eq!(goaways(&near), [0]);

@@ -214,7 +214,7 @@ impl<Req: 'static, Resp: 'static> ServerStream<Req, Resp> {
         }
     }
 
-    /// Ends a detached call. Dropping it without cancels it.
+    /// Ends a detached call. Dropping it without cancels it: the client sees `CANCELLED`, and the log a warning.
     pub fn finish(mut self, outcome: Result<(), Status>) {
         self.end(outcome);
     }
@@ -244,9 +244,17 @@ impl<Req: 'static, Resp: 'static> ServerStream<Req, Resp> {
 
 impl<Req, Resp> Drop for ServerStream<Req, Resp> {
     fn drop(&mut self) {
-        if self.owner {
-            self.context.cancel();
+        if !self.owner {
+            return;
         }
+        // Always this program's fault, so it is worth a warning: of a call that its client has ended nothing is said.
+        if self.context.is_active() {
+            let (method, peer) = (self.context.method(), self.context.peer());
+            log::warn!(
+                "{method}: a detached stream was dropped without finish(); its client {peer} is told CANCELLED"
+            );
+        }
+        self.context.cancel();
     }
 }
 

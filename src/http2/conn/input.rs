@@ -154,14 +154,13 @@ impl Connection {
         }
     }
 
-    /// "Clients and servers MUST treat an invalid connection preface as a connection error
-    /// of type PROTOCOL_ERROR" §3.4
+    /// The client's first octets §3.4
     fn preface<'a>(&mut self, matched: usize, bytes: &'a [u8], sink: &mut dyn Sink) -> &'a [u8] {
         let expected = frame::PREFACE.get(matched..).unwrap_or_default();
         let n = expected.len().min(bytes.len());
         let (given, rest) = bytes.split_at(n);
         if !expected.starts_with(given) {
-            self.on_error(Error::protocol("no HTTP/2 preface"), sink);
+            self.judge_preface(matched, bytes, sink);
             return &[];
         }
         self.next(Phase::Preface(matched + n), n == expected.len());

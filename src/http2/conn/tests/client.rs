@@ -169,7 +169,12 @@ fn l9_a_peer_of_another_protocol_is_known_by_its_first_octets() {
         foreign(&[b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n"]),
         format!("{no}\"HTTP/1.1 400 Bad Request\"")
     );
-    assert_eq!(foreign(&[b"\x15\x03\x01\x00\x02"]), format!("{no}\"\\x15\\x03\\x01\\x00\\x02\""));
+    for record in [b"\x15\x03\x01\x00\x02", b"\x16\x03\x03\x00\x7a"] {
+        let quoted = format!("{no}\"{}\"", record.escape_ascii());
+        let told = foreign(&[record]);
+        assert!(told.starts_with(&quoted) && told.contains("this is a TLS port"), "{told}");
+    }
+    assert_eq!(foreign(&[b"\x15\x04\x01"]), format!("{no}\"\\x15\\x04\\x01\""));
     assert_eq!(foreign(&[b"\r\n"]), format!("{no}\"\\r\\n\""));
     // The length of a frame, were it not too long.
     assert_eq!(foreign(&[b"\0", b"AB"]), format!("{no}\"\\x00AB\""));

@@ -66,6 +66,31 @@ fn preface_is_checked_octet_by_octet() {
 }
 
 #[test]
+fn l9_what_a_client_of_another_protocol_speaks_is_told() {
+    for (pieces, quoted, known) in [
+        (&[&b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"[..]][..], "\"GET / HTTP/1.1\"", "HTTP/1"),
+        (&[b"P", b"OST /a HTTP/1.0\r\n"], "\"POST /a HTTP/1.0\"", "HTTP/1"),
+        (&[b"GET /a"], "\"GET /a\"", "HTTP/1"),
+        (&[b"\x16\x03\x01\x02\x00\x01"], "\"\\x16\\x03\\x01", "TLS"),
+        (&[b"SSH-2.0"], "\"SSH-2.0\"", ""),
+        (&[b"PRI * HTTP/2.0\r\n\r\nSM\r\n\rX"], "\"PRI * HTTP/2.0\"", ""),
+        (&[b"GET\r\n"], "\"GET\"", ""),
+        (&[&[b'A'; 500]], "\"AAAA", ""),
+    ] {
+        let mut s = Side::raw(Role::Server, &Options::new(Role::Server));
+        s.output();
+        for piece in pieces {
+            s.input(piece);
+        }
+        let told = s.events();
+        let [Event::Lost(P, cause)] = &told[..] else { panic!("{told:?}") };
+        assert!(cause.contains("does not speak HTTP/2") && cause.contains(quoted), "{cause}");
+        assert_eq!(cause.contains("which is"), !known.is_empty(), "{cause}");
+        assert!(cause.contains(known) && cause.len() < 200, "{cause}");
+    }
+}
+
+#[test]
 fn first_frame_has_to_be_settings() {
     for first in [frame(PING, 0, 0, &[0; 8]), frame(SETTINGS, ACK, 0, &[]), request(1, END)] {
         let mut s = Side::raw(Role::Server, &Options::new(Role::Server));
