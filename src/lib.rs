@@ -111,6 +111,8 @@
 //! A child that `exec`s at once needs none of this: every descriptor is closed on exec.
 
 #[cfg(feature = "runtime")]
+mod bounds;
+#[cfg(feature = "runtime")]
 pub mod codec;
 #[cfg(feature = "runtime")]
 pub mod credentials;

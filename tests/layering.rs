@@ -13,7 +13,7 @@ use std::path::Path;
 
 /// A module imports lower ranks, or its own directory.
 const RANKS: [&[&str]; 8] = [
-    &["status", "error", "metadata", "deadline", "codec", "credentials", "sync"],
+    &["status", "error", "bounds", "metadata", "deadline", "codec", "credentials", "sync"],
     &["http2"],
     &["wire"],
     &["net", "reactor"],

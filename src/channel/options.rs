@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::bounds::within;
 use crate::call::client::Defaults;
 use crate::error::{ConfigError, ConfigErrorKind};
 use crate::http2;
@@ -62,26 +63,42 @@ impl Settings {
             );
             return Err(wrong(text));
         }
-        if self.timing.attempt.is_zero() {
-            return Err(wrong("connect timeout: zero leaves no time to connect".into()));
-        }
-        if self.http2.write_timeout < Duration::from_millis(100) {
-            return Err(wrong("write timeout: below 100 ms a busy server would lose us".into()));
-        }
-        if self.busy_poll > LONGEST_BUSY_POLL {
-            let text = format!(
-                "busy_poll {:?} is above 1 ms: it would only burn CPU time",
-                self.busy_poll
-            );
-            return Err(wrong(text));
-        }
-        if self.http2.keepalive.timeout.is_zero() {
-            return Err(wrong("keepalive: a timeout of zero leaves no time to answer".into()));
-        }
-        if self.http2.message_timeout < Duration::from_secs(1) {
-            return Err(wrong("message timeout: below 1 s it would cut off honest servers".into()));
-        }
-        Ok(())
+        self.within_bounds()
+    }
+
+    fn within_bounds(&self) -> Result<(), ConfigError> {
+        let (http2, ms) = (&self.http2, Duration::from_millis);
+        [
+            within("connect_timeout", self.timing.attempt, ms(1).., "nobody could answer in time"),
+            within(
+                "receive_budget",
+                http2.window_budget,
+                64 << 10..,
+                "that is the smallest window",
+            ),
+            within("max_stream_window", http2.max_window, 65_535.., "HTTP/2 begins with as much"),
+            within("write_timeout", http2.write_timeout, ms(100).., "a busy server would lose us"),
+            within(
+                "message_timeout",
+                http2.message_timeout,
+                ms(1_000)..,
+                "honest servers would be cut off",
+            ),
+            within(
+                "busy_poll",
+                self.busy_poll,
+                ..=LONGEST_BUSY_POLL,
+                "it would only burn CPU time",
+            ),
+            within(
+                "keepalive (its timeout)",
+                http2.keepalive.timeout,
+                ms(1)..,
+                "no answer could be in time",
+            ),
+        ]
+        .into_iter()
+        .collect()
     }
 }
 
@@ -89,7 +106,8 @@ fn wrong(text: String) -> ConfigError {
     ConfigError::new(ConfigErrorKind::Option, text)
 }
 
-/// Sets up a [`Channel`]. Begun with [`Channel::builder`].
+/// Sets up a [`Channel`]. Begun with [`Channel::builder`]. A value out of its bounds is a [`ConfigError`] of
+/// [`connect_lazily`](Self::connect_lazily), which names both.
 ///
 /// ```
 /// use std::time::Duration;
@@ -143,13 +161,14 @@ impl ChannelBuilder {
     }
 
     /// How long one attempt to connect may take, from resolving the name to the server's first
-    /// word. Default: 20 s. Shorter ones notice dead addresses sooner.
+    /// word. Default: 20 s; at least 1 ms. More than a day is taken for a day. Shorter ones notice dead addresses sooner.
     pub fn connect_timeout(self, timeout: Duration) -> Self {
         self.set(|settings| settings.timing.attempt = timeout.min(LONGEST_ATTEMPT))
     }
 
     /// The pause after a first failed attempt to connect, and the longest; it grows by 1.6 for each failure in a row.
-    /// Default: 1 s and 120 s, ±20 %. Shorter ones find a server that comes back sooner, and weigh more on one that does not.
+    /// Default: 1 s and 120 s, ±20 %. Shorter ones find a server that comes back sooner, and weigh more on one that does not. Zero
+    /// is no pause. A `first` above `longest` is taken for that.
     pub fn reconnect_backoff(self, first: Duration, longest: Duration) -> Self {
         self.set(|settings| {
             settings.timing.backoff.first = first;
@@ -165,18 +184,19 @@ impl ChannelBuilder {
     }
 
     /// The longest message that is accepted, in bytes; a longer one ends its call with
-    /// `RESOURCE_EXHAUSTED`. Default: 4 MiB. Bounds the memory of one message.
+    /// `RESOURCE_EXHAUSTED`. Default: 4 MiB; 0 admits empty ones alone. Bounds the memory of one message.
     pub fn max_receive_message_size(self, bytes: usize) -> Self {
         self.set(|settings| settings.defaults.max_receive = bytes)
     }
 
-    /// The longest message that is sent, in bytes. Default: no limit.
+    /// The longest message that is sent, in bytes; a longer one ends its call with `RESOURCE_EXHAUSTED`. Default: no limit; 0
+    /// lets empty ones out alone.
     pub fn max_send_message_size(self, bytes: usize) -> Self {
         self.set(|settings| settings.defaults.max_send = bytes)
     }
 
     /// How many bytes all calls of a connection may have received and not yet read, beyond
-    /// 128 KiB each. Default: 16 MiB. More fills long fat lines with many streams; this is the channel's largest use of
+    /// 128 KiB each. Default: 16 MiB; at least 64 KiB. More fills long fat lines with many streams; this is the channel's largest use of
     /// memory. A reply that somebody waits for comes even when others have used it up.
     pub fn receive_budget(self, bytes: usize) -> Self {
         self.set(|settings| settings.http2.window_budget = bytes)
@@ -191,14 +211,14 @@ impl ChannelBuilder {
         self.set(|settings| settings.http2.message_timeout = longest)
     }
 
-    /// How many bytes of one call the server may send ahead, at most; it begins with 64 KiB
-    /// and grows with the line. Default: 16 MiB.
+    /// How many bytes of one call the server may send ahead, at most; it begins with 128 KiB
+    /// and grows with the line. Default: 16 MiB; at least 65 535. More than 2³¹-1, which is HTTP/2's most, is taken for that.
     pub fn max_stream_window(self, bytes: u32) -> Self {
-        self.set(|settings| settings.http2.max_window = bytes.clamp(65_535, (1 << 31) - 1))
+        self.set(|settings| settings.http2.max_window = bytes.min((1 << 31) - 1))
     }
 
     /// Asks a silent server whether it lives after `time`, and gives the
-    /// connection up after `timeout` without an answer. Default: never asks; 20 s. `without_calls`: also while no call runs.
+    /// connection up after `timeout` without an answer. Default: never asks; 20 s, at least 1 ms. `without_calls`: also while no call runs.
     ///
     /// Less than 10 s is taken for 10 s, and logged. Servers end connections that ask too often, by default
     /// more than once in 5 minutes: a server that says so (`too_many_pings`) doubles the time for the channel's next
@@ -251,14 +271,46 @@ mod tests {
         assert_eq!(kind(ChannelBuilder::new("")), ConfigErrorKind::Target);
         assert_eq!(kind(ChannelBuilder::new("h:1").authority("a\nb")), ConfigErrorKind::Option);
         assert_eq!(kind(ChannelBuilder::new("h:1").user_agent("")), ConfigErrorKind::Option);
-        let no_time = ChannelBuilder::new("h:1").connect_timeout(Duration::ZERO);
-        assert_eq!(kind(no_time), ConfigErrorKind::Option);
-        for busy in [Duration::from_millis(2), Duration::MAX] {
-            assert_eq!(kind(ChannelBuilder::new("h:1").busy_poll(busy)), ConfigErrorKind::Option);
+    }
+
+    #[test]
+    fn an_option_out_of_its_bounds_is_named_with_them() {
+        let told = |builder: ChannelBuilder| {
+            let error = builder.connect_lazily().unwrap_err();
+            assert_eq!(error.kind(), ConfigErrorKind::Option);
+            error.to_string()
+        };
+        let builder = || ChannelBuilder::new("h:1");
+        for (builder, words) in [
+            (
+                builder().connect_timeout(Duration::ZERO),
+                "connect_timeout is 0ns, and has to be at least",
+            ),
+            (builder().receive_budget(0), "receive_budget is 0, and has to be at least 65536"),
+            (
+                builder().max_stream_window(0),
+                "max_stream_window is 0, and has to be at least 65535",
+            ),
+            (
+                builder().write_timeout(Duration::ZERO),
+                "write_timeout is 0ns, and has to be at least 100ms",
+            ),
+            (
+                builder().busy_poll(Duration::from_millis(2)),
+                "busy_poll is 2ms, and has to be at most 1ms",
+            ),
+            (builder().busy_poll(Duration::MAX), "busy_poll"),
+            (
+                builder().keepalive(Duration::MAX, Duration::ZERO, true),
+                "keepalive (its timeout) is 0ns",
+            ),
+            (builder().message_timeout(Duration::from_millis(999)), "message_timeout is 999ms"),
+        ] {
+            let told = told(builder);
+            assert!(told.contains(words), "{told}");
         }
-        let no_answer = ChannelBuilder::new("h:1").keepalive(Duration::MAX, Duration::ZERO, true);
-        assert_eq!(kind(no_answer), ConfigErrorKind::Option);
-        let no_time = ChannelBuilder::new("h:1").message_timeout(Duration::from_millis(999));
-        assert_eq!(kind(no_time), ConfigErrorKind::Option);
+        let least = builder().max_receive_message_size(0).max_send_message_size(0);
+        let least = least.reconnect_backoff(Duration::ZERO, Duration::ZERO);
+        assert!(least.max_stream_window(u32::MAX).connect_lazily().is_ok(), "these have a meaning");
     }
 }

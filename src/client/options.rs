@@ -109,14 +109,14 @@ impl CallOptions {
     }
 
     /// The longest message that is accepted, in bytes; a longer one ends the call with
-    /// `RESOURCE_EXHAUSTED`. Bounds the memory of one message. Default: the channel's, 4 MiB.
+    /// `RESOURCE_EXHAUSTED`; 0 admits empty ones alone. Bounds the memory of one message. Default: the channel's, 4 MiB.
     #[must_use]
     pub fn max_receive_message_size(&self, bytes: usize) -> Self {
         Self { max_receive: Some(bytes), ..self.clone() }
     }
 
     /// The longest message that is sent, in bytes; a longer one ends the call with
-    /// `RESOURCE_EXHAUSTED` before anything of it is sent. Default: the channel's, no limit.
+    /// `RESOURCE_EXHAUSTED` before anything of it is sent; 0 lets empty ones out alone. Default: the channel's, no limit.
     #[must_use]
     pub fn max_send_message_size(&self, bytes: usize) -> Self {
         Self { max_send: Some(bytes), ..self.clone() }

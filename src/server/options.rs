@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
-use crate::error::{ConfigError, ConfigErrorKind};
+use crate::bounds::within;
+use crate::error::ConfigError;
 use crate::http2::types::Role;
 use crate::http2::{Options, Rate};
 use crate::link::SEND_QUOTA;
 use crate::reactor::LONGEST_BUSY_POLL;
 
-/// Settings of a [`Server`](crate::Server). The defaults are safe for a server that strangers can reach.
+/// Settings of a [`Server`](crate::Server). The defaults are safe for a server that strangers can reach. A value out of its
+/// bounds is a [`ConfigError`] of [`ServerBuilder::build`](crate::ServerBuilder::build), which names both.
 ///
 /// ```
 /// use grpc_threads::ServerOptions;
@@ -23,46 +25,48 @@ use crate::reactor::LONGEST_BUSY_POLL;
 pub struct ServerOptions {
     /// The longest request message, in bytes; a longer one ends its call with
     /// `RESOURCE_EXHAUSTED` before it is read. Default 4 MiB. A service or a method may
-    /// have its own. Each call in progress may hold that much memory.
+    /// have its own. 0 admits empty messages alone. Each call in progress may hold that much memory.
     pub max_receive_message_len: usize,
     /// The longest response message, in bytes; a longer one ends its call with
-    /// `RESOURCE_EXHAUSTED`. Default: no limit. A service or a method may have its own.
+    /// `RESOURCE_EXHAUSTED`. Default: no limit; 0 lets empty ones out alone. A service or a method may have its own.
     pub max_send_message_len: usize,
     /// How many calls may be running or waiting for a worker, in the whole server; one more
     /// ends at once with `RESOURCE_EXHAUSTED`. Default: no limit besides the worker pool's
-    /// queue. Set it to answer overload with an error rather than with delay.
+    /// queue; at least 1. Set it to answer overload with an error rather than with delay.
     pub maximum_concurrent_rpcs: Option<usize>,
-    /// How many calls one connection may have open. Default 100. Clients queue what is above it. Of one connection no
+    /// How many calls one connection may have open. Default 100, at least 1. Clients queue what is above it. Of one connection no
     /// more handlers run than this, either: where clients give calls up whose handlers go on, their next ones wait until
     /// handlers return, and hold what of them has come.
     pub max_concurrent_streams: u32,
     /// Within what time a request has to be complete whose method takes it whole (unary and unary-stream), from its headers
-    /// on. Default 5 minutes. One that is not ends with `CANCELLED`, or with `DEADLINE_EXCEEDED` if its own deadline was sooner.
+    /// on. Default 5 minutes, at least 1 ms. One that is not ends with `CANCELLED`, or with `DEADLINE_EXCEEDED` if its own deadline was sooner.
     /// Less frees sooner what unfinished requests hold; more lets slow lines send long messages. `Duration::MAX` is no limit.
     pub request_timeout: Duration,
     /// How many calls of one connection clients may take back before their handlers have done anything about it, at once.
     /// More end the connection with `ENHANCE_YOUR_CALM`. A call whose handler returns after all, or that is answered, does not
-    /// count: a client may cancel everything as fast as the server works it off. Default 100 000.
+    /// count: a client may cancel everything as fast as the server works it off. Default 100 000, at
+    /// least 1.
     pub reset_burst: u32,
-    /// How many more of these every second. Default 100 000, which honest clients do not reach. One costs some 3 µs and never
+    /// How many more of these every second, or none (0). Default 100 000, which honest clients do not reach. One costs some 3 µs and never
     /// a handler; less bounds what a hostile connection can cost, at the price of clients that give up much at once.
     pub resets_per_second: u32,
     /// How many mistakes against HTTP/2 a connection may make that end a stream only, and empty frames, at once.
-    /// More end the connection with `ENHANCE_YOUR_CALM`. Default 100. Honest clients make none.
+    /// More end the connection with `ENHANCE_YOUR_CALM`. Default 100, at least 1. Honest clients make none.
     pub error_burst: u32,
-    /// How many more of these every second. Default 10.
+    /// How many more of these every second, or none (0). Default 10.
     pub errors_per_second: u32,
     /// The longest list of request metadata, in bytes as HTTP/2 counts them (each field is
-    /// its name, its value and 32; each part of a `-bin` value with commas is a field). Default 16 KiB. More ends the
+    /// its name, its value and 32; each part of a `-bin` value with commas is a field). Default 16 KiB, at least 1 KiB. More ends the
     /// call with `RESOURCE_EXHAUSTED`. One field in 64 bytes of it may come, and each call may hold about four times as
     /// much memory.
     pub max_metadata_size: usize,
-    /// How much unread request data one connection may hold beyond 128 KiB for each call, in bytes. Default 16 MiB. Less
+    /// How much unread request data one connection may hold beyond 128 KiB for each call, in bytes. Default 16 MiB, at
+    /// least 64 KiB. Less
     /// bounds memory more tightly and slows large uploads over slow lines. A message that a handler waits for comes
     /// even when others have used it up.
     pub window_budget: usize,
     /// How much of its answers one connection may leave untaken, beyond 64 KiB for each call, before its further requests wait
-    /// with their handlers not started (all but one), in bytes. Default 16 MiB. What handlers that have started
+    /// with their handlers not started (all but one), in bytes. Default 16 MiB; 0 is nothing beyond them. What handlers that have started
     /// answer comes on top of it.
     pub send_budget: usize,
     /// How long a request message that is longer than its call's window may come in without progress. Default 20 s, at least
@@ -72,12 +76,12 @@ pub struct ServerOptions {
     /// not matter to other calls: these pass a message that does not come on within seconds.
     pub message_timeout: Duration,
     /// The server asks a connection that has been silent this long for a sign of life.
-    /// Default 2 hours. Shorter finds dead clients sooner.
+    /// Default 2 hours, at least 1 ms. Shorter finds dead clients sooner.
     pub keepalive_time: Duration,
-    /// A connection that gives no sign of life within this time is closed. Default 20 s.
+    /// A connection that gives no sign of life within this time is closed. Default 20 s, at least 1 ms.
     pub keepalive_timeout: Duration,
     /// A connection whose client takes nothing for this long, though something waits to be sent to it and its socket is
-    /// full, is closed, whatever it sends itself. Default 20 s; `Duration::MAX` is never. Longer suits clients that stop
+    /// full, is closed, whatever it sends itself. Default 20 s, at least 100 ms; `Duration::MAX` is never. Longer suits clients that stop
     /// reading for a while; until then they hold what was to be sent to them.
     pub write_timeout: Duration,
     /// How long the worker that waits for requests looks for them before it sleeps. Default 0.
@@ -235,53 +239,72 @@ impl ServerOptions {
 
     /// Finds values that cannot work.
     pub(super) fn validate(&self) -> Result<(), ConfigError> {
-        let wrong = |text: &str| Err(ConfigError::new(ConfigErrorKind::Option, text));
-        if self.max_concurrent_streams == 0 {
-            return wrong("max_concurrent_streams is 0: no call could ever begin");
-        }
-        if self.maximum_concurrent_rpcs == Some(0) {
-            return wrong("maximum_concurrent_rpcs is 0: every call would be refused");
-        }
-        if self.max_metadata_size < 1 << 10 {
-            return wrong("max_metadata_size is below 1 KiB: ordinary requests would be refused");
-        }
-        if self.request_timeout.is_zero() {
-            return wrong("request_timeout is 0: no request could be complete in time");
-        }
-        if self.reset_burst == 0 || self.error_burst == 0 {
-            return wrong(
-                "reset_burst or error_burst is 0: the first of them would end its connection",
-            );
-        }
-        if self.window_budget < 64 << 10 {
-            return wrong("window_budget is below 64 KiB, the smallest window");
-        }
-        if self.write_timeout < Duration::from_millis(100) {
-            return wrong("write_timeout is below 100 ms: a busy client would lose its connection");
-        }
-        if self.message_timeout < Duration::from_secs(1) {
-            return wrong("message_timeout is below 1 s: honest clients would be cut off");
-        }
-        if self.busy_poll > LONGEST_BUSY_POLL {
-            return wrong("busy_poll is above 1 ms: it would only burn CPU time");
-        }
-        if self.keepalive_time.is_zero() || self.keepalive_timeout.is_zero() {
-            return wrong(
-                "keepalive: a time or timeout of zero would end every connection at once",
-            );
-        }
-        Ok(())
+        let ms = Duration::from_millis;
+        [
+            within(
+                "max_concurrent_streams",
+                self.max_concurrent_streams,
+                1..,
+                "no call could begin",
+            ),
+            within(
+                "maximum_concurrent_rpcs",
+                self.maximum_concurrent_rpcs.unwrap_or(usize::MAX),
+                1..,
+                "every call would be refused",
+            ),
+            within(
+                "max_metadata_size",
+                self.max_metadata_size,
+                1 << 10..,
+                "ordinary requests would be refused",
+            ),
+            within("request_timeout", self.request_timeout, ms(1).., "no request could come whole"),
+            within("reset_burst", self.reset_burst, 1.., "the first would end its connection"),
+            within("error_burst", self.error_burst, 1.., "the first would end its connection"),
+            within("window_budget", self.window_budget, 64 << 10.., "that is the smallest window"),
+            within(
+                "write_timeout",
+                self.write_timeout,
+                ms(100)..,
+                "busy clients would lose their connections",
+            ),
+            within(
+                "message_timeout",
+                self.message_timeout,
+                ms(1_000)..,
+                "honest clients would be cut off",
+            ),
+            within(
+                "busy_poll",
+                self.busy_poll,
+                ..=LONGEST_BUSY_POLL,
+                "it would only burn CPU time",
+            ),
+            within("keepalive_time", self.keepalive_time, ms(1).., "it would only send PINGs"),
+            within(
+                "keepalive_timeout",
+                self.keepalive_timeout,
+                ms(1)..,
+                "no answer could be in time",
+            ),
+        ]
+        .into_iter()
+        .collect()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::ConfigErrorKind;
 
     #[test]
     fn the_defaults_are_valid_and_impossible_values_are_named() {
         assert!(ServerOptions::default().validate().is_ok());
-        assert!(ServerOptions::default().message_timeout(Duration::MAX).validate().is_ok());
+        let none = ServerOptions::default().max_receive_message_len(0).max_send_message_len(0);
+        let least = none.send_budget(0).message_timeout(Duration::MAX);
+        assert!(least.resets(1, 0).errors(1, 0).validate().is_ok(), "0 has a meaning there");
         for (options, name) in [
             (ServerOptions::default().max_concurrent_streams(0), "max_concurrent_streams"),
             (ServerOptions::default().maximum_concurrent_rpcs(0), "maximum_concurrent_rpcs"),
@@ -294,12 +317,17 @@ mod tests {
             (ServerOptions::default().message_timeout(Duration::ZERO), "message_timeout"),
             (ServerOptions::default().busy_poll(Duration::from_secs(1)), "busy_poll"),
             (ServerOptions::default().busy_poll(Duration::MAX), "busy_poll"),
-            (ServerOptions::default().keepalive(Duration::ZERO, Duration::MAX), "keepalive"),
-            (ServerOptions::default().keepalive(Duration::MAX, Duration::ZERO), "keepalive"),
+            (ServerOptions::default().keepalive(Duration::ZERO, Duration::MAX), "keepalive_time"),
+            (
+                ServerOptions::default().keepalive(Duration::MAX, Duration::ZERO),
+                "keepalive_timeout",
+            ),
         ] {
             let error = options.validate().unwrap_err();
             assert_eq!(error.kind(), ConfigErrorKind::Option);
-            assert!(error.to_string().contains(name));
+            let told = error.to_string();
+            assert!(told.starts_with(&format!("option {name} is ")), "{told}");
+            assert!(told.contains("has to be at "), "{told}");
         }
     }
 }
