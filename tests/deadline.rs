@@ -95,6 +95,12 @@ fn a_deadline_holds_while_the_peer_says_nothing_at_all() {
     let (took, outcome) = timed(|| echo.call(&Bytes::new()));
     assert_expired(took, outcome);
     let (took, outcome) = timed(|| echo.wait_for_ready(true).call(&Bytes::new()));
+    let told = outcome.as_ref().unwrap_err().to_string();
+    let target = listener.target();
+    assert!(
+        told.contains(&format!("first word of {target}, which is CONNECTING: it takes")),
+        "{told}"
+    );
     assert_expired(took, outcome);
 }
 

@@ -171,6 +171,12 @@ impl Machine {
         self.cause = cause;
     }
 
+    /// More about why the last attempt failed.
+    pub(crate) fn explain(&mut self, more: &str) {
+        self.cause.push_str(": ");
+        self.cause.push_str(more);
+    }
+
     /// When [`Machine::timeout`] has to be called.
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         match self.state {

@@ -64,8 +64,9 @@ struct Handle {
 /// A channel without encryption, with all options at their defaults.
 ///
 /// `target` is `host:port`, `[ipv6]:port`, `dns:///host:port`, `ipv4:address:port` or
-/// `ipv6:[address]:port`; the last two take a list with commas, tried in turn. Without a port it is 443. An IPv6 address
-/// may have a zone, as in `[fe80::1%eth0]:50051`. Nothing is connected yet.
+/// `ipv6:[address]:port`; the last two take a list with commas, tried in turn. Without a port it is 443, as
+/// everywhere in gRPC, also where there is no TLS. An IPv6 address may have a zone, as in `[fe80::1%eth0]:50051`. There is no
+/// `http://` in front of it. Nothing is connected yet.
 ///
 /// # Errors
 /// When the target cannot be read, or the process cannot start the thread that serves all channels.

@@ -17,7 +17,7 @@ use super::dial::Dial;
 use super::options::Settings;
 use super::queue::Queue;
 use super::random::random;
-use super::state::{CLOSED, Inner, Todo, Turn, put_back};
+use super::state::{CLOSED, Inner, SILENT, Todo, Turn, put_back};
 use super::watcher::{Watched, Watcher};
 
 /// The state of a channel.
@@ -88,6 +88,9 @@ impl Shared {
         let target = self.settings.target.text();
         match (inner.machine.state(), inner.machine.cause()) {
             (Connectivity::Ready, _) => format!("a free stream on the connection to {target}"),
+            (state, _) if inner.is_silent() => {
+                format!("the first word of {target}, which is {state}: it {SILENT}")
+            }
             (state, "") => format!("a connection to {target}, which is {state}"),
             (state, cause) => {
                 format!("a connection to {target}, which is {state}; the last one: {cause}")
@@ -389,9 +392,12 @@ impl OnTimer for Shared {
         self.change(|inner, todo| {
             inner.alarms.fired(now);
             let connecting = inner.machine.state() == Connectivity::Connecting;
-            let attempt = inner.machine.attempt();
+            let (attempt, silent) = (inner.machine.attempt(), inner.is_silent());
             todo.connect = inner.machine.timeout(!inner.queue.is_empty(), now, random());
             if connecting && inner.machine.state() == Connectivity::TransientFailure {
+                if silent {
+                    inner.machine.explain(&format!("{} {SILENT}", self.settings.target));
+                }
                 inner.after_failure(todo, Some(attempt));
             }
         });

@@ -21,6 +21,10 @@ use super::watcher::Watcher;
 /// What streams of a closed channel are told.
 pub(super) const CLOSED: &str = "Channel closed!";
 
+/// What is said of one who lets us connect, and no more.
+pub(super) const SILENT: &str =
+    "takes connections and says nothing: not started, or no HTTP/2 server";
+
 pub(super) struct Inner {
     pub(super) machine: Machine,
     /// All connections that live: at most one current, and those that drain.
@@ -123,6 +127,11 @@ impl Inner {
 
     pub(super) fn link_of(&self, attempt: Attempt) -> Option<Arc<Link>> {
         self.links.iter().find(|(own, _)| *own == attempt).map(|(_, link)| link.clone())
+    }
+
+    /// There is a connection, and the peer has not said its first word.
+    pub(super) fn is_silent(&self) -> bool {
+        self.links.iter().any(|(attempt, _)| self.machine.is_current(*attempt))
     }
 
     /// The state is TRANSIENT_FAILURE now: calls that do not wait for ready fail.

@@ -6,7 +6,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 
 use crate::error::{ConfigError, ConfigErrorKind};
 use crate::net::address::{self, split};
@@ -82,10 +82,25 @@ fn read(text: &str) -> Result<(String, Place), String> {
     if text.starts_with("unix:") || text.starts_with("unix-abstract:") {
         return Err("unix sockets are not supported yet".into());
     }
-    if let Some(why) = address::no_uri(text) {
+    if let Some(why) = address::no_uri(text).or_else(|| no_list(text)) {
         return Err(why);
     }
     name(text)
+}
+
+/// What is wrong with several addresses that do not say so; `None`: it is one, or none.
+fn no_list(text: &str) -> Option<String> {
+    let first = text.split_once(',')?.0;
+    let family = match split(first).ok()?.0 {
+        host if host.parse::<Ipv4Addr>().is_ok() => "ipv4",
+        host if address::without_zone(host).parse::<Ipv6Addr>().is_ok() => "ipv6",
+        _ => {
+            return Some(
+                "of several servers addresses are given: ipv4:10.0.0.1:50051,10.0.0.2:50051".into(),
+            );
+        }
+    };
+    Some(format!("a list of addresses begins with its family: \"{family}:{text}\""))
 }
 
 /// In a URI the % before a zone is itself encoded (RFC 6874 §2): `[fe80::1%25eth0]`. A lone 25 is the zone.
@@ -99,7 +114,11 @@ fn decoded(text: &str) -> Cow<'_, str> {
 fn name(endpoint: &str) -> Result<(String, Place), String> {
     let (host, port) = split(endpoint)?;
     if host.is_empty() {
-        return Err("there is no host in it".into());
+        let port = port.unwrap_or(DEFAULT_PORT);
+        return Err(format!("there is no host in it: localhost:{port} is this machine"));
+    }
+    if port.is_none() && host.bytes().all(|c| c.is_ascii_digit()) {
+        return Err(format!("this is a port without its host: localhost:{host} is this machine"));
     }
     let host_alone = address::without_zone(host);
     if let Some(bad) = host.chars().find(|c| !c.is_ascii_graphic() || "/@?#\"<>\\".contains(*c)) {
@@ -197,6 +216,14 @@ mod tests {
             ("http://h:1", "leave \"http://\" out: \"h:1\""),
             ("https://h:1/x", "TLS is not supported yet"),
             ("grpc://h:1", "\"h:1\" may be what is meant"),
+            ("xds:///service", "xds is not supported: name the server, such as"),
+            ("consul:///h:1", "\"h:1\" may be what is meant"),
+            ("http:///", "leave \"http://\" out"),
+            ("10.0.0.1:1,10.0.0.2:1", "\"ipv4:10.0.0.1:1,10.0.0.2:1\""),
+            ("[::1]:1,[::2]:1", "\"ipv6:[::1]:1,[::2]:1\""),
+            ("a:1,b:1", "addresses are given: ipv4:"),
+            (":50051", "no host in it: localhost:50051"),
+            ("50051", "a port without its host: localhost:50051"),
             ("h:1:2", "more than one colon"),
         ] {
             let error = Target::parse(text).unwrap_err().to_string();

@@ -75,10 +75,12 @@ pub(crate) fn without_zone(host: &str) -> &str {
 /// What is wrong with an address that looks like a URI; `None`: it does not.
 pub(crate) fn no_uri(text: &str) -> Option<String> {
     let (scheme, rest) = text.split_once("://")?;
-    let place = rest.split('/').next().unwrap_or_default();
+    let place = rest.trim_start_matches('/').split('/').next().unwrap_or_default();
     Some(match scheme {
         "http" => format!("leave \"http://\" out: {place:?}"),
         "https" => format!("TLS is not supported yet; without encryption it is {place:?}"),
+        "xds" => "xds is not supported: name the server, such as \"example.com:50051\"".into(),
+        _ if place.is_empty() => format!("the scheme {scheme:?} is unknown"),
         _ => format!("the scheme {scheme:?} is unknown; {place:?} may be what is meant"),
     })
 }

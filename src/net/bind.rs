@@ -81,10 +81,8 @@ fn addresses(text: &str) -> io::Result<Vec<SocketAddr>> {
         return Err(wrong("unix sockets are not supported yet".into()));
     }
     let (host, port) = address::split(text).map_err(wrong)?;
-    if host.is_empty() {
-        let port = port.map_or_else(|| "50051".into(), |port| port.to_string());
-        let all = format!("the host is missing: [::]:{port} is every address of this machine");
-        return Err(wrong(all));
+    if let Some(why) = no_host(host, port) {
+        return Err(wrong(why));
     }
     let Some(port) = port else {
         let shown = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
@@ -102,6 +100,23 @@ fn addresses(text: &str) -> io::Result<Vec<SocketAddr>> {
         }
     }
     Ok(found)
+}
+
+/// What to write where the host is missing, or is none; `None`: it may be one.
+fn no_host(host: &str, port: Option<u16>) -> Option<String> {
+    // A number alone is an address to the system, 0.0.195.131, and never what is meant.
+    let number = port.is_none() && !host.is_empty() && host.bytes().all(|c| c.is_ascii_digit());
+    let why = match host {
+        "" => "the host is missing",
+        "*" => "* is no host",
+        _ if number => "this is a port without its host",
+        _ => return None,
+    };
+    let port = port.map(|port| port.to_string());
+    let port = port.as_deref().unwrap_or(if number { host } else { "50051" });
+    Some(format!(
+        "{why}: [::]:{port} is every address of this machine, 127.0.0.1:{port} is for its own programs"
+    ))
 }
 
 type BindOne<'a> = dyn Fn(SocketAddr) -> io::Result<TcpListener> + 'a;
@@ -216,6 +231,11 @@ mod tests {
         for (address, words) in [
             ("", "host is missing"),
             (":50059", "[::]:50059"),
+            (":50059", "127.0.0.1:50059"),
+            ("50059", "without its host: [::]:50059"),
+            ("50059", "127.0.0.1:50059"),
+            ("*:50059", "* is no host: [::]:50059"),
+            ("*", "[::]:50051"),
             ("nowhere", "nowhere:50051"),
             ("127.0.0.1", "port is missing: 127.0.0.1:50051"),
             ("::1", "[::1]:50051"),

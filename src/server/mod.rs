@@ -167,7 +167,10 @@ impl Server {
     /// # Errors
     /// When the server has been started, a name is not one, or a method is there already.
     pub fn add_service(&self, service: impl IntoService) -> Result<(), ConfigError> {
-        let entries = service.into_service().into_entries();
+        let service = service.into_service();
+        registry::check_name("service", service.name())?;
+        service.methods().try_for_each(|name| registry::check_name("method", name))?;
+        let entries = service.into_entries();
         let methods = entries.map(|(path, handler)| Method::new(path, handler, &self.core));
         self.registry.register(methods.collect())
     }
@@ -247,7 +250,10 @@ impl Server {
         self.core.life().ports().iter().flat_map(|port| port.local_addrs().to_vec()).collect()
     }
 
-    /// Begins to accept calls. Does not block. A server without an address to listen on starts too, since one may be
+    /// Begins to accept calls. Does not block. Before it, clients that have found a bound port are connected by the system and
+    /// get no answer: their calls wait, up to their deadlines, and their attempts to connect fail with `UNAVAILABLE` after
+    /// the client's own time for one: 20 s for a [`Channel`](crate::Channel), whose text says that it "takes connections and says
+    /// nothing". A server without an address to listen on starts too, since one may be
     /// added later; that is logged as a warning.
     ///
     /// # Errors

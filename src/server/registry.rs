@@ -143,8 +143,32 @@ pub(super) fn check_path(path: &str) -> Result<(), ConfigError> {
     if is_method_path(path) {
         return Ok(());
     }
-    let text = format!("{path:?} is no method path of the form /package.Service/Method");
+    let parts: Vec<_> = path.split('/').filter(|part| !part.is_empty()).collect();
+    let meant = match parts[..] {
+        [service, method] => meant(&format!("/{service}/{method}"), is_method_path),
+        _ => String::new(),
+    };
+    let text = format!("{path:?} is no method path of the form /package.Service/Method{meant}");
     Err(ConfigError::new(ConfigErrorKind::Method, text))
+}
+
+/// Whether a service can have this name, or a method: calls say `/service/method`.
+pub(super) fn check_name(what: &str, name: &str) -> Result<(), ConfigError> {
+    let legal = |name: &str| is_method_path(&format!("/{name}/{name}"));
+    if legal(name) {
+        return Ok(());
+    }
+    let like = if what == "service" { "package.Service" } else { "Method" };
+    let text = format!(
+        "{name:?} is no name of a {what}: it is written as in its .proto, such as {like}, of visible ASCII without / ? # %{}",
+        meant(name.trim_matches(|c: char| c == '/' || c.is_whitespace()), legal)
+    );
+    Err(ConfigError::new(ConfigErrorKind::Method, text))
+}
+
+/// The end of a text that says what is wrong with a name: what would be right, perhaps.
+fn meant(guess: &str, legal: impl Fn(&str) -> bool) -> String {
+    if legal(guess) { format!("; {guess:?} may be what is meant") } else { String::new() }
 }
 
 /// Eight bytes a step instead of SipHash. Peers choose what is looked up but not what is in
@@ -264,6 +288,34 @@ mod tests {
         let mut paths: Vec<_> = table.method_handlers().unwrap().into_keys().collect();
         paths.sort();
         assert_eq!(paths, ["/a.A/x", "/a.A/y"]);
+    }
+
+    #[test]
+    fn what_is_no_name_is_told_with_what_to_write() {
+        for (what, name, words) in [
+            ("service", "/a.B", "\"a.B\" may be what is meant"),
+            ("service", "a.B/", "\"a.B\" may be"),
+            ("service", "", "such as package.Service"),
+            ("service", "a b", "visible ASCII"),
+            ("method", " Say", "\"Say\" may be"),
+            ("method", "Say/It", "no name of a method"),
+            ("method", "S\u{e4}y", "such as Method"),
+        ] {
+            let error = check_name(what, name).unwrap_err();
+            assert_eq!(error.kind(), ConfigErrorKind::Method);
+            let told = error.to_string();
+            assert!(told.contains(&format!("{name:?} is no name of a {what}")), "{told}");
+            assert!(told.contains(words), "{told}");
+        }
+        assert!(check_name("service", "a.B").is_ok());
+        for (path, words) in [
+            ("//a.B/Say", "\"/a.B/Say\" may be what is meant"),
+            ("a.B/Say", "\"/a.B/Say\" may be"),
+            ("Say", "form /package.Service/Method"),
+        ] {
+            let told = check_path(path).unwrap_err().to_string();
+            assert!(told.contains(words) && told.contains(&format!("{path:?}")), "{told}");
+        }
     }
 
     #[test]

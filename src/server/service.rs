@@ -53,7 +53,8 @@ impl<S: Into<Service>> IntoService for S {
 }
 
 impl Service {
-    /// A service with no methods yet. `name` is with its package, such as `demo.Echo`.
+    /// A service with no methods yet. `name` is with its package and without slashes, such as `demo.Echo`; what is no name
+    /// is an error of [`Server::add_service`](crate::Server::add_service).
     #[must_use]
     pub fn new(name: impl Into<String>) -> Self {
         Self { name: name.into(), methods: Vec::new(), receive_limit: None, send_limit: None }

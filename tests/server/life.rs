@@ -3,9 +3,10 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
+use bytes::Bytes;
 use grpc_threads::{
-    ConfigErrorKind, Executor, Job, Raw, Rejected, RequestIterator, ServeError, Server,
-    ServicerContext, Termination, ThreadPool,
+    Channel, Code, ConfigErrorKind, Executor, Job, Raw, Rejected, RequestIterator, ServeError,
+    Server, ServicerContext, Termination, ThreadPool,
 };
 
 use crate::common::{
@@ -245,4 +246,26 @@ fn who_waits_for_the_end_keeps_no_service_alive() {
     stopped.wait(LONG).unwrap();
     eventually(LONG, "the service is gone", || weak.upgrade().is_none());
     assert!(stopped.is_done() && stopped.still_running().methods().is_empty());
+}
+
+#[test]
+fn a_client_of_a_server_that_was_not_started_is_told_so_and_is_served_once_it_is() {
+    let server = grpc_threads::server(ThreadPool::new(1));
+    server.add_service(service().method("Echo", echo())).unwrap();
+    let port = server.add_insecure_port("127.0.0.1:0").unwrap();
+    let channel = Channel::builder(&format!("127.0.0.1:{port}"))
+        .connect_timeout(Duration::from_millis(50))
+        .reconnect_backoff(Duration::ZERO, Duration::ZERO)
+        .connect_lazily()
+        .unwrap();
+    let echo = channel.raw_unary_unary("/test.Test/Echo").unwrap().timeout(LONG);
+    let status = echo.call(&Bytes::new()).unwrap_err();
+    assert_eq!(status.code(), Code::Unavailable);
+    for words in
+        ["no connection within 50ms", &format!(":{port} takes connections and says nothing")]
+    {
+        assert!(status.message().contains(words), "{status}");
+    }
+    server.start().unwrap();
+    echo.wait_for_ready(true).call(&Bytes::new()).unwrap();
 }
