@@ -136,3 +136,21 @@ fn l17_a_panic_is_told_with_its_method_and_peer() {
     assert_eq!(panics.call(&Bytes::new()).unwrap_err().code(), Code::Unknown);
     assert!(logged(&["ERROR", "/test.Test/Panics", "ipv4:127.0.0.1:", "panicked: its text"]));
 }
+
+#[test]
+fn a_callback_that_blocks_is_told_of_while_it_blocks() {
+    listen();
+    let served = Served::new();
+    let channel = served.channel();
+    let call = channel.raw_unary_unary(ECHO).unwrap().timeout(LONG).future(&Bytes::new());
+    let (release, released) = std::sync::mpsc::channel::<()>();
+    let (began, begun) = std::sync::mpsc::channel();
+    call.add_done_callback(move |_| {
+        began.send(()).unwrap();
+        let _ = released.recv();
+    });
+    begun.recv_timeout(LONG).unwrap();
+    assert!(logged(&["WARN", "callback has kept the thread", "and goes on"]));
+    drop(release);
+    assert!(logged(&["WARN", "a callback kept the thread of all callbacks for"]));
+}

@@ -48,10 +48,11 @@ fn turn_for_ever(poller: &Poller) {
     }
 }
 
-/// Sets a timer on the poller of client links. False: there is none.
+/// Sets a timer on the poller of client links, or in a process that has servers alone on one of theirs, which may end
+/// before. False: there is none.
 pub(super) fn remind(at: Instant, target: Arc<dyn OnTimer>) -> bool {
     let poller = POLLER.lock().clone();
-    poller.map(|poller| poller.timer(at, target, 0)).is_some()
+    poller.or_else(spares::turning).map(|poller| poller.timer(at, target, 0)).is_some()
 }
 
 /// Ends what is never joined: an execution of the model checker is over.

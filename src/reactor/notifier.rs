@@ -20,7 +20,7 @@ use super::{Job, OnTimer, clock, global, threads, user};
 /// A callback of the user's, or something that ends in one.
 pub(crate) type Callback = Box<dyn FnOnce() + Send>;
 
-/// A callback that took longer is told to the log: all others waited for it.
+/// A callback that takes longer is told to the log, while it goes on and once it has ended: all others wait for it.
 const SLOW: Duration = Duration::from_secs(1);
 /// While no thread can be had, the next try is so much later.
 const AGAIN: Duration = Duration::from_millis(100);
@@ -51,6 +51,54 @@ struct Queue {
     served: bool,
     /// A timer is set for the next try to start it.
     retry: bool,
+    watch: Watch,
+}
+
+/// Looks whether a callback goes on for long: by one timer, set when one begins and none is set. So there is at most
+/// one a second, and none once no callback runs.
+#[derive(Debug)]
+struct Watch {
+    /// When the one that runs began.
+    began: Option<Instant>,
+    /// It was told of.
+    told: bool,
+    /// When the timer fires.
+    timer: Option<Instant>,
+}
+
+impl Watch {
+    const fn new() -> Self {
+        Self { began: None, told: false, timer: None }
+    }
+
+    /// A callback begins. `Some`: a timer is to be set for then.
+    fn begin(&mut self, now: Instant) -> Option<Instant> {
+        (self.began, self.told) = (Some(now), false);
+        // The poller of a timer that is overdue has ended, perhaps, and the timer with it.
+        let set = self.timer.is_some_and(|timer| now.saturating_duration_since(timer) < SLOW);
+        if set {
+            return None;
+        }
+        self.timer = Some(now + SLOW);
+        self.timer
+    }
+
+    fn end(&mut self) {
+        self.began = None;
+    }
+
+    /// The timer has fired: for how long the callback has gone on that is to be told of, and when to look again.
+    fn look(&mut self, now: Instant) -> (Option<Duration>, Option<Instant>) {
+        self.timer = None;
+        let Some(began) = self.began.filter(|_| !self.told) else { return (None, None) };
+        let goes_on = now.saturating_duration_since(began);
+        if goes_on >= SLOW {
+            self.told = true;
+            return (Some(goes_on), None);
+        }
+        self.timer = Some(began + SLOW);
+        (None, self.timer)
+    }
 }
 
 /// The process's own.
@@ -61,7 +109,7 @@ fn start() -> io::Result<()> {
 impl Notifier {
     const fn new(start: fn() -> io::Result<()>) -> Self {
         let waiting = VecDeque::new();
-        let queue = Mutex::new(Queue { waiting, served: false, retry: false });
+        let queue = Mutex::new(Queue { waiting, served: false, retry: false, watch: Watch::new() });
         Self { start, queue, more: Condvar::new() }
     }
 
@@ -79,6 +127,7 @@ impl Notifier {
         std::mem::forget(std::mem::take(&mut queue.waiting));
         queue.served = false;
         queue.retry = false;
+        queue.watch = Watch::new();
     }
 
     /// Starts the thread if there is none and something waits.
@@ -113,12 +162,18 @@ impl Notifier {
                 queue = self.more.wait(queue);
                 continue;
             };
-            drop(queue);
             let began = clock::now();
+            let timer = queue.watch.begin(began);
+            drop(queue);
+            if let Some(at) = timer {
+                // Where nobody turns a poller, it is told of once it has ended.
+                global::remind(at, SLOW_TARGET.clone());
+            }
             // Contained and logged.
             let _ = user::run(format_args!("a callback"), callback);
             let took = clock::now().saturating_duration_since(began);
             queue = self.queue.lock();
+            queue.watch.end();
             if took >= SLOW {
                 let others = queue.waiting.len();
                 drop(queue);
@@ -147,7 +202,7 @@ impl Drop for Served<'_> {
     }
 }
 
-/// The timer of the next try, on the poller of client links. In a process without one the next callback tries.
+/// The timer of the next try, on a poller. In a process without one the next callback tries.
 struct Again;
 
 /// Timers are kept weakly.
@@ -160,9 +215,56 @@ impl OnTimer for Again {
     }
 }
 
+/// The timer of [`Watch`], on a poller.
+struct Slow;
+
+static SLOW_TARGET: LazyLock<Arc<Slow>> = LazyLock::new(|| Arc::new(Slow));
+
+impl OnTimer for Slow {
+    fn fire(&self, _tag: u64, now: Instant, _jobs: &mut Vec<Job>) {
+        let mut queue = NOTIFIER.queue.lock();
+        let (goes_on, again) = queue.watch.look(now);
+        let others = queue.waiting.len();
+        drop(queue);
+        if let Some(at) = again {
+            global::remind(at, SLOW_TARGET.clone());
+        }
+        if let Some(goes_on) = goes_on {
+            log::warn!(
+                "a callback has kept the thread of all callbacks for {goes_on:?} and goes on; {others} others wait"
+            );
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_callback_that_goes_on_is_told_of_once_by_one_timer() {
+        let (mut watch, start) = (Watch::new(), clock::now());
+        let at = |ms| start + Duration::from_millis(ms);
+        assert_eq!(watch.begin(at(0)), Some(at(1_000)));
+        watch.end();
+        // Many short ones: the one timer that is set will do.
+        for ms in 1..900 {
+            assert_eq!(watch.begin(at(ms)), None);
+            watch.end();
+        }
+        assert_eq!(watch.begin(at(900)), None);
+        assert_eq!(watch.look(at(1_000)), (None, Some(at(1_900))));
+        assert_eq!(watch.look(at(1_900)), (Some(Duration::from_secs(1)), None));
+        assert_eq!(watch.look(at(5_000)), (None, None), "once");
+        watch.end();
+        assert_eq!(watch.begin(at(6_000)), Some(at(7_000)));
+        watch.end();
+        assert_eq!(watch.look(at(7_000)), (None, None), "nothing runs, so nothing ticks");
+        assert_eq!(watch.begin(at(8_000)), Some(at(9_000)));
+        watch.end();
+        // That timer went with its poller.
+        assert_eq!(watch.begin(at(10_000)), Some(at(11_000)));
+    }
     use crate::sync::atomic::{AtomicBool, Ordering};
     use std::sync::mpsc;
     use std::thread;

@@ -86,6 +86,11 @@ pub(super) fn forget() {
     drop(before);
 }
 
+/// Some poller that turns.
+pub(super) fn turning() -> Option<Arc<Poller>> {
+    SPARES.lock().pollers.iter().find_map(Weak::upgrade)
+}
+
 /// It turns no more: its timers are gone.
 pub(super) fn leave(poller: &Arc<Poller>) {
     let (unused, again) = SPARES.lock().leave(poller, clock::now());
