@@ -98,9 +98,34 @@
 //! But for the logger, none runs under a lock of the library, or on the thread that serves idle connections. A panic in a
 //! handler ends its call with `UNKNOWN`; one in a callback is caught and logged.
 //!
+//! A call on a server may outlive its handler: [`ServerStream::detach`] takes it along to any thread, the worker is
+//! free, and the call runs until [`ServerStream::finish`]. It still counts as running, for
+//! [`ServerOptions::maximum_concurrent_rpcs`] and for [`Stopped::wait`].
+//!
 //! Threads that share a channel wait for each other: one of them reads the connection for all. Give them one scheduling
 //! class and much the same priority. A thread with `SCHED_IDLE` or a high `nice` value that reads for the others when the
 //! CPUs are busy holds up all of them, for seconds at worst; such threads are better off with a channel of their own.
+//!
+//! # What the log is told
+//!
+//! By the `log` crate, under targets that begin with `grpc_threads`; without a logger nothing is written. What a
+//! server's clients can bring about at will is at `debug`: at `info` they cannot fill a log.
+//!
+//! | level | target `grpc_threads::` | what |
+//! |---|---|---|
+//! | error | `reactor` | a panic in a handler, a callback, an iterator or an executor; no thread to be had for callbacks; a poller that failed |
+//! | error | `server`, `call` | a handler that failed with the code `OK`, or `abort` with it |
+//! | warn | `server` | a detached [`ServerStream`] dropped without `finish`; a server that listens nowhere; a connection that could not be served |
+//! | warn | `net` | an address of a name that this machine does not have; no descriptor for a connection that comes in |
+//! | warn | `channel` | keepalive that is too often, by our rule or by a server's word |
+//! | warn | `reactor` | a callback that keeps the others waiting for a second, while it does and afterwards; timers that are late |
+//! | debug | `channel` | each change of a channel's state with its target and why; to whom it is connected; how each connection ended |
+//! | debug | `server` | how each connection ended, such as "does not speak HTTP/2" of a client with TLS; a request that could not be decoded |
+//! | debug | `link`, `server` | a request that is refused before its handler runs |
+//! | debug | `net` | a connection that was gone before it was served |
+//!
+//! Lines about a call name its method, and those about a call or a connection the peer. A channel tries to connect at the pace of its
+//! backoff, and so do its lines come.
 //!
 //! # After `fork`
 //!

@@ -25,7 +25,8 @@ impl log::Log for Keep {
     }
 
     fn log(&self, record: &log::Record<'_>) {
-        LINES.lock().unwrap().push(format!("{} {}", record.level(), record.args()));
+        let (level, target, text) = (record.level(), record.target(), record.args());
+        LINES.lock().unwrap().push(format!("{level} {target} {text}"));
         MORE.notify_all();
     }
 
@@ -84,7 +85,15 @@ fn l9_a_client_that_speaks_something_else_is_named_with_what_it_seems_to_speak()
         let mut socket = TcpStream::connect(served.address()).unwrap();
         let own = socket.local_addr().unwrap();
         socket.write_all(said).unwrap();
-        assert!(logged(&["DEBUG", &format!("ipv4:{own}"), "not speak HTTP/2", words]), "{words}");
+        assert!(
+            logged(&[
+                "DEBUG grpc_threads::server",
+                &format!("ipv4:{own}"),
+                "not speak HTTP/2",
+                words
+            ]),
+            "{words}"
+        );
     }
 }
 
@@ -97,7 +106,7 @@ fn a_channel_tells_of_its_connections() {
     let echo = channel.raw_unary_unary(ECHO).unwrap().timeout(LONG);
     echo.call(&Bytes::new()).unwrap();
     let of = format!("the channel to dns:///{target}");
-    assert!(logged(&["DEBUG", &of, "is CONNECTING"]));
+    assert!(logged(&["DEBUG grpc_threads::channel", &of, "is CONNECTING"]));
     assert!(logged(&["DEBUG", &of, "is READY: connected to", &format!("ipv4:{target}")]));
     drop(served);
     assert!(logged(&["DEBUG", &of, &format!("the connection to ipv4:{target}"), "is over: "]));
@@ -122,7 +131,12 @@ fn a_detached_stream_that_is_dropped_is_a_warning_and_its_client_is_told_cancell
     let served = Served::with(1, [("Drops", drops)]);
     let drops = served.channel().raw_unary_unary("/test.Test/Drops").unwrap().timeout(LONG);
     assert_eq!(drops.call(&Bytes::new()).unwrap_err().code(), Code::Cancelled);
-    assert!(logged(&["WARN", "/test.Test/Drops", "without finish()", "ipv4:127.0.0.1:"]));
+    assert!(logged(&[
+        "WARN grpc_threads::server",
+        "/test.Test/Drops",
+        "without finish()",
+        "ipv4:127.0.0.1:"
+    ]));
 }
 
 #[test]
@@ -134,7 +148,12 @@ fn l17_a_panic_is_told_with_its_method_and_peer() {
     let served = Served::with(1, [("Panics", panics)]);
     let panics = served.channel().raw_unary_unary("/test.Test/Panics").unwrap().timeout(LONG);
     assert_eq!(panics.call(&Bytes::new()).unwrap_err().code(), Code::Unknown);
-    assert!(logged(&["ERROR", "/test.Test/Panics", "ipv4:127.0.0.1:", "panicked: its text"]));
+    assert!(logged(&[
+        "ERROR grpc_threads::reactor",
+        "/test.Test/Panics",
+        "ipv4:127.0.0.1:",
+        "panicked: its text"
+    ]));
 }
 
 #[test]
@@ -150,7 +169,7 @@ fn a_callback_that_blocks_is_told_of_while_it_blocks() {
         let _ = released.recv();
     });
     begun.recv_timeout(LONG).unwrap();
-    assert!(logged(&["WARN", "callback has kept the thread", "and goes on"]));
+    assert!(logged(&["WARN grpc_threads::reactor", "callback has kept the thread", "and goes on"]));
     drop(release);
     assert!(logged(&["WARN", "a callback kept the thread of all callbacks for"]));
 }

@@ -18,7 +18,35 @@ use crate::wire::outcome::{Due, cardinality};
 /// Both directions of one call, read and written by hand.
 ///
 /// The handler borrows it; when the handler returns, the call ends with its result.
-/// To go on after that, on any thread, [`detach`](Self::detach) the stream.
+/// To go on after that, on any thread, [`detach`](Self::detach) the stream: a call may outlive its handler.
+///
+/// **One thread at a time reads or writes it**: `recv` and `send` take it by `&mut`, and there are no halves to split it into. One thread does both by
+/// turns, with [`recv_timeout`](Self::recv_timeout), [`try_recv`](Self::try_recv) and [`try_send`](Self::try_send). To
+/// read on one thread while another writes, take the shape of
+/// [`stream_stream_rpc_method_handler`](crate::stream_stream_rpc_method_handler), whose [`RequestIterator`] may be moved:
+///
+/// ```
+/// use std::sync::mpsc;
+/// use grpc_threads::{RequestIterator, ServicerContext, stream_stream_rpc_method_handler};
+///
+/// let chat = stream_stream_rpc_method_handler(
+///     |requests: RequestIterator<String>, _: &ServicerContext| {
+///         let (answers, to_send) = mpsc::sync_channel(16);
+///         // Ends with the call: `requests` does, and nobody takes an answer any more.
+///         std::thread::spawn(move || {
+///             for line in requests {
+///                 if answers.send(line.map(|line| line.to_uppercase())).is_err() {
+///                     break;
+///                 }
+///             }
+///         });
+///         // The worker sends what comes, until `answers` is dropped.
+///         Ok(to_send)
+///     },
+/// );
+/// ```
+///
+/// The context may be cloned for other threads meanwhile: `is_active`, `cancel` and the metadata take `&self`.
 ///
 /// ```no_run
 /// use grpc_threads::{Cardinality, ServerStream, ServicerContext, stream_rpc_method_handler};
