@@ -153,6 +153,30 @@ fn w56_a_deadline_that_the_peer_has_found_to_be_over_is_told_as_its_word() {
 }
 
 #[test]
+fn w51_an_answer_without_grpc_names_the_peer_on_a_connection_that_serves_calls_too() {
+    let listener = Listener::new();
+    let channel = channel(&listener.target());
+    let server = thread::spawn(move || {
+        let mut peer = listener.accept();
+        let stream = peer.wait_request().stream;
+        peer.respond(stream, b"");
+        let stream = peer.wait_request().stream;
+        let fields = [(":status", "404"), ("content-type", "text/html")];
+        peer.headers(stream, &fields, true);
+        peer.drain();
+    });
+    let echo = channel.raw_unary_unary(ECHO).unwrap().timeout(LONG);
+    echo.call(&Bytes::new()).unwrap();
+    let status = echo.call(&Bytes::new()).unwrap_err();
+    assert_eq!(status.code(), Code::Unimplemented);
+    for words in ["404", "text/html", "ipv4:127.0.0.1:", "answered so"] {
+        assert!(status.to_string().contains(words), "{status}");
+    }
+    channel.close();
+    server.join().unwrap();
+}
+
+#[test]
 fn w51_a_grpc_status_wins_over_http() {
     let status = ended_by(|peer, stream| {
         let fields =
