@@ -398,8 +398,25 @@ fn a_request_that_is_too_long_to_send_is_refused_here() {
     let served = Served::new();
     let echo =
         served.channel().raw_unary_unary(ECHO).unwrap().timeout(LONG).max_send_message_size(10);
-    assert_eq!(echo.call(&Bytes::from(pattern(11))).unwrap_err().code(), Code::ResourceExhausted);
+    let ours = echo.call(&Bytes::from(pattern(11))).unwrap_err();
+    assert_eq!(ours.code(), Code::ResourceExhausted);
+    assert!(ours.to_string().contains("max_send_message_size"), "{ours}");
     assert_eq!(echo.call(&Bytes::from(pattern(10))).unwrap(), pattern(10));
+    let short = echo.max_send_message_size(usize::MAX).max_receive_message_size(10);
+    let ours = short.call(&Bytes::from(pattern(11))).unwrap_err();
+    assert!(ours.to_string().contains("max_receive_message_size"), "{ours}");
+    assert!(!ours.to_string().contains("the peer"), "{ours}");
+}
+
+#[test]
+fn a_limit_of_the_servers_is_told_as_its_own() {
+    let served = Served::new();
+    let echo = served.channel().raw_unary_unary(ECHO).unwrap().timeout(LONG);
+    let theirs = echo.call(&Bytes::from(pattern((4 << 20) + 1))).unwrap_err();
+    assert_eq!(theirs.code(), Code::ResourceExhausted);
+    for words in ["the peer said so", "on a server max_receive_message_len", "4194304 bytes"] {
+        assert!(theirs.to_string().contains(words), "{theirs}");
+    }
 }
 
 #[test]

@@ -122,9 +122,7 @@ impl Ending {
             Self::Trailers(status) if deadline_passed && status.code() == Code::Cancelled => {
                 late(status)
             }
-            Self::Trailers(status) if status.code() == Code::DeadlineExceeded => {
-                status.clone().with_debug("the peer said so, by its trailers")
-            }
+            Self::Trailers(status) if is_of_both(status.code()) => by_peer(status),
             Self::Trailers(status) | Self::Local(status) => status.clone(),
             Self::Several => cardinality(Due::Response, known.method, true),
             Self::NoTrailers(early) => no_trailers(early.as_deref()),
@@ -320,6 +318,20 @@ fn no_trailers(early: Option<&str>) -> Status {
 /// W49: "Trailers-Only" is a head that ends its stream.
 fn not_counted(early: &str) -> String {
     format!("its head said grpc-status {early}, which counts only where it ends the stream")
+}
+
+/// Codes that both sides give for what looks alike: a deadline that passed, a limit. The text says whose it was.
+fn is_of_both(code: Code) -> bool {
+    matches!(code, Code::DeadlineExceeded | Code::ResourceExhausted)
+}
+
+fn by_peer(status: &Status) -> Status {
+    let mut told = String::from("the peer said so, by its trailers");
+    if !status.debug_error_string().is_empty() {
+        told.push_str("; ");
+        told.push_str(status.debug_error_string());
+    }
+    status.clone().with_debug(told)
 }
 
 /// A CANCELLED of the peer's after the call's own deadline: its timer and ours race, and the caller is told the one
@@ -600,6 +612,12 @@ mod tests {
         told(&expired_before(second, "deadline"), &["deadline", "1.0s before the call began"]);
         let theirs = Ending::Trailers(Status::deadline_exceeded(OVER)).to_status(true);
         told(&theirs, &["the peer said so", "trailers"]);
+        let full = Status::resource_exhausted("full").with_debug("more");
+        let full = Ending::Trailers(full).to_status(false).to_string();
+        assert!(full.contains("full") && full.contains("the peer said so"), "{full}");
+        assert!(full.contains("trailers; more"), "{full}");
+        let ours = Ending::Local(Status::resource_exhausted("full")).to_status(false);
+        assert!(!ours.to_string().contains("peer"), "{ours}");
         let reset =
             Ending::Reset { reason: Reason::CANCEL, by_peer: true, cause: "", farewell: None };
         let reset = reset.to_status(true);
