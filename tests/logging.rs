@@ -173,3 +173,20 @@ fn a_callback_that_blocks_is_told_of_while_it_blocks() {
     drop(release);
     assert!(logged(&["WARN", "a callback kept the thread of all callbacks for"]));
 }
+
+#[test]
+fn a_handler_that_fails_with_ok_is_told_with_its_method_and_peer() {
+    listen();
+    let fails = grpc_threads::unary_unary_rpc_method_handler(
+        |_: Put, _: &ServicerContext| -> Result<Put, Status> { Err(Status::ok()) },
+    );
+    let served = Served::with(1, [("Fails", fails)]);
+    let fails = served.channel().raw_unary_unary("/test.Test/Fails").unwrap().timeout(LONG);
+    assert_eq!(fails.call(&Bytes::new()).unwrap_err().code(), Code::Unknown);
+    assert!(logged(&[
+        "ERROR grpc_threads::call",
+        "/test.Test/Fails",
+        "code OK",
+        "ipv4:127.0.0.1:"
+    ]));
+}

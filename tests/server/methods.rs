@@ -121,6 +121,8 @@ fn calls_above_the_limit_are_refused_at_once() {
     let queued = pair.peer.request("/test.Test/Wait", b"");
     let ended = pair.call("Wait", b"");
     assert_eq!((ended.headers.len(), ended.status()), (1, RESOURCE_EXHAUSTED));
+    let told = ended.trailer("grpc-message").unwrap_or_default();
+    assert!(told.contains("the server's maximum_concurrent_rpcs"), "{told}");
     // UNIMPLEMENTED is decided first.
     assert_eq!(pair.call("None", b"").status(), UNIMPLEMENTED);
     keeper.open.send(()).unwrap();
