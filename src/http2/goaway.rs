@@ -49,6 +49,11 @@ impl Shutdown {
         Ok(())
     }
 
+    /// Has the peer said that it ends?
+    pub(crate) fn is_announced(&self) -> bool {
+        self.peer.is_some()
+    }
+
     /// May new streams be opened, or accepted?
     pub(crate) fn is_running(&self) -> bool {
         self.phase == Phase::Running && self.peer.is_none()

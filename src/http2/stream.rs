@@ -85,6 +85,8 @@ pub(crate) struct Slot {
     pub(crate) intake: Intake,
     /// What `content-length` still promises.
     pub(crate) promised: Option<u64>,
+    /// Informational responses that came before the response.
+    pub(crate) informational: u8,
     pub(crate) queue: VecDeque<Bytes>,
     /// Octets in `queue`.
     pub(crate) queued: usize,
@@ -190,6 +192,7 @@ impl Streams {
                     send_window: send,
                     intake,
                     promised: None,
+                    informational: 0,
                     queue: VecDeque::new(),
                     queued: 0,
                 });
@@ -211,6 +214,7 @@ impl Streams {
             slot.send_window = send;
             slot.intake = intake;
             slot.promised = None;
+            slot.informational = 0;
         }
         self.ids.insert(id, index);
         self.last = index;

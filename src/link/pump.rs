@@ -101,6 +101,7 @@ impl Link {
         self.reads.fetch_add(1, Ordering::Relaxed);
         let plain = self.seal.open(&buffer[..read]);
         let now = clock::now();
+        turn.came(now);
         let mut state = self.state.lock();
         if state.phase == Phase::Open {
             state.input(&plain, now, &self.side);
@@ -155,7 +156,7 @@ impl Link {
             self.pipe.kick();
         }
         if todo.read {
-            self.poller.timer(clock::now(), self.timer_target(), TIMER_READ);
+            self.poller.later(&self.timer_target(), TIMER_READ);
         }
         if release {
             self.poller.timer(clock::now(), self.timer_target(), TIMER_HELD);
@@ -285,14 +286,15 @@ impl Ready for Link {
         if self.side.is_client() {
             self.take_over(readiness);
         } else {
-            self.serve(readiness, jobs);
+            self.serve(readiness, false, jobs);
         }
     }
 }
 
 impl Link {
-    /// A server's edge: resume what was stuck, read, and read again if another edge came meanwhile.
-    fn serve(&self, readiness: Readiness, jobs: &mut Vec<Job>) {
+    /// A server's edge, or its turn to read `later`: resume what was stuck, read, and read again if another edge came
+    /// meanwhile.
+    fn serve(&self, readiness: Readiness, later: bool, jobs: &mut Vec<Job>) {
         if readiness.write {
             self.resume_writing();
         }
@@ -302,7 +304,8 @@ impl Link {
         let mut state = self.state.lock();
         state.hung_up |= readiness.hangup;
         let rests = !state.need().read;
-        if !state.watch.edge(rests) {
+        let reads = if later { state.watch.later(rests) } else { state.watch.edge(rests) };
+        if !reads {
             return self.settle(state);
         }
         let mut turn = Turn::new();
@@ -389,7 +392,9 @@ impl OnTimer for Link {
             TIMER_QUIET => self.look_whether_quiet(),
             TIMER_HELD => self.release_held(jobs),
             TIMER_ADMIT => self.admit_waiting(jobs),
-            TIMER_READ => self.ready(Readiness { read: true, ..Readiness::default() }, jobs),
+            TIMER_READ => {
+                self.serve(Readiness { read: true, ..Readiness::default() }, true, jobs);
+            }
             _ => {
                 let mut state = self.state.lock();
                 self.shut(&mut state, CLOSED);

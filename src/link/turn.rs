@@ -20,7 +20,7 @@ const STRETCH: Duration = Duration::from_millis(1);
 #[derive(Debug)]
 pub(super) struct Turn {
     rounds: usize,
-    /// When the first read began that left more to read.
+    /// When the first of its octets came.
     began: Option<Instant>,
     over: bool,
 }
@@ -37,10 +37,15 @@ impl Turn {
         goes_on
     }
 
+    /// Octets have come. Those of short reads cost time as well, when one edge follows the other.
+    pub(super) fn came(&mut self, now: Instant) {
+        let began = *self.began.get_or_insert(now);
+        self.over |= now.saturating_duration_since(began) >= STRETCH;
+    }
+
     /// A read of all of `stride` has been worked off: how much to read the next time.
     pub(super) fn full(&mut self, stride: usize, from: Instant, to: Instant) -> usize {
-        let began = *self.began.get_or_insert(from);
-        self.over = to.saturating_duration_since(began) >= STRETCH;
+        self.came(to);
         match to.saturating_duration_since(from) {
             took if took > STRETCH / 2 => (stride / 2).max(LEAST_STRIDE),
             took if took < STRETCH / 4 => (stride * 2).min(READ_BUFFER),
@@ -61,6 +66,7 @@ mod tests {
         while turn.goes_on() {
             let cost = each * u32::try_from(*stride).unwrap();
             octets += *stride;
+            turn.came(start + took);
             *stride = turn.full(*stride, start + took, start + took + cost);
             took += cost;
         }
@@ -76,6 +82,16 @@ mod tests {
         let (_, took) = turn(Duration::from_nanos(100), &mut stride);
         assert!(took < STRETCH * 2, "{took:?}");
         assert_eq!(stride, LEAST_STRIDE);
+    }
+
+    #[test]
+    fn short_reads_that_cost_much_end_the_turn_as_well() {
+        let (mut turn, mut now, mut reads) = (Turn::new(), clock::now(), 0);
+        while turn.goes_on() {
+            turn.came(now);
+            (now, reads) = (now + STRETCH, reads + 1);
+        }
+        assert_eq!(reads, 2);
     }
 
     #[test]

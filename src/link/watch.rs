@@ -7,7 +7,7 @@
 //! nobody who changes what is needed has to know who watches.
 //!
 //! Invariant, checked by the model in `watch/tests.rs` over every interleaving: what is needed is watched for, or a
-//! thread is awake that will come back for the lock, or a timer is set that does so.
+//! thread is awake that will come back for the lock, or one is to do so later.
 //!
 //! Guarded by the link's lock.
 
@@ -43,7 +43,7 @@ pub(super) struct Todo {
     pub(super) arm: Option<Interest>,
     /// A timer is to look soon whether the link has become quiet.
     pub(super) quiet: bool,
-    /// A timer is to read, now.
+    /// A polling thread is to read, once others have had their turn.
     pub(super) read: bool,
 }
 
@@ -70,6 +70,8 @@ pub(super) struct Watch {
     reading: Reading,
     /// On a server there may be input of which no edge will tell.
     unread: bool,
+    /// It will be read later, when others have had their turn: edges change nothing about it.
+    later: bool,
 }
 
 /// An edge that comes while one thread reads makes that thread read again.
@@ -89,6 +91,7 @@ impl Watch {
             quiet: false,
             reading: Reading::Nobody,
             unread: false,
+            later: false,
         }
     }
 
@@ -98,6 +101,7 @@ impl Watch {
         if !self.client {
             todo.read = self.unread && facts.need.read && self.reading == Reading::Nobody;
             self.unread &= !todo.read;
+            self.later |= todo.read;
             return todo;
         }
         match facts.holder {
@@ -149,8 +153,17 @@ impl Watch {
         !std::mem::replace(&mut self.quiet, true)
     }
 
-    /// A server's edge of input, or a timer in its stead: whether this thread reads. `rests`: reading is not wanted now.
+    /// A server's turn to read later has come: whether this thread reads.
+    pub(super) fn later(&mut self, rests: bool) -> bool {
+        self.later = false;
+        self.edge(rests)
+    }
+
+    /// A server's edge of input: whether this thread reads. `rests`: reading is not wanted now.
     pub(super) fn edge(&mut self, rests: bool) -> bool {
+        if self.later {
+            return false;
+        }
         if self.reading != Reading::Nobody {
             self.reading = Reading::Again;
             return false;

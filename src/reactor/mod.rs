@@ -10,6 +10,7 @@
 use std::io;
 use std::sync::Arc;
 
+mod agenda;
 mod alarm;
 mod alarms;
 mod backlog;

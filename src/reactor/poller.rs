@@ -7,15 +7,16 @@
 //!
 //! Ignores what the descriptors are; never reads or writes them.
 
-use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use crate::sync::{Mutex, thread};
+use crate::sync::{Mutex, MutexGuard, thread};
 
+use super::agenda::{Agenda, Later};
 use super::kernel::{Event, Kernel, Told, no_event, told};
 use super::{Job, clock, user};
 use crate::deadline::Deadline;
@@ -70,14 +71,20 @@ pub(crate) struct Token {
 pub(crate) const LONGEST_BUSY_POLL: Duration = Duration::from_millis(1);
 /// Events that one thread takes at a time; what is left is for others who poll.
 const BATCH: usize = 32;
+/// A thread passes on what it found for no longer than this before it runs the jobs that came of it.
+const STRETCH: Duration = Duration::from_millis(1);
 
 /// The epoll and what belongs to it.
 pub(crate) struct Poller {
     kernel: Kernel,
     /// How long a thread looks before it sleeps, in nanoseconds.
     busy_poll: AtomicU64,
-    /// Guards the registrations and what was posted. A leaf; held for look-ups only.
+    /// Guards the registrations. A leaf; held for look-ups only.
     registry: Mutex<Registry>,
+    /// Guards what is still to be passed on. A leaf.
+    agenda: Mutex<Agenda>,
+    /// There is something: so that a turn that finds one event need not look.
+    waits: AtomicBool,
     /// Guards the timers, and what the alarm is set to. A leaf, held over setting the alarm, which never blocks.
     timers: Mutex<Timers>,
 }
@@ -86,7 +93,6 @@ pub(crate) struct Poller {
 struct Registry {
     slots: Vec<Slot>,
     free: Vec<u32>,
-    posted: Vec<(Token, Readiness)>,
     closed: bool,
 }
 
@@ -102,8 +108,9 @@ impl Poller {
     pub(crate) fn new() -> io::Result<Arc<Self>> {
         let kernel = Kernel::new()?;
         let busy_poll = AtomicU64::new(0);
-        let (registry, timers) = (Mutex::default(), Mutex::default());
-        Ok(Arc::new(Self { kernel, busy_poll, registry, timers }))
+        let (registry, agenda, timers) = Default::default();
+        let waits = AtomicBool::new(false);
+        Ok(Arc::new(Self { kernel, busy_poll, registry, agenda, waits, timers }))
     }
 
     /// Registers a descriptor. It stays the caller's, who removes it before closing it.
@@ -178,8 +185,27 @@ impl Poller {
     /// Makes a registration ready from outside: for pipes that have no descriptor.
     #[cfg(any(test, feature = "_internals"))]
     pub(crate) fn post(&self, token: Token, readiness: Readiness) {
-        self.registry.lock().posted.push((token, readiness));
-        self.kick();
+        let mut agenda = self.agenda.lock();
+        agenda.tell(token, readiness);
+        self.left(agenda);
+    }
+
+    /// Fires a timer when nothing else is to be done, or so much that it has waited for long: who has had its turn, and
+    /// has not come to an end, goes on so. Kept weakly.
+    pub(crate) fn later(&self, target: &Arc<dyn OnTimer>, tag: u64) {
+        let mut agenda = self.agenda.lock();
+        agenda.later(Arc::downgrade(target), tag);
+        self.left(agenda);
+    }
+
+    /// The end of a critical section: if something is left, somebody looks after it.
+    fn left(&self, agenda: MutexGuard<'_, Agenda>) {
+        let waits = !agenda.is_empty();
+        self.waits.store(waits, Ordering::Release);
+        drop(agenda);
+        if waits {
+            self.kick();
+        }
     }
 
     /// Sets a timer. It is kept weakly and cannot be taken back: whoever set it looks
@@ -219,6 +245,8 @@ impl Poller {
         registry.free.clear();
         drop(registry);
         drop(slots);
+        let agenda = std::mem::take(&mut *self.agenda.lock());
+        drop(agenda);
         self.timers.lock().all.clear();
     }
 
@@ -229,16 +257,43 @@ impl Poller {
         if count == 0 {
             count = self.kernel.wait(&mut events, true)?;
         }
+        let one = count == 1 && !self.waits.load(Ordering::Acquire);
         for event in events.iter().take(count) {
             match told(event) {
-                Told::Kick => self.dispatch_posted(jobs),
+                Told::Kick => {}
                 Told::Alarm => self.fire_due(jobs),
                 Told::Ready(data, readiness) => {
-                    self.dispatch(Token::from_data(data), readiness, jobs);
+                    let token = Token::from_data(data);
+                    match one {
+                        true => self.dispatch(token, readiness, jobs),
+                        false => self.agenda.lock().tell(token, readiness),
+                    }
                 }
             }
         }
+        if !one {
+            self.pass_on(jobs);
+        }
         Ok(())
+    }
+
+    /// Tells everybody concerned, in order, until that has taken long enough.
+    fn pass_on(&self, jobs: &mut Vec<Job>) {
+        let began = clock::now();
+        let mut over = false;
+        while !over {
+            let Some((token, readiness)) = self.agenda.lock().next() else { break };
+            self.dispatch(token, readiness, jobs);
+            over = clock::now().saturating_duration_since(began) >= STRETCH;
+        }
+        let later = self.agenda.lock().go_on(over || !jobs.is_empty());
+        if let Some(Later { target, tag }) = later {
+            if let Some(target) = target.upgrade() {
+                let now = clock::now();
+                tell(move || target.fire(tag, now, jobs));
+            }
+        }
+        self.left(self.agenda.lock());
     }
 
     /// A thread that waits looks for so long before it sleeps (the longest that anybody asked for):
@@ -277,13 +332,6 @@ impl Poller {
         drop(registry);
         if let Some(ready) = ready {
             tell(move || ready.ready(readiness, jobs));
-        }
-    }
-
-    fn dispatch_posted(&self, jobs: &mut Vec<Job>) {
-        let posted = std::mem::take(&mut self.registry.lock().posted);
-        for (token, readiness) in posted {
-            self.dispatch(token, readiness, jobs);
         }
     }
 

@@ -215,6 +215,10 @@ impl Connection {
         self.peer.apply(&settings, first);
         let delta = self.peer.initial_window - before.initial_window;
         if delta != 0 {
+            // Each changes all streams.
+            if !first {
+                self.glitch()?;
+            }
             let reason = Reason::FLOW_CONTROL_ERROR;
             self.on_initial_window(delta)
                 .map_err(|_| Error::connection(reason, "stream window above 2^31-1"))?;
@@ -270,6 +274,10 @@ impl Connection {
 
     fn on_goaway(&mut self, frame: &GoAway<'_>, sink: &mut dyn Sink) -> Result<(), Error> {
         let client = self.role == Role::Client;
+        // Two say all there is to say. Each is compared with all streams.
+        if self.shutdown.is_announced() {
+            self.glitch()?;
+        }
         self.shutdown.on_goaway(frame.last, client)?;
         // First of all: what the streams end with quotes it.
         sink.goaway(frame.reason, frame.debug);

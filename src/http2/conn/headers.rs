@@ -10,6 +10,9 @@ use super::frames::Standing;
 use super::options::FRAGMENT;
 use super::{Connection, Sink, validate};
 
+/// So many informational responses before a response are nothing to wonder at.
+const INFORMATIONAL: u8 = 4;
+
 impl Connection {
     pub(super) fn on_headers(
         &mut self,
@@ -212,7 +215,9 @@ impl Connection {
                 if end {
                     return Err(malformed("1xx response with END_STREAM"));
                 }
-                self.glitch()?; // A25: a flood of them
+                if !self.is_expected(key) {
+                    self.glitch()?; // A25: a flood of them
+                }
                 sink.informational(key);
                 return Ok(());
             }
@@ -231,5 +236,13 @@ impl Connection {
             self.received_end(key);
         }
         Ok(())
+    }
+
+    /// Counts an informational response: whether its stream has had no more than a proxy may well put before each (a 100, a
+    /// 103).
+    fn is_expected(&mut self, key: Key) -> bool {
+        let Some(slot) = self.streams.get(key) else { return false };
+        slot.informational = slot.informational.saturating_add(1);
+        slot.informational <= INFORMATIONAL
     }
 }

@@ -25,6 +25,8 @@ enum At {
     Polls(Interest),
     /// A thread that was told of the socket: resumes writing, then reads.
     Told(Told),
+    /// A server's thread whose turn it is to read what was left.
+    Later,
     /// The poller, about to ask for the lead.
     Enters,
     Reads,
@@ -291,15 +293,19 @@ impl World {
                 if self.read_timer {
                     step(&|w| {
                         w.read_timer = false;
-                        w.at[who] = At::Told(Told { read: true, write: false });
+                        w.at[who] = At::Later;
                     });
                 }
             }
             At::Told(told) if told.write => {
                 step(&|w| w.resume(who, if told.read { Then::Enters } else { Then::Away }));
             }
-            At::Told(_) | At::Enters => step(&|w| {
-                let reads = w.watch.edge(!w.need().read);
+            at @ (At::Told(_) | At::Enters | At::Later) => step(&|w| {
+                let rests = !w.need().read;
+                let reads = match at {
+                    At::Later => w.watch.later(rests),
+                    _ => w.watch.edge(rests),
+                };
                 w.at[who] = if reads { At::Reads } else { At::Away };
                 w.settle(false);
             }),

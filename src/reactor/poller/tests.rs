@@ -259,3 +259,74 @@ fn a_timer_that_panics_costs_neither_the_others_nor_the_alarm() {
     turn(&poller);
     assert_eq!(told.try_iter().collect::<Vec<_>>(), [9]);
 }
+
+/// A peer that sends without end, as a link tells of it: after each turn there is more. Each takes a while.
+struct Endless {
+    poller: Arc<Poller>,
+    turns: AtomicU64,
+    this: Weak<Endless>,
+}
+
+impl OnTimer for Endless {
+    fn fire(&self, tag: u64, now: Instant, _: &mut Vec<Job>) {
+        self.turns.fetch_add(1, Ordering::Relaxed);
+        while clock::now() < now + STRETCH {}
+        let this: Arc<dyn OnTimer> = self.this.upgrade().unwrap();
+        self.poller.later(&this, tag);
+    }
+}
+
+#[test]
+fn who_sends_without_end_shares_what_others_leave() {
+    let poller = Poller::new().unwrap();
+    let endless: Vec<_> = (0..16)
+        .map(|_| {
+            Arc::new_cyclic(|this| Endless {
+                poller: poller.clone(),
+                turns: AtomicU64::new(0),
+                this: this.clone(),
+            })
+        })
+        .collect();
+    let turns = || endless.iter().map(|one| one.turns.load(Ordering::Relaxed)).sum::<u64>();
+    for one in &endless {
+        let one: Arc<dyn OnTimer> = one.clone();
+        poller.later(&one, 0);
+    }
+    let (ready, told) = tell();
+    let honest = poller.reserve(ready);
+    for _ in 0..50 {
+        let before = turns();
+        poller.post(honest, Readiness { read: true, ..Readiness::default() });
+        turn(&poller);
+        assert!(told.try_recv().is_ok(), "the first turn tells what is new");
+        assert!(turns() <= before + 1);
+    }
+    for _ in 0..64 {
+        turn(&poller);
+    }
+    // Nobody of them is forgotten, and no turn is longer for their number.
+    assert!(endless.iter().all(|one| one.turns.load(Ordering::Relaxed) >= 3));
+}
+
+#[test]
+fn what_a_turn_has_no_time_for_is_told_in_order_by_the_next() {
+    struct Slow(Mutex<Sender<u64>>, u64);
+    impl Ready for Slow {
+        fn ready(&self, _: Readiness, _: &mut Vec<Job>) {
+            let began = clock::now();
+            while clock::now() < began + STRETCH {}
+            self.0.lock().send(self.1).unwrap();
+        }
+    }
+    let poller = Poller::new().unwrap();
+    let (sender, told) = channel();
+    for n in 0..4 {
+        let token = poller.reserve(Arc::new(Slow(Mutex::new(sender.clone()), n)));
+        poller.post(token, Readiness::default());
+    }
+    for n in 0..4 {
+        turn(&poller);
+        assert_eq!(told.try_iter().collect::<Vec<_>>(), [n]);
+    }
+}

@@ -335,11 +335,50 @@ fn a25_a_flood_of_1xx_heads_is_a_glitch_each() {
     let head = frame(HEADERS, EH, 1, &block(&[(":status", "100")]));
     let mut c = Side::client();
     c.conn.open(&block(GET), true).expect("room");
-    (0..100).for_each(|_| {
+    // The first few are what a proxy may well say.
+    (0..104).for_each(|_| {
         c.input(&head);
     });
     assert!(!c.conn.finished());
     c.input(&head).expect_goaway(CALM);
+}
+
+#[test]
+fn w53_a_proxy_may_put_a_few_informational_heads_before_each_response() {
+    let mut c = Side::client();
+    for n in 0..500 {
+        let key = c.conn.open(&block(GET), true).expect("room");
+        for status in ["100", "103", "103"] {
+            c.input(&frame(HEADERS, EH, 2 * n + 1, &block(&[(":status", status)])));
+        }
+        c.input(&response(2 * n + 1, END));
+        c.conn.forget(key);
+        c.output();
+    }
+    assert_eq!((c.conn.stats().glitches, c.conn.finished()), (0, false));
+}
+
+/// What changes, or is compared with, each of many streams costs more than its octets tell.
+#[test]
+fn a9_frames_that_concern_all_streams_are_glitches_when_repeated() {
+    let goaway = frame(GOAWAY, 0, 0, &[MAX_31.to_be_bytes(), [0; 4]].concat());
+    let windows = [70_000, 80_000].map(|size| frame(SETTINGS, 0, 0, &setting(4, size)));
+    for (server, floods) in
+        [(false, vec![goaway.clone(); 2]), (true, windows.to_vec()), (false, windows.to_vec())]
+    {
+        let mut side = if server { Side::server() } else { Side::client() };
+        if !server {
+            side.conn.open(&block(GET), true).expect("room");
+        }
+        side.output();
+        let died = (0..200).find(|n| {
+            side.input(&floods[n % 2]);
+            let calm = side.output().iter().any(|frame| frame.kind == GOAWAY);
+            calm || side.conn.finished()
+        });
+        // The first of them is free, perhaps.
+        assert!(died.is_some_and(|n| (100..=102).contains(&n)), "{died:?}");
+    }
 }
 
 #[test]
