@@ -6,7 +6,7 @@ mod service;
 mod support;
 
 use bytes::{BufMut, Bytes};
-use grpc_threads::{Codec, MethodPath};
+use grpc_threads::{Codec, MethodPath, ServerOptions};
 use service::*;
 use std::thread;
 use support::frames::{Listener, RST_STREAM};
@@ -202,4 +202,21 @@ fn w55_a_server_that_is_done_first_is_believed() {
         within(LONG, move || sum.call(std::iter::repeat_n(Bytes::from(pattern(1000)), 100_000)));
     assert_eq!(reply.unwrap(), b"enough"[..]);
     server.join().unwrap();
+}
+
+/// The place of a call is free when its client knows the answer.
+#[test]
+fn calls_one_after_the_other_need_one_place() {
+    let options = ServerOptions::default().maximum_concurrent_rpcs(1);
+    let server =
+        Server::builder().thread_pool(ThreadPool::new(4)).options(options).build().unwrap();
+    let served = Served::start(server, "127.0.0.1:0", []);
+    let channel = served.channel();
+    let (echo, count) =
+        (channel.raw_unary_unary(ECHO).unwrap(), channel.raw_unary_stream(COUNT).unwrap());
+    for _ in 0..1000 {
+        echo.call(&Bytes::from_static(b"one")).unwrap();
+        let responses = count.call(&Bytes::from_static(b"2 10")).unwrap();
+        assert_eq!(responses.map(Result::unwrap).count(), 2);
+    }
 }

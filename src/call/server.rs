@@ -12,6 +12,7 @@ use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use bytes::Bytes;
 
 use super::answer::{Closing, default_head, too_much_metadata};
@@ -30,12 +31,35 @@ use crate::wire::outcome::{Due, Ending, cardinality, deadline_exceeded};
 /// Something to run once a call is over.
 pub(crate) type Callback = Box<dyn FnOnce() + Send>;
 
+/// A call's place among those that a server runs at once, where these are limited. It is given back before the client can know
+/// of the answer, so that who calls one after the other needs one; or else when its handler has returned.
+pub(crate) struct Place {
+    taken: Arc<AtomicUsize>,
+    held: AtomicBool,
+}
+
+impl Place {
+    /// One of `most`; `None`: there is none.
+    pub(crate) fn take(taken: &Arc<AtomicUsize>, most: usize) -> Option<Arc<Self>> {
+        let one_more = |taken: usize| (taken < most).then_some(taken + 1);
+        taken.fetch_update(Ordering::AcqRel, Ordering::Acquire, one_more).ok()?;
+        Some(Arc::new(Self { taken: taken.clone(), held: AtomicBool::new(true) }))
+    }
+
+    pub(crate) fn give_back(&self) {
+        if self.held.swap(false, Ordering::AcqRel) {
+            self.taken.fetch_sub(1, Ordering::AcqRel);
+        }
+    }
+}
+
 /// One call, shared by its context, its streams and its deadline.
 pub(crate) struct ServerCall {
     stream: Arc<Stream>,
     head: RequestHead,
     deadline: Deadline,
     send_limit: usize,
+    place: Option<Arc<Place>>,
     /// Made when more than one append is needed: the unary answer goes without.
     outbox: OnceLock<Arc<Outbox>>,
     /// Guards what the handler has set for the end, and the end itself. Not poisoned by panics.
@@ -64,7 +88,7 @@ enum Ended {
 }
 
 impl ServerCall {
-    pub(crate) fn new(incoming: Incoming, send_limit: usize) -> Self {
+    pub(crate) fn new(incoming: Incoming, send_limit: usize, place: Option<Arc<Place>>) -> Self {
         let Incoming { stream, head, arrived } = incoming;
         let deadline = match head.timeout {
             Some(timeout) => Deadline::after(arrived, timeout),
@@ -75,6 +99,7 @@ impl ServerCall {
             head,
             deadline,
             send_limit,
+            place,
             outbox: OnceLock::new(),
             reply: Mutex::default(),
         }
@@ -324,7 +349,12 @@ impl ServerCall {
         }
         let subtype = self.head.subtype;
         let closing = Closing { status, trailing, subtype, head_claimed: reply.head_claimed };
-        Some((closing, std::mem::take(&mut reply.callbacks)))
+        let callbacks = std::mem::take(&mut reply.callbacks);
+        drop(reply);
+        if let Some(place) = &self.place {
+            place.give_back();
+        }
+        Some((closing, callbacks))
     }
 
     /// The deadline has passed: ends the call whatever its handler does (W56). The client is told the status,

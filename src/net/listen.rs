@@ -1,13 +1,14 @@
 //! Accepting on the server's poller.
 
 use std::io;
-use std::net::TcpListener;
+use std::net::{Shutdown, TcpListener};
 use std::os::fd::AsFd;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use crate::sync::Mutex;
 use rustix::io::Errno;
+use socket2::SockRef;
 
 use super::TcpPipe;
 use crate::reactor::{Job, Mode, OnTimer, Poller, Readiness, Ready, Token, clock};
@@ -23,14 +24,17 @@ pub(crate) struct Listener {
     poller: Arc<Poller>,
     /// Guards the socket, which is gone once closed. A leaf.
     socket: Mutex<Option<(Arc<TcpListener>, Token)>>,
+    /// No other process has the socket.
+    own: bool,
     on_accept: OnAccept,
     this: Weak<Listener>,
 }
 
 impl Listener {
-    /// Accepts from now on.
+    /// Accepts from now on. `own`: the socket was bound here.
     pub(crate) fn open(
         listener: TcpListener,
+        own: bool,
         poller: &Arc<Poller>,
         on_accept: OnAccept,
     ) -> io::Result<Arc<Self>> {
@@ -38,6 +42,7 @@ impl Listener {
         let this = Arc::new_cyclic(|this| Self {
             poller: poller.clone(),
             socket: Mutex::new(None),
+            own,
             on_accept,
             this: this.clone(),
         });
@@ -52,8 +57,14 @@ impl Listener {
 
     /// Stops accepting and closes the socket: new connections are refused from here on.
     pub(crate) fn close(&self) {
-        if let Some((socket, token)) = self.socket.lock().take() {
+        let last = self.socket.lock().take();
+        if let Some((socket, token)) = last {
             self.poller.remove(token, socket.as_fd());
+            // A thread that accepts just now holds the descriptor for a moment more; its address is free from here on. A socket
+            // that was given to us may be others' as well, who go on listening.
+            if self.own {
+                let _ = SockRef::from(&*socket).shutdown(Shutdown::Both);
+            }
         }
     }
 
@@ -103,6 +114,7 @@ impl OnTimer for Listener {
 mod tests {
     use std::fs::File;
     use std::net::{SocketAddr, TcpStream};
+    use std::sync::atomic::{AtomicBool, Ordering};
     use std::sync::mpsc::{Receiver, channel};
 
     use super::*;
@@ -117,7 +129,7 @@ mod tests {
         let (sender, receiver) = channel();
         let sender = Mutex::new(sender);
         let on_accept = Box::new(move |pipe| sender.lock().send(pipe).unwrap());
-        (address, Listener::open(listener, poller, on_accept).unwrap(), receiver)
+        (address, Listener::open(listener, true, poller, on_accept).unwrap(), receiver)
     }
 
     #[test]
@@ -132,6 +144,45 @@ mod tests {
             TcpStream::connect(address).unwrap_err().kind(),
             io::ErrorKind::ConnectionRefused
         );
+    }
+
+    /// Though a thread is just accepting.
+    #[test]
+    #[allow(clippy::disallowed_methods, reason = "a thread of the test's own")]
+    fn the_address_is_free_once_a_listener_is_closed() {
+        let pool = ThreadPool::new(2);
+        let poller = pool.poller().unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let over = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            for _ in 0..3 {
+                scope.spawn(|| {
+                    while !over.load(Ordering::Relaxed) {
+                        let _ = TcpStream::connect(address);
+                    }
+                });
+            }
+            let mut next = Ok(listener);
+            let closed = (0..500).all(|_| {
+                let Ok(socket) = std::mem::replace(&mut next, Err(io::ErrorKind::Other.into()))
+                else {
+                    return false;
+                };
+                let (accepted, accepts) = channel();
+                let accepted = Mutex::new(accepted);
+                let on_accept = Box::new(move |_| {
+                    let _ = accepted.lock().send(());
+                });
+                let open = Listener::open(socket, true, &poller, on_accept).unwrap();
+                accepts.recv().unwrap();
+                open.close();
+                next = TcpListener::bind(address);
+                true
+            });
+            over.store(true, Ordering::Relaxed);
+            assert!(closed && next.is_ok(), "{next:?}");
+        });
     }
 
     #[test]

@@ -60,8 +60,7 @@ impl Agenda {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::reactor::clock;
-    use crate::reactor::{Job, Poller};
+    use crate::reactor::Job;
     use std::sync::Arc;
     use std::time::Instant;
 

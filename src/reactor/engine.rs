@@ -173,7 +173,7 @@ impl Engine {
     /// Queues a job from outside. What does not fit is dropped, which answers it.
     pub(super) fn submit(&self, job: Job) -> Result<(), Rejected> {
         let mut state = self.state.lock();
-        if state.stopping || state.queue.len() >= self.limit {
+        if state.stopping || !self.has_room(&state) {
             drop(state);
             drop(job);
             return Err(Rejected);
@@ -333,11 +333,17 @@ impl Engine {
         }
     }
 
+    /// Whether one more may wait. Those for which a worker is free do not, though it has still to wake up.
+    fn has_room(&self, state: &State) -> bool {
+        let free = self.shelves.len().saturating_sub(state.duty.busy());
+        state.queue.len() < self.limit.saturating_add(free)
+    }
+
     /// Queues jobs; what does not fit is handed back, to be dropped after the lock.
     fn queue(&self, state: &mut State, jobs: impl Iterator<Item = Job>) -> Vec<Job> {
         let mut refused = Vec::new();
         for job in jobs {
-            if state.queue.len() < self.limit && !state.stopping {
+            if self.has_room(state) && !state.stopping {
                 state.queue.push(job);
             } else {
                 refused.push(job);

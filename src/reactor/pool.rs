@@ -59,7 +59,8 @@ impl ThreadPool {
     }
 
     /// As [`ThreadPool::new`], with room for `queue` calls that wait for a worker (default
-    /// 10 000); more are answered with RESOURCE_EXHAUSTED.
+    /// 10 000), beside one for each worker that is free; more are answered with RESOURCE_EXHAUSTED. A worker is busy
+    /// until its handler has returned and all is done for its call: a moment longer than its client waits for the answer.
     #[must_use]
     pub fn with_queue(workers: usize, queue: usize) -> Self {
         let owner = Owner {

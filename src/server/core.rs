@@ -5,10 +5,11 @@ use std::sync::{Arc, OnceLock, Weak};
 use std::time::Instant;
 
 use crate::sync::Mutex;
+use crate::sync::atomic::AtomicUsize;
 
 use super::life::Life;
 use super::options::ServerOptions;
-use crate::call::server::ServerCall;
+use crate::call::server::{Place, ServerCall};
 use crate::http2;
 use crate::reactor::{Executor, Job, Keep, OnTimer, Poller, Ticket, Timetable};
 
@@ -22,6 +23,8 @@ pub(super) struct Core {
     http2: http2::Options,
     /// Runs the handlers instead of the pool that reads.
     executor: Option<Keep<Arc<dyn Executor>>>,
+    /// Places taken, where calls at once are limited.
+    places: Arc<AtomicUsize>,
     /// Set by the start.
     poller: OnceLock<Arc<Poller>>,
     /// Shared with those who wait for the end, who hold nothing else.
@@ -31,12 +34,16 @@ pub(super) struct Core {
     this: Weak<Self>,
 }
 
+/// More calls run than may.
+pub(super) struct TooMany;
+
 impl Core {
     pub(super) fn new(options: ServerOptions, executor: Option<Arc<dyn Executor>>) -> Arc<Self> {
         Arc::new_cyclic(|this| Self {
             http2: options.http2(),
             options,
             executor: executor.map(Keep::new),
+            places: Arc::default(),
             poller: OnceLock::new(),
             life: Arc::default(),
             deadlines: Mutex::new(Timetable::new()),
@@ -65,10 +72,13 @@ impl Core {
         let _ = self.poller.set(poller);
     }
 
-    /// Counts a call in; false when there are too many.
-    pub(super) fn enter(&self) -> bool {
-        let before = self.life.enter();
-        self.options.maximum_concurrent_rpcs.is_none_or(|most| before < most)
+    /// Counts a call in: its place, where there is a limit. An error: there are too many.
+    pub(super) fn enter(&self) -> Result<Option<Arc<Place>>, TooMany> {
+        self.life.enter();
+        match self.options.maximum_concurrent_rpcs {
+            None => Ok(None),
+            Some(most) => Place::take(&self.places, most).map(Some).ok_or(TooMany),
+        }
     }
 
     /// From now on `call` is ended at `at`, whatever its handler does.

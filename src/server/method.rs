@@ -15,7 +15,7 @@ use super::core::Core;
 use super::handlers::RpcMethodHandler;
 use super::registry::Registry;
 use super::service::HandlerCallDetails;
-use crate::call::server::ServerCall;
+use crate::call::server::{Place, ServerCall};
 use crate::error::quoted;
 use crate::link::{Entry, Held, Incoming, When};
 use crate::reactor::{Executor, Job, Keep, Ticket, Work, clock, user};
@@ -142,8 +142,11 @@ impl Method {
 impl Entry for Method {
     fn job(self: Arc<Self>, incoming: Incoming) -> Job {
         let (short, expected) = (self.is_short(), self.run_time.load(Ordering::Relaxed));
-        let call = Arc::new(ServerCall::new(incoming, self.send_limit()));
-        let (slot, admitted) = Slot::enter(self, &call);
+        let entered = self.core.enter();
+        let admitted = entered.is_ok();
+        let place = entered.unwrap_or_default();
+        let call = Arc::new(ServerCall::new(incoming, self.send_limit(), place.clone()));
+        let slot = Slot::enter(self, &call, place);
         if !admitted {
             // At once: waiting for a worker would itself be load.
             call.finish(Err(Status::fixed(
@@ -167,20 +170,23 @@ impl Entry for Method {
 pub(super) struct Slot {
     method: Arc<Method>,
     ticket: Option<Ticket>,
+    place: Option<Arc<Place>>,
 }
 
 impl Slot {
-    /// The slot, and whether the server has room for its call.
-    fn enter(method: Arc<Method>, call: &Arc<ServerCall>) -> (Self, bool) {
-        let admitted = method.core.enter();
+    /// The core has counted the call in.
+    fn enter(method: Arc<Method>, call: &Arc<ServerCall>, place: Option<Arc<Place>>) -> Self {
         method.running.fetch_add(1, Ordering::Relaxed);
         let ticket = call.deadline().instant().map(|at| method.core.expect_end(at, call));
-        (Self { method, ticket }, admitted)
+        Self { method, ticket, place }
     }
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
+        if let Some(place) = &self.place {
+            place.give_back();
+        }
         if let Some(ticket) = self.ticket.take() {
             self.method.core.ended(ticket);
         }

@@ -22,6 +22,8 @@ use crate::wire::headers::RequestHead;
 pub(super) struct Port {
     address: String,
     locals: Vec<SocketAddr>,
+    /// Its sockets were bound here, not given.
+    own: bool,
     /// Guards the sockets on their way from bound to open to closed. Rank: after the life's.
     state: Mutex<State>,
 }
@@ -39,7 +41,7 @@ impl Port {
         core: &Arc<Core>,
         registry: &Arc<Registry>,
     ) -> Result<u16, BindError> {
-        Self::add(address.to_owned(), net::bind(address)?, core, registry)
+        Self::add(address.to_owned(), (net::bind(address)?, true), core, registry)
     }
 
     pub(super) fn adopt(
@@ -48,12 +50,12 @@ impl Port {
         registry: &Arc<Registry>,
     ) -> Result<u16, BindError> {
         let address = listener.local_addr().map_or_else(|_| "?".into(), |local| local.to_string());
-        Self::add(address, vec![listener], core, registry)
+        Self::add(address, (vec![listener], false), core, registry)
     }
 
     fn add(
         address: String,
-        listeners: Vec<TcpListener>,
+        (listeners, own): (Vec<TcpListener>, bool),
         core: &Arc<Core>,
         registry: &Arc<Registry>,
     ) -> Result<u16, BindError> {
@@ -64,7 +66,7 @@ impl Port {
         };
         let number = locals.first().map_or(0, SocketAddr::port);
         let state = Mutex::new(State::Bound(listeners));
-        let port = Arc::new(Self { address, locals, state });
+        let port = Arc::new(Self { address, locals, own, state });
         match core.life().add_port(&port) {
             Some(false) => {}
             Some(true) => port.open(core, registry)?,
@@ -91,7 +93,7 @@ impl Port {
         for socket in sockets {
             let (server, methods) = (core.clone(), registry.clone());
             let accept = Box::new(move |pipe| accept(&server, &methods, Arc::new(pipe)));
-            match Listener::open(socket, poller, accept) {
+            match Listener::open(socket, self.own, poller, accept) {
                 Ok(listener) => open.push(listener),
                 Err(error) => {
                     open.iter().for_each(|listener| listener.close());

@@ -171,6 +171,35 @@ fn what_the_queue_does_not_hold_is_rejected_from_outside_and_from_events() {
 }
 
 #[test]
+fn a_pool_without_a_queue_takes_as_many_jobs_as_it_has_free_workers() {
+    let pool = ThreadPool::with_queue(3, 0);
+    let (sender, receiver) = channel();
+    // None has woken up yet, perhaps, or all sleep in the epoll: they are free.
+    for _ in 0..100 {
+        let meet = Arc::new(Barrier::new(4));
+        for _ in 0..3 {
+            let (meet, sender) = (meet.clone(), sender.clone());
+            let run = move || {
+                meet.wait();
+                sender.send(()).unwrap();
+            };
+            pool.execute(job(false, run)).unwrap();
+        }
+        meet.wait();
+        (0..3).for_each(|_| receiver.recv().unwrap());
+        wait_until(|| pool.running() == 0);
+    }
+    let (let_go, held) = channel::<()>();
+    let held = Arc::new(Mutex::new(held));
+    for _ in 0..3 {
+        let held = held.clone();
+        pool.execute(job(false, move || held.lock().recv().unwrap())).unwrap();
+    }
+    assert_eq!(pool.execute(telling(&channel().0)), Err(Rejected));
+    (0..3).for_each(|_| let_go.send(()).unwrap());
+}
+
+#[test]
 fn the_last_handle_ends_the_threads_and_answers_what_waits() {
     let pool = ThreadPool::new(3);
     let poller = Arc::downgrade(&pool.poller().unwrap());
