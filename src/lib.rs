@@ -95,8 +95,8 @@
 //! in the threads that wait for them; a handler that starts a program by other means than [`std::process::Command`] has to
 //! unblock them for it.
 //!
-//! But for the logger, none runs under a lock of the library, or on the thread that serves idle connections. A panic in a
-//! handler ends its call with `UNKNOWN`; one in a callback is caught and logged.
+//! None runs under a lock of the library, and none but the logger on the thread that serves idle connections. A panic in a
+//! handler ends its call with `UNKNOWN`; one in a callback is caught and logged; one in a logger is caught, and costs its line.
 //!
 //! A call on a server may outlive its handler: [`ServerStream::detach`] takes it along to any thread, the worker is
 //! free, and the call runs until [`ServerStream::finish`]. It still counts as running, for
@@ -151,6 +151,8 @@ pub mod metadata;
 mod status;
 #[cfg(feature = "runtime")]
 mod sync;
+#[cfg(feature = "runtime")]
+mod tell;
 
 #[cfg(feature = "runtime")]
 pub use channel::{

@@ -13,7 +13,7 @@ use std::path::Path;
 
 /// A module imports lower ranks, or its own directory.
 const RANKS: [&[&str]; 8] = [
-    &["status", "error", "bounds", "metadata", "deadline", "codec", "credentials", "sync"],
+    &["status", "error", "bounds", "metadata", "deadline", "codec", "credentials", "sync", "tell"],
     &["http2"],
     &["wire"],
     &["net", "reactor"],
@@ -36,17 +36,13 @@ const BESIDE: [(&str, &str); 2] = [
 const LONGEST_FILE: usize = 700;
 
 /// Paths that only `reactor/` may name in code that is not a test, by their last two segments.
-const ONLY_IN_REACTOR: [([&str; 2], &str); 7] = [
+const ONLY_IN_REACTOR: [([&str; 2], &str); 6] = [
     (["Instant", "now"], "time is an argument; reactor::clock is the one clock"),
     (["SystemTime", "now"], "time is an argument; reactor::clock is the one clock"),
     (["thread", "spawn"], "threads are born in reactor/, named and counted"),
     (["thread", "Builder"], "threads are born in reactor/, named and counted"),
     (["thread", "scope"], "threads are born in reactor/, named and counted"),
     (["thread", "sleep"], "a wait has an end other than the clock"),
-    (
-        ["panic", "catch_unwind"],
-        "code of the user's runs through reactor::user, which contains all of it",
-    ),
 ];
 
 #[test]
@@ -100,6 +96,14 @@ fn time_and_threads_come_from_the_reactor() {
     report(
         files.iter().filter(|file| file.top() != "reactor").flat_map(time_and_threads).collect(),
     );
+}
+
+/// A logger is the user's, and may panic: there is one place where it does no harm, and one where panics end.
+#[test]
+fn lines_of_the_log_and_panics_end_in_one_place() {
+    let files = source::read("src");
+    let ours = |file: &&File| !matches!(file.top(), "tell" | "model");
+    report(files.iter().filter(ours).flat_map(lines_and_panics).collect());
 }
 
 /// A time of the user's, however long, added to now: `+` would panic, on a thread that serves everybody.
@@ -237,6 +241,18 @@ fn the_checks_find_what_they_are_for() {
         chain("fn f() { if let &&Some(a) = b {} if let Some(a) = f(b && c) {} if a && b {} }"),
         0
     );
+
+    let tells = |text: &str| {
+        lines_and_panics(&File::new("src/reactor/a.rs".to_owned(), text.to_owned())).len()
+    };
+    assert_eq!(
+        tells("use log::{debug, warn}; fn f() { log::error!(\"{a}\"); ::log::info!(b) }"),
+        3
+    );
+    assert_eq!(tells("fn f() { if log::log_enabled!(Level::Debug) { tell::debug!(a) } }"), 1);
+    assert_eq!(tells("use std::panic::{AssertUnwindSafe, catch_unwind};"), 1);
+    assert_eq!(tells("fn f() { tell::error!(a); self.log::<T>(log) } // log::error!"), 0);
+    assert_eq!(tells("#[cfg(test)]\nmod tests { use log::Log; fn f() { catch_unwind(g) } }"), 0);
 
     let long = File::new(
         "src/a.rs".to_owned(),
@@ -391,6 +407,32 @@ fn thread_locals(file: &File) -> Vec<String> {
     let told = "`thread_local`: use `crate::sync::thread_own`";
     let found = file.tokens.iter().filter(ours);
     found.map(|token| format!("{}:{}: {told}", file.path, token.line)).collect()
+}
+
+/// Where the crate `log` or `catch_unwind` is named.
+fn lines_and_panics(file: &File) -> Vec<String> {
+    let code: Vec<_> = file.tokens.iter().filter(|token| !token.in_tests).collect();
+    let code = if file.in_tests { Vec::new() } else { code };
+    let text = |at: usize| code.get(at).map_or("", |token| token.text);
+    let mut found = Vec::new();
+    for (at, Token { line, .. }) in code.iter().enumerate() {
+        let within = at > 2 && text(at - 1) == ":" && is_name(text(at - 3));
+        let told = match [text(at), text(at + 1), text(at + 2), text(at + 3)] {
+            ["catch_unwind", ..] => {
+                "`catch_unwind`: the user's code runs through reactor::user, and panics end in tell::contain"
+            }
+            ["log", ":", ":", next] if !within && (next == "{" || is_name(next)) => {
+                "`log::`: lines are told by `crate::tell`, where a logger may panic"
+            }
+            _ => continue,
+        };
+        found.push(format!("{}:{line}: {told}", file.path));
+    }
+    found
+}
+
+fn is_name(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_alphabetic() || c == '_')
 }
 
 fn report(found: Vec<String>) {

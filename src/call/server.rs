@@ -24,6 +24,7 @@ use crate::link::{End, Incoming, Notify, Outgoing, Stream, Want};
 use crate::metadata::Metadata;
 use crate::reactor::{clock, notify, user};
 use crate::status::{Code, Status};
+use crate::tell;
 use crate::wire::framing::Messages;
 use crate::wire::headers::{self, RequestHead};
 use crate::wire::outcome::{Due, Ending, cardinality, deadline_exceeded};
@@ -318,7 +319,7 @@ impl ServerCall {
     fn conclude(&self, data: Option<Bytes>, outcome: Result<(), Status>) {
         if outcome.as_ref().is_err_and(Status::is_ok) {
             let (path, peer) = (&self.head.path, self.peer());
-            log::error!(
+            tell::error!(
                 "{path}: the handler failed with the code OK; its client {peer} is told UNKNOWN"
             );
         }

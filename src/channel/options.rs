@@ -8,6 +8,7 @@ use crate::call::client::Defaults;
 use crate::error::{ConfigError, ConfigErrorKind};
 use crate::http2;
 use crate::reactor::{LONGEST_BUSY_POLL, client_poller};
+use crate::tell;
 
 use super::Channel;
 use super::connectivity::Timing;
@@ -226,7 +227,7 @@ impl ChannelBuilder {
     pub fn keepalive(self, time: Duration, timeout: Duration, without_calls: bool) -> Self {
         self.set(|settings| {
             if time < SHORTEST_KEEPALIVE {
-                log::warn!("keepalive after {time:?} is too often: it is {SHORTEST_KEEPALIVE:?}");
+                tell::warn!("keepalive after {time:?} is too often: it is {SHORTEST_KEEPALIVE:?}");
             }
             settings.http2.keepalive.time = Some(time.max(SHORTEST_KEEPALIVE));
             settings.http2.keepalive.timeout = timeout;

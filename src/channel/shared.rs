@@ -11,6 +11,7 @@ use crate::http2::types::Reason;
 use crate::link::{Link, LinkEvents};
 use crate::net::Pipe;
 use crate::reactor::{Job, OnTimer, Poller, clock};
+use crate::tell;
 
 use super::connectivity::{Attempt, Connectivity};
 use super::dial::Dial;
@@ -330,7 +331,7 @@ impl Shared {
         let time = self.inner.lock().keepalive.too_often(attempt);
         if let Some(time) = time {
             let target = self.settings.target.text();
-            log::warn!(
+            tell::warn!(
                 "{target} ends connections that ping so often: keepalive after {time:?} from now on"
             );
         }
@@ -341,7 +342,7 @@ impl Shared {
         let link = self.inner.lock().link_of(attempt);
         if let Some(link) = link.as_ref().filter(|_| over) {
             let target = &self.settings.target;
-            log::debug!(
+            tell::debug!(
                 "the connection to {} of the channel to {target} is over: {cause}",
                 link.peer()
             );

@@ -10,6 +10,7 @@ use crate::call::client::Core;
 use crate::link::Link;
 use crate::reactor::{Alarms, clock};
 use crate::status::{Code, Status};
+use crate::tell;
 
 use super::connectivity::{Attempt, Connect, Connectivity, Machine, Timing};
 use super::dial::Dialing;
@@ -173,7 +174,7 @@ pub(super) struct Turn {
 impl Turn {
     /// How the channel is now; `None` where nobody wants to know.
     pub(super) fn of(inner: &Inner) -> Option<Self> {
-        if log::max_level() < log::LevelFilter::Debug {
+        if !tell::hears_debug() {
             return None;
         }
         let link = inner.current.and_then(|attempt| inner.link_of(attempt));
@@ -185,12 +186,12 @@ impl Turn {
         let Self { state, link, cause } = self;
         match (state, link) {
             (Connectivity::Ready, Some(link)) => {
-                log::debug!("the channel to {target} is {state}: connected to {}", link.peer());
+                tell::debug!("the channel to {target} is {state}: connected to {}", link.peer());
             }
             (Connectivity::Connecting | Connectivity::Shutdown, _) => {
-                log::debug!("the channel to {target} is {state}");
+                tell::debug!("the channel to {target} is {state}");
             }
-            _ => log::debug!("the channel to {target} is {state}: {cause}"),
+            _ => tell::debug!("the channel to {target} is {state}: {cause}"),
         }
     }
 }

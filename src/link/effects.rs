@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use crate::http2::types::Key;
 use crate::status::Status;
+use crate::tell;
 
 use super::cell::{Cell, Listener, Pending, Waiting};
 use super::face::{Acceptor, LinkEvents, Want};
@@ -46,14 +47,14 @@ impl Effects {
 
     /// A request was turned down. The log may be the user's code: it is told later, without the lock.
     pub(super) fn refused(&mut self, status: &Status) {
-        if log::max_level() >= log::LevelFilter::Debug {
+        if tell::hears_debug() {
             self.refused.push(status.clone());
         }
     }
 
     pub(super) fn log_refused(&mut self, peer: impl Fn() -> String) {
         for status in self.refused.drain(..) {
-            log::debug!("refused a request of {}: {status}", peer());
+            tell::debug!("refused a request of {}: {status}", peer());
         }
     }
 

@@ -170,11 +170,11 @@ impl Link {
         for listener in effects.notify.drain(..) {
             listener.all_told();
         }
-        effects.log_refused(|| self.peer());
         self.side.tell(&mut effects);
         if let Some(cause) = &effects.lost {
             self.announce_lost(cause);
         }
+        effects.log_refused(|| self.peer());
     }
 
     /// Compares who watches the socket with what is needed. The poller's interest is set under the lock,

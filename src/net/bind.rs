@@ -8,6 +8,7 @@ use rustix::io::Errno;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::address;
+use crate::tell;
 
 /// `listen` asks for as much as the kernel allows: std's 128 overflows in a burst, and each
 /// overflow costs a client a second.
@@ -165,7 +166,7 @@ fn bind_once(
         return Err((missing.into_iter().next().unwrap_or(none), false));
     }
     for error in missing {
-        log::warn!("not listened on, for this machine does not have it: {error}");
+        tell::warn!("not listened on, for this machine does not have it: {error}");
     }
     Ok(bound)
 }

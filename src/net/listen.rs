@@ -12,6 +12,7 @@ use socket2::SockRef;
 
 use super::TcpPipe;
 use crate::reactor::{Job, Mode, OnTimer, Poller, Readiness, Ready, Token, clock};
+use crate::tell;
 
 /// How long accepting rests when the process is out of descriptors or memory (A23).
 const REST: Duration = Duration::from_millis(100);
@@ -75,13 +76,13 @@ impl Listener {
                 Ok((stream, _)) => match TcpPipe::new(stream) {
                     Ok(pipe) => (self.on_accept)(pipe),
                     Err(error) => {
-                        log::debug!("a connection was gone before it was served: {error}")
+                        tell::debug!("a connection was gone before it was served: {error}")
                     }
                 },
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(error) if passing(&error) => {}
                 Err(error) => {
-                    log::warn!("accepting rests for {REST:?}: {error}");
+                    tell::warn!("accepting rests for {REST:?}: {error}");
                     if let Some(this) = self.this.upgrade() {
                         self.poller.timer(clock::now() + REST, this, 0);
                     }

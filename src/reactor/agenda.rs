@@ -8,6 +8,7 @@
 //! Pure, guarded by the poller's lock.
 
 use std::collections::VecDeque;
+use std::io;
 use std::sync::Weak;
 
 use super::poller::{OnTimer, Readiness, Token};
@@ -20,6 +21,8 @@ pub(super) struct Agenda {
     told: VecDeque<(Token, Readiness)>,
     later: VecDeque<Later>,
     passed_over: u32,
+    /// The poller's alarm could not be set, and nobody was told.
+    failed: Option<io::Error>,
 }
 
 /// Who goes on, as a timer would tell it.
@@ -52,8 +55,17 @@ impl Agenda {
         self.later.pop_front()
     }
 
+    /// The poller's alarm could not be set.
+    pub(super) fn failed(&mut self, error: io::Error) {
+        self.failed = Some(error);
+    }
+
+    pub(super) fn take_failed(&mut self) -> Option<io::Error> {
+        self.failed.take()
+    }
+
     pub(super) fn is_empty(&self) -> bool {
-        self.told.is_empty() && self.later.is_empty()
+        self.told.is_empty() && self.later.is_empty() && self.failed.is_none()
     }
 }
 

@@ -17,12 +17,12 @@
 use crate::sync::atomic::AtomicBool;
 use std::cell::{Cell, RefCell};
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Weak};
 #[cfg(test)]
 use std::time::Instant;
 
 use crate::sync::{Condvar, Mutex, MutexGuard, thread_own};
+use crate::tell;
 
 use super::backlog::Backlog;
 use super::cork::{self, Shelf};
@@ -293,8 +293,8 @@ impl Engine {
         cork::set(short && more);
         RUNS.reach(|own| own.set(true));
         // The handler's own panics are caught inside: this is the last line of defence.
-        if catch_unwind(AssertUnwindSafe(|| job.run())).is_err() {
-            log::error!("a job panicked outside its handler");
+        if tell::contain(|| job.run()).is_err() {
+            tell::error!("a job panicked outside its handler");
         }
         RUNS.reach(|own| own.set(false));
         cork::set(false);
@@ -325,11 +325,11 @@ impl Engine {
     }
 
     fn turn(&self, jobs: &mut Vec<Job>) {
-        let turned = catch_unwind(AssertUnwindSafe(|| self.poller.turn(jobs)));
+        let turned = tell::contain(|| self.poller.turn(jobs));
         match turned {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => log::error!("a server's poller failed: {error}"),
-            Err(_) => log::error!("an event's receiver panicked"),
+            Ok(Err(error)) => tell::error!("a server's poller failed: {error}"),
+            Err(_) => tell::error!("an event's receiver panicked"),
         }
     }
 

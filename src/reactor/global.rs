@@ -1,11 +1,11 @@
 //! The process's poller of client links. It starts with its first use and is never joined.
 
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant;
 
 use crate::sync::{plain::Mutex, process_wide};
+use crate::tell;
 
 use super::{OnTimer, Poller, spares, threads};
 
@@ -37,11 +37,11 @@ pub(super) fn forget() {
 fn turn_for_ever(poller: &Poller) {
     let mut jobs = Vec::new();
     while !threads::over() {
-        match catch_unwind(AssertUnwindSafe(|| poller.turn(&mut jobs))) {
+        match tell::contain(|| poller.turn(&mut jobs)) {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => log::error!("the poller of client links failed: {error}"),
+            Ok(Err(error)) => tell::error!("the poller of client links failed: {error}"),
             // The last line of defence: there is no other poller.
-            Err(_) => log::error!("an event's receiver panicked"),
+            Err(_) => tell::error!("an event's receiver panicked"),
         }
         // Client links make no jobs.
         jobs.clear();

@@ -76,16 +76,18 @@ impl Kernel {
     }
 
     /// From now on the alarm goes off at `at`, and at no other time. Never blocks.
-    pub(super) fn set_alarm(&self, at: Instant) {
+    ///
+    /// # Errors
+    /// What the system says: it is not known to say anything.
+    pub(super) fn set_alarm(&self, at: Instant) -> io::Result<()> {
         // Zero would disarm it.
         let left = at.saturating_duration_since(clock::now()).max(Duration::from_nanos(1));
         let never = Timespec { tv_sec: i64::MAX, tv_nsec: 0 };
         let it_value = Timespec::try_from(left).unwrap_or(never);
         let it_interval = Timespec { tv_sec: 0, tv_nsec: 0 };
         let setting = Itimerspec { it_interval, it_value };
-        if let Err(error) = timerfd_settime(&self.alarm, TimerfdTimerFlags::empty(), &setting) {
-            log::error!("a timer could not be set: {error}");
-        }
+        timerfd_settime(&self.alarm, TimerfdTimerFlags::empty(), &setting)?;
+        Ok(())
     }
 
     /// How many events there are; without `sleeps` there may be none. A signal ends the wait, too.

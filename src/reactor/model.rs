@@ -64,7 +64,8 @@ impl Kernel {
         self.0.changed.notify_one();
     }
 
-    pub(super) fn set_alarm(&self, at: Instant) {
+    #[expect(clippy::unnecessary_wraps, reason = "the real one may fail")]
+    pub(super) fn set_alarm(&self, at: Instant) -> io::Result<()> {
         let mut state = self.0.state.lock();
         state.alarmed = false;
         let told = Arc::downgrade(&self.0);
@@ -80,6 +81,7 @@ impl Kernel {
         if let Some(before) = state.due.replace(due) {
             model::forget(before);
         }
+        Ok(())
     }
 
     pub(super) fn wait(&self, events: &mut [Event], sleeps: bool) -> io::Result<usize> {

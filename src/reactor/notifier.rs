@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use crate::sync::plain::{Condvar, Mutex};
 use crate::sync::process_wide;
+use crate::tell;
 
 use super::{Job, OnTimer, clock, global, threads, user};
 
@@ -145,7 +146,7 @@ impl Notifier {
         if !first {
             return;
         }
-        log::error!("no thread can be had for {waiting} callbacks, which wait for one: {error}");
+        tell::error!("no thread can be had for {waiting} callbacks, which wait for one: {error}");
         let set = global::remind(clock::now() + AGAIN, AGAIN_TARGET.clone());
         self.queue.lock().retry = set;
     }
@@ -177,7 +178,7 @@ impl Notifier {
             if took >= SLOW {
                 let others = queue.waiting.len();
                 drop(queue);
-                log::warn!(
+                tell::warn!(
                     "a callback kept the thread of all callbacks for {took:?}; {others} others wait"
                 );
                 queue = self.queue.lock();
@@ -192,7 +193,7 @@ pub(super) fn end() {
     NOTIFIER.more.notify_all();
 }
 
-/// The thread lives. It ends only with a logger that panics; the next one goes on with what waits.
+/// The thread lives. Nothing is known to end it; the next one would go on with what waits.
 struct Served<'a>(&'a Notifier);
 
 impl Drop for Served<'_> {
@@ -230,7 +231,7 @@ impl OnTimer for Slow {
             global::remind(at, SLOW_TARGET.clone());
         }
         if let Some(goes_on) = goes_on {
-            log::warn!(
+            tell::warn!(
                 "a callback has kept the thread of all callbacks for {goes_on:?} and goes on; {others} others wait"
             );
         }

@@ -20,6 +20,7 @@ use super::agenda::{Agenda, Later};
 use super::kernel::{Event, Kernel, Told, no_event, told};
 use super::{Job, clock, user};
 use crate::deadline::Deadline;
+use crate::tell;
 
 /// Told that a descriptor is ready. Runs on a polling thread, with no lock held: never blocks.
 ///
@@ -227,9 +228,20 @@ impl Poller {
             timers.all.remove(&before);
         }
         let timed = timers.push(at, Arc::downgrade(&target), tag);
-        timers.set_alarm(&self.kernel);
+        let set = timers.set_alarm(&self.kernel);
         drop(timers);
+        self.tell_later(set);
         timed
+    }
+
+    /// A timer that cannot be set is told of by who turns: whoever sets it may hold locks, which a logger may want.
+    #[inline]
+    fn tell_later(&self, set: io::Result<()>) {
+        if let Err(error) = set {
+            let mut agenda = self.agenda.lock();
+            agenda.failed(error);
+            self.left(agenda);
+        }
     }
 
     /// Makes one waiting thread return, or the next that waits.
@@ -286,7 +298,12 @@ impl Poller {
             self.dispatch(token, readiness, jobs);
             over = clock::now().saturating_duration_since(began) >= STRETCH;
         }
-        let later = self.agenda.lock().go_on(over || !jobs.is_empty());
+        let mut agenda = self.agenda.lock();
+        let (later, failed) = (agenda.go_on(over || !jobs.is_empty()), agenda.take_failed());
+        drop(agenda);
+        if let Some(error) = failed {
+            tell::error!("a timer could not be set: {error}");
+        }
         if let Some(Later { target, tag }) = later {
             if let Some(target) = target.upgrade() {
                 let now = clock::now();
@@ -348,7 +365,9 @@ impl Poller {
             }
             timers = self.timers.lock();
         }
-        timers.set_alarm(&self.kernel);
+        let set = timers.set_alarm(&self.kernel);
+        drop(timers);
+        self.tell_later(set);
     }
 }
 
@@ -424,13 +443,13 @@ impl Timers {
 
     /// Sets the alarm if the earliest timer is earlier. Under the lock, or an older
     /// setting could come after a newer one.
-    fn set_alarm(&mut self, kernel: &Kernel) {
-        let Some((earliest, _)) = self.all.first_key_value() else { return };
+    fn set_alarm(&mut self, kernel: &Kernel) -> io::Result<()> {
+        let Some((earliest, _)) = self.all.first_key_value() else { return Ok(()) };
         if self.alarm.is_some_and(|set| set <= earliest.at) {
-            return;
+            return Ok(());
         }
         self.alarm = Some(earliest.at);
-        kernel.set_alarm(earliest.at);
+        kernel.set_alarm(earliest.at)
     }
 }
 

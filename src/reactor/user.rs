@@ -1,20 +1,19 @@
 //! The one way into code of the user's: handlers, callbacks, iterators, executors, and the `Drop` of what they leave.
 //!
 //! Whoever runs such code for the user does it here ([`run`]): a panic ends there, is told to the log with what it was
-//! that panicked, and what comes next still runs. It contains the `Drop` of what was thrown and a logger that panics
+//! that panicked, and what comes next still runs; `tell` contains the `Drop` of what was thrown and a logger that panics
 //! as well. None of it is called under a lock, on a poller, on the reserve or by a thread that leads a link:
 //! those hand a callback to [`notify`].
 //!
 //! A codec runs on the thread of its own caller. Its panic goes on to the caller, who is told by it; but the call
 //! that it was for is ended first ([`run_or_end`]).
 
-use std::any::Any;
 use std::cell::Cell;
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::notify;
 use crate::sync::thread_own;
+use crate::tell;
 
 /// Callbacks that begin further ones on the same thread, one inside the other, before the next goes to the notifier.
 const DEEP: usize = 16;
@@ -25,9 +24,8 @@ pub(crate) struct Panicked;
 
 /// Runs code of the user's; `what` it is, for the log.
 pub(crate) fn run<R>(what: fmt::Arguments<'_>, code: impl FnOnce() -> R) -> Result<R, Panicked> {
-    catch_unwind(AssertUnwindSafe(code)).map_err(|thrown| {
-        tell(what, &*thrown);
-        discard(thrown);
+    tell::contain(code).map_err(|thrown| {
+        tell::error!("{what} panicked: {}", thrown.text());
         Panicked
     })
 }
@@ -68,28 +66,6 @@ pub(crate) fn run_here(what: fmt::Arguments<'_>, callback: Box<dyn FnOnce() + Se
     // Contained and logged, as on the notifier's thread.
     let _ = run(what, callback);
     count(depth);
-}
-
-#[cold]
-fn tell(what: fmt::Arguments<'_>, thrown: &(dyn Any + Send)) {
-    let text = text_of(thrown);
-    // The logger is a user's as well.
-    if let Err(again) = catch_unwind(|| log::error!("{what} panicked: {text}")) {
-        discard(again);
-    }
-}
-
-/// The text of a panic, where it has one.
-fn text_of(thrown: &(dyn Any + Send)) -> &str {
-    let text = thrown.downcast_ref::<&str>().copied();
-    text.or_else(|| thrown.downcast_ref::<String>().map(String::as_str)).unwrap_or("(no text)")
-}
-
-/// Drops what was thrown; that may throw again.
-fn discard(thrown: Box<dyn Any + Send>) {
-    if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(thrown))) {
-        std::mem::forget(again);
-    }
 }
 
 thread_own! {

@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::call::server::ServerCall;
 use crate::metadata::Metadata;
 use crate::status::{Code, Status};
+use crate::tell;
 
 /// One call, as its handler sees it.
 ///
@@ -151,7 +152,7 @@ impl ServicerContext {
     pub fn abort(&self, code: Code, details: impl Into<String>) -> Status {
         let (code, details) = if code == Code::Ok {
             let (method, peer) = (self.method(), self.peer());
-            log::error!("{method}: abort() with the code OK; its client {peer} is told UNKNOWN");
+            tell::error!("{method}: abort() with the code OK; its client {peer} is told UNKNOWN");
             (Code::Unknown, String::new())
         } else {
             (code, details.into())

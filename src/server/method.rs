@@ -21,6 +21,7 @@ use crate::link::{Entry, Held, Incoming, When};
 use crate::reactor::{Executor, Job, Keep, Ticket, Work, clock, user};
 use crate::status::{Code, Status};
 use crate::sync::thread_own;
+use crate::tell;
 
 /// A handler that usually takes less than this may run while other answers wait to be sent with its own.
 const SHORT: Duration = Duration::from_micros(50);
@@ -130,7 +131,7 @@ impl Method {
                     Some(handler) => handler.run(context, slot),
                     None => {
                         let status = unknown_method(context.method());
-                        log::debug!("refused a request of {}: {status}", context.peer());
+                        tell::debug!("refused a request of {}: {status}", context.peer());
                         context.call().finish(Err(status));
                     }
                 }

@@ -55,6 +55,7 @@ use crate::deadline::Deadline;
 use crate::error::ConfigError;
 use crate::net::BindError;
 use crate::reactor::{Executor, ThreadPool, clock};
+use crate::tell;
 
 /// A server on the workers of `pool`, with default options.
 ///
@@ -265,7 +266,7 @@ impl Server {
         let ports = self.core.life().start()?;
         self.registry.seal();
         if ports.is_empty() {
-            log::warn!("a server was started that listens nowhere: see add_insecure_port");
+            tell::warn!("a server was started that listens nowhere: see add_insecure_port");
         }
         for port in ports {
             port.open(&self.core, &self.registry)?;

@@ -16,6 +16,7 @@ use crate::link::{Acceptor, Admit, Link, LinkEvents};
 use crate::net::{self, BindError, Listener, Pipe};
 use crate::reactor::clock;
 use crate::status::Status;
+use crate::tell;
 use crate::wire::headers::RequestHead;
 
 /// What one address is listened on by: a socket, or as many as its name has addresses.
@@ -133,7 +134,7 @@ pub(super) fn accept(core: &Arc<Core>, registry: &Arc<Registry>, pipe: Arc<dyn P
         Ok(link) => core.life().add_link(number, &link, &acceptor.gone, clock::now()),
         Err(error) => {
             core.life().link_failed();
-            log::warn!("the connection of {} could not be served: {error}", acceptor.pipe.peer());
+            tell::warn!("the connection of {} could not be served: {error}", acceptor.pipe.peer());
         }
     }
 }
@@ -156,9 +157,9 @@ impl LinkEvents for Connection {
     fn room(&self) {}
 
     fn lost(&self, cause: &str) {
-        log::debug!("the connection of {} is over: {cause}", self.pipe.peer());
         self.gone.store(true, Ordering::SeqCst);
         self.core.life().remove_link(self.number);
+        tell::debug!("the connection of {} is over: {cause}", self.pipe.peer());
     }
 }
 

@@ -13,6 +13,7 @@ use crate::error::ResultError;
 use crate::metadata::Metadata;
 use crate::reactor::user;
 use crate::status::{Code, Status};
+use crate::tell;
 use crate::wire::outcome::{Due, cardinality};
 
 /// Both directions of one call, read and written by hand.
@@ -278,7 +279,7 @@ impl<Req, Resp> Drop for ServerStream<Req, Resp> {
         // Always this program's fault, so it is worth a warning: of a call that its client has ended nothing is said.
         if self.context.is_active() {
             let (method, peer) = (self.context.method(), self.context.peer());
-            log::warn!(
+            tell::warn!(
                 "{method}: a detached stream was dropped without finish(); its client {peer} is told CANCELLED"
             );
         }

@@ -1,6 +1,7 @@
 //! What a pool does when a timer fires: it looks after what is stuck, and whether it is full.
 
 use crate::sync::atomic::Ordering;
+use crate::tell;
 use std::time::{Duration, Instant};
 
 use super::super::duty::{Queued, Wakes};
@@ -48,7 +49,7 @@ impl Engine {
         }
         if watched.full {
             let workers = self.shelves.len();
-            log::warn!(
+            tell::warn!(
                 "all {workers} workers of a pool have been busy for a second, {blocked} of them waiting for \
                  their clients or for others, with calls waiting for a worker all the time ({queued} now)"
             );

@@ -57,6 +57,17 @@ fn each_edge_is_told_once() {
 }
 
 #[test]
+fn an_alarm_that_cannot_be_set_is_told_of_by_who_turns() {
+    let poller = Poller::new().unwrap();
+    // Whoever sets a timer may hold locks, which a logger may want.
+    poller.tell_later(Err(io::Error::other("no alarm")));
+    assert!(!poller.agenda.lock().is_empty());
+    // It does not sleep.
+    turn(&poller);
+    assert!(poller.agenda.lock().is_empty());
+}
+
+#[test]
 fn one_shot_tells_one_event_for_each_arming() {
     let poller = Poller::new().unwrap();
     let (near, far) = UnixStream::pair().unwrap();
