@@ -18,12 +18,12 @@ pub(crate) type Outcome = Box<dyn FnOnce(Result<Arc<dyn Pipe>, String>) + Send>;
 
 /// Makes connections for a channel.
 pub(crate) trait Dial: Send + Sync {
-    /// Begins an attempt that has `timeout`. Never blocks. The outcome is told at most once, perhaps
-    /// before this returns.
-    fn dial(&self, poller: &Arc<Poller>, timeout: Duration, outcome: Outcome) -> Dialing;
+    /// Begins the attempt `dialing`, which has `timeout`, and may be given up before this returns. Never blocks. The
+    /// outcome is told at most once, perhaps before this returns.
+    fn dial(&self, poller: &Arc<Poller>, timeout: Duration, dialing: &Dialing, outcome: Outcome);
 }
 
-/// An attempt under way; dropping it changes nothing.
+/// An attempt, under way or about to be; dropping it changes nothing. Given up before it has begun, it ends when it does.
 #[derive(Clone, Default)]
 pub(crate) struct Dialing(Arc<Mutex<Stage>>);
 
@@ -55,7 +55,7 @@ impl Dialing {
         }
     }
 
-    fn cancelled(&self) -> bool {
+    pub(super) fn cancelled(&self) -> bool {
         matches!(*self.0.lock(), Stage::Cancelled)
     }
 }
@@ -72,12 +72,11 @@ impl Tcp {
 }
 
 impl Dial for Tcp {
-    fn dial(&self, poller: &Arc<Poller>, timeout: Duration, outcome: Outcome) -> Dialing {
-        let dialing = Dialing::default();
+    fn dial(&self, poller: &Arc<Poller>, timeout: Duration, dialing: &Dialing, outcome: Outcome) {
         let target = self.target.text().to_owned();
         match self.target.place() {
             Place::Addresses(addresses) => {
-                connect(&dialing, poller, addresses.clone(), timeout, told(target, outcome));
+                connect(dialing, poller, addresses.clone(), timeout, told(target, outcome));
             }
             Place::Name { host, port } => {
                 let (dialing, poller) = (dialing.clone(), poller.clone());
@@ -94,7 +93,6 @@ impl Dial for Tcp {
                 net::resolve(host, *port, answer);
             }
         }
-        dialing
     }
 }
 

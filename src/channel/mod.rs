@@ -14,6 +14,7 @@
 mod backoff;
 mod connectivity;
 mod dial;
+mod events;
 mod options;
 mod queue;
 mod random;

@@ -8,13 +8,14 @@ use crate::sync::{Condvar, Mutex, RwLock};
 
 use crate::call::client::{Core, Defaults, Expiry};
 use crate::http2::types::Reason;
-use crate::link::{Link, LinkEvents};
+use crate::link::Link;
 use crate::net::Pipe;
 use crate::reactor::{Job, OnTimer, Poller, clock};
 use crate::tell;
 
 use super::connectivity::{Attempt, Connectivity};
-use super::dial::Dial;
+use super::dial::{Dial, Dialing};
+use super::events::Events;
 use super::options::Settings;
 use super::queue::Queue;
 use super::random::random;
@@ -268,15 +269,20 @@ impl Shared {
             Ok(pipe) => this.connected(attempt, pipe),
             Err(cause) => this.failed(attempt, cause),
         });
-        let timeout = self.settings.timing.attempt;
-        let dialing = self.dial.dial(&self.poller, timeout, outcome);
+        let dialing = Dialing::default();
         let mut inner = self.inner.lock();
-        inner.dialing = Some(dialing);
+        if !inner.machine.is_current(attempt) {
+            return;
+        }
+        // Noted before it begins: whoever ends the attempt from here on finds it, and it ends however far it has come.
+        inner.dialing = Some(dialing.clone());
+        drop(inner);
+        self.dial.dial(&self.poller, self.settings.timing.attempt, &dialing, outcome);
     }
 
     /// A pipe is there; the peer has not spoken yet.
     fn connected(&self, attempt: Attempt, pipe: Arc<dyn Pipe>) {
-        let events = Arc::new(Events { shared: self.this.clone(), attempt });
+        let events = Arc::new(Events::new(self.this.clone(), attempt));
         let mut options = self.settings.http2.clone();
         options.keepalive.time = self.inner.lock().keepalive.time();
         match Link::client(pipe, &options, self.settings.busy_poll, events, &self.poller) {
@@ -307,7 +313,7 @@ impl Shared {
     }
 
     /// W65: the peer's SETTINGS are in.
-    fn up(&self, attempt: Attempt) {
+    pub(super) fn up(&self, attempt: Attempt) {
         self.change(|inner, todo| self.take_up(inner, todo, attempt));
     }
 
@@ -327,7 +333,7 @@ impl Shared {
     }
 
     /// K2: the next connections are asked half as often.
-    fn too_many_pings(&self, attempt: Attempt) {
+    pub(super) fn too_many_pings(&self, attempt: Attempt) {
         let time = self.inner.lock().keepalive.too_often(attempt);
         if let Some(time) = time {
             let target = self.settings.target.text();
@@ -338,7 +344,7 @@ impl Shared {
     }
 
     /// The link takes no new calls (W68), or is over.
-    fn gone(&self, attempt: Attempt, cause: &str, over: bool) {
+    pub(super) fn gone(&self, attempt: Attempt, cause: &str, over: bool) {
         let link = self.inner.lock().link_of(attempt);
         if let Some(link) = link.as_ref().filter(|_| over) {
             let target = &self.settings.target;
@@ -405,40 +411,62 @@ impl OnTimer for Shared {
     }
 }
 
-/// What a link tells its channel.
-struct Events {
-    shared: Weak<Shared>,
-    attempt: Attempt,
-}
+#[cfg(test)]
+mod tests {
+    use std::sync::OnceLock;
+    use std::sync::mpsc::{Sender, channel};
 
-impl LinkEvents for Events {
-    fn up(&self) {
-        if let Some(shared) = self.shared.upgrade() {
-            shared.up(self.attempt);
+    use super::*;
+    use crate::channel::dial::Outcome;
+    use crate::channel::target::Target;
+
+    /// Does as the test says when an attempt begins, and tells whether it had been given up by then.
+    struct Scripted {
+        act: Box<dyn Fn(&Shared) + Send + Sync>,
+        shared: Arc<OnceLock<Weak<Shared>>>,
+        given_up: Mutex<Sender<bool>>,
+    }
+
+    impl Dial for Scripted {
+        fn dial(&self, _: &Arc<Poller>, _: Duration, dialing: &Dialing, _: Outcome) {
+            (self.act)(&self.shared.get().unwrap().upgrade().unwrap());
+            self.given_up.lock().send(dialing.cancelled()).unwrap();
         }
     }
 
-    fn too_many_pings(&self) {
-        if let Some(shared) = self.shared.upgrade() {
-            shared.too_many_pings(self.attempt);
-        }
+    fn scripted(
+        act: impl Fn(&Shared) + Send + Sync + 'static,
+    ) -> (Arc<Shared>, std::sync::mpsc::Receiver<bool>) {
+        let (given_up, told) = channel();
+        let place = Arc::<OnceLock<Weak<Shared>>>::default();
+        let dial =
+            Scripted { act: Box::new(act), shared: place.clone(), given_up: Mutex::new(given_up) };
+        let settings = Settings::new(Target::parse("127.0.0.1:1").unwrap());
+        let shared = Shared::new(settings, Box::new(dial), Poller::new().unwrap());
+        place.set(Arc::downgrade(&shared)).unwrap();
+        (shared, told)
     }
 
-    fn draining(&self) {
-        if let Some(shared) = self.shared.upgrade() {
-            shared.gone(self.attempt, "the server is going away", false);
-        }
+    #[test]
+    fn an_attempt_is_given_up_by_a_close_however_early() {
+        let (shared, told) = scripted(|_| {});
+        shared.want();
+        assert!(!told.try_recv().unwrap());
+        let (shared, told) = scripted(Shared::close);
+        shared.want();
+        assert!(told.try_recv().unwrap(), "its socket would be held until it is out of time");
+        assert!(shared.inner.lock().dialing.is_none());
     }
 
-    fn room(&self) {
-        if let Some(shared) = self.shared.upgrade() {
-            shared.pump();
-        }
-    }
-
-    fn lost(&self, cause: &str) {
-        if let Some(shared) = self.shared.upgrade() {
-            shared.gone(self.attempt, cause, true);
-        }
+    #[test]
+    fn an_attempt_that_is_over_before_it_begins_does_not_begin() {
+        let (shared, told) = scripted(|_| {});
+        shared.want();
+        assert!(!told.try_recv().unwrap());
+        let attempt = shared.inner.lock().machine.attempt();
+        shared.close();
+        // As by a thread that was about to.
+        shared.connect(attempt);
+        assert!(told.try_recv().is_err());
     }
 }

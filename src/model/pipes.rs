@@ -97,7 +97,7 @@ pub(super) struct InMemory {
 }
 
 impl Dial for InMemory {
-    fn dial(&self, _: &Arc<Poller>, _: Duration, outcome: Outcome) -> Dialing {
+    fn dial(&self, _: &Arc<Poller>, _: Duration, _: &Dialing, outcome: Outcome) {
         match self.server.upgrade() {
             Some(server) => {
                 let (near, far) = MemoryPipe::pair_of(self.plan.capacity);
@@ -112,6 +112,5 @@ impl Dial for InMemory {
             }
             None => outcome(Err("there is no server".to_owned())),
         }
-        Dialing::default()
     }
 }
