@@ -58,7 +58,8 @@ impl fmt::Debug for Subscription {
 
 /// Tells when a channel is ready: see [`channel_ready_future`](crate::channel_ready_future).
 ///
-/// Dropping it or cancelling it only detaches it; the channel goes on connecting.
+/// Dropping it or cancelling it only detaches it; the channel goes on connecting. Callbacks that have not been run when
+/// it is dropped are dropped with it, on the thread that drops it.
 pub struct ReadyFuture {
     waiting: Arc<Waiting>,
     subscription: Option<Subscription>,
@@ -74,6 +75,8 @@ struct Waiting {
 #[derive(Default)]
 struct Progress {
     outcome: Option<Outcome>,
+    /// The user's. They leave by the notifier, or with the future: who tells of a change, and has a hold on this
+    /// meanwhile, may be the poller.
     callbacks: Vec<Box<dyn FnOnce() + Send>>,
 }
 
@@ -87,14 +90,19 @@ enum Outcome {
 impl ReadyFuture {
     pub(super) fn new(shared: &Arc<Shared>) -> Self {
         let waiting = Arc::<Waiting>::default();
+        let callback = Self::watching(&waiting);
+        let subscription = Some(Subscription::with(shared, true, callback, true));
+        Self { waiting, subscription }
+    }
+
+    /// What is told of the channel's changes.
+    fn watching(waiting: &Arc<Waiting>) -> Callback {
         let told = waiting.clone();
-        let callback = Box::new(move |state| match state {
+        Box::new(move |state| match state {
             Connectivity::Ready => drop(told.end(Outcome::Ready)),
             Connectivity::Shutdown => drop(told.end(Outcome::Closed)),
             _ => {}
-        });
-        let subscription = Some(Subscription::with(shared, true, callback, true));
-        Self { waiting, subscription }
+        })
     }
 
     /// Waits until the channel is ready: with `None` as long as that takes, else at most `timeout`.
@@ -154,6 +162,19 @@ impl ReadyFuture {
         }
         drop(progress);
         user::run_here(format_args!("a callback of a channel's readiness"), Box::new(callback));
+    }
+}
+
+impl Drop for ReadyFuture {
+    fn drop(&mut self) {
+        self.subscription = None;
+        let callbacks = std::mem::take(&mut self.waiting.progress.lock().callbacks);
+        for callback in callbacks {
+            user::drop_quietly(
+                format_args!("the drop of a callback of a channel's readiness"),
+                callback,
+            );
+        }
     }
 }
 
@@ -242,6 +263,34 @@ mod tests {
         bed.change(Connectivity::Connecting);
         bed.change(Connectivity::Ready);
         assert_eq!(told.try_iter().count(), 2);
+    }
+
+    #[test]
+    fn what_a_callback_of_readiness_has_captured_is_dropped_with_the_future_whoever_tells_of_a_change()
+     {
+        struct Captured(std::sync::mpsc::Sender<()>);
+        impl Drop for Captured {
+            fn drop(&mut self) {
+                self.0.send(()).unwrap();
+                resume_unwind(Box::new("a drop, on purpose"));
+            }
+        }
+        let (tell, told) = channel();
+        let waiting = Arc::<Waiting>::default();
+        let callback = ReadyFuture::watching(&waiting);
+        let watcher = Watcher::new(Weak::<Shared>::new(), true, callback);
+        let subscription = Some(Subscription { watcher: watcher.clone() });
+        let future = ReadyFuture { waiting, subscription };
+        for _ in 0..2 {
+            let captured = Captured(tell.clone());
+            future.add_done_callback(move || drop(captured));
+        }
+        // The poller is about to tell of a change.
+        let (told_by_poller, _) = watcher.begin(Connectivity::Connecting).unwrap();
+        drop(future);
+        assert_eq!(told.try_iter().count(), 2, "here");
+        let (unwanted, _) = watcher.finish(told_by_poller);
+        drop(unwanted.unwrap());
     }
 
     #[test]
