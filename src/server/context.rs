@@ -16,6 +16,9 @@ use crate::tell;
 /// Cheap to clone and usable from any thread, also after the handler has
 /// returned; then it only answers questions. Nothing here blocks.
 ///
+/// It holds its connection: one that is kept when the call is over, in a list or a thread of yours, keeps the connection's
+/// descriptor and memory of the process until it is dropped, even when the connection has ended. Keep what it says instead.
+///
 /// ```no_run
 /// use grpc_threads::{Code, ServicerContext, Status};
 ///

@@ -108,6 +108,11 @@ impl ServerBuilder {
 
     /// Runs the handlers on threads of your own. The thread pool then only reads: one worker
     /// is enough for it, and the default.
+    ///
+    /// The server, its connections and its calls hold the executor, and the last that lets go drops it: the thread that
+    /// drops the server, a worker of the thread pool, or one of the executor's own, whose job was the last. So its `Drop` must
+    /// not join its own threads: tell them to end, and join them elsewhere, or not at all. A thread that reads sockets does
+    /// not drop it.
     #[must_use]
     pub fn executor(mut self, executor: impl Executor) -> Self {
         self.executor = Some(Arc::new(executor));

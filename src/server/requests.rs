@@ -22,7 +22,8 @@ use crate::tell;
 /// and afterwards `None`, for ever. Bytes that make no message are an `Err` too
 /// (`INTERNAL`), and end the iterator.
 ///
-/// It may be moved to another thread. Dropping it does not end the call.
+/// It may be moved to another thread. Dropping it does not end the call. Like a
+/// [`ServicerContext`](crate::ServicerContext) it holds its connection, with its descriptor, until it is dropped.
 pub struct RequestIterator<Req> {
     call: Arc<ServerCall>,
     inbox: Inbox,

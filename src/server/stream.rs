@@ -226,7 +226,8 @@ impl<Req: 'static, Resp: 'static> ServerStream<Req, Resp> {
 
     /// Takes the call out of the handler's hands: the handler may return (its `Ok` is
     /// then without effect) and the value given here goes on, on any thread, until
-    /// [`finish`](Self::finish). The worker is free meanwhile. What is left behind only gives errors.
+    /// [`finish`](Self::finish). The worker is free meanwhile. What is left behind only gives errors. It holds the
+    /// connection, with its descriptor, until it is finished or dropped, even when the client has gone.
     #[must_use = "dropping it cancels the call"]
     pub fn detach(&mut self) -> Self {
         // What is left behind owns nothing any more, also when it was detached itself.
