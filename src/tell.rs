@@ -2,7 +2,7 @@
 //!
 //! The program's logger is code of the user's, as is all that a line shows. It may panic, and what stands behind the line
 //! has to be done all the same: a link that is over has to be told of, or whoever waits for its end waits for ever.
-//! So this is the one place that names the `log` crate ([`error!`], [`warn!`], [`info!`], [`debug!`]): what a line does
+//! So this is the one place that names the `log` crate (`tell::error!`, `warn!` and `debug!`): what a line does
 //! wrong ends here and costs that line alone. A line that nobody wants to hear costs a look at one number; its arguments
 //! are not evaluated.
 //!

@@ -8,10 +8,9 @@
 //! Ignores what the descriptors are; never reads or writes them.
 
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::BorrowedFd;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::sync::{Mutex, MutexGuard, thread};
@@ -21,6 +20,12 @@ use super::kernel::{Event, Kernel, Told, no_event, told};
 use super::{Job, clock, user};
 use crate::deadline::Deadline;
 use crate::tell;
+
+mod timers;
+
+use timers::Timers;
+
+pub(super) use timers::Timed;
 
 /// Told that a descriptor is ready. Runs on a polling thread, with no lock held: never blocks.
 ///
@@ -391,65 +396,6 @@ impl Token {
 
     fn from_data(data: u64) -> Self {
         Self { index: data as u32, generation: (data >> 32) as u32 }
-    }
-}
-
-/// Timers whose targets may be gone are looked for when there are twice as many, not before.
-const SWEEP: usize = 256;
-
-#[derive(Default)]
-struct Timers {
-    all: BTreeMap<Timed, Timer>,
-    set: u64,
-    sweep_at: usize,
-    /// What the alarm is set to: never later than the earliest timer.
-    alarm: Option<Instant>,
-}
-
-/// A timer's place in the order. Those of one instant fire in the order in which they were set.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Timed {
-    at: Instant,
-    order: u64,
-}
-
-struct Timer {
-    target: Weak<dyn OnTimer>,
-    tag: u64,
-}
-
-impl Timed {
-    pub(super) fn at(self) -> Instant {
-        self.at
-    }
-}
-
-impl Timers {
-    fn push(&mut self, at: Instant, target: Weak<dyn OnTimer>, tag: u64) -> Timed {
-        if self.all.len() >= self.sweep_at.max(SWEEP) {
-            self.all.retain(|_, timer| timer.target.strong_count() > 0);
-            self.sweep_at = self.all.len() * 2;
-        }
-        let timed = Timed { at, order: self.set };
-        self.set += 1;
-        self.all.insert(timed, Timer { target, tag });
-        timed
-    }
-
-    fn pop_due(&mut self, now: Instant) -> Option<Timer> {
-        let first = self.all.first_entry().filter(|first| first.key().at <= now)?;
-        Some(first.remove())
-    }
-
-    /// Sets the alarm if the earliest timer is earlier. Under the lock, or an older
-    /// setting could come after a newer one.
-    fn set_alarm(&mut self, kernel: &Kernel) -> io::Result<()> {
-        let Some((earliest, _)) = self.all.first_key_value() else { return Ok(()) };
-        if self.alarm.is_some_and(|set| set <= earliest.at) {
-            return Ok(());
-        }
-        self.alarm = Some(earliest.at);
-        kernel.set_alarm(earliest.at)
     }
 }
 

@@ -3,9 +3,11 @@
 
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
+use std::sync::Weak;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 
+use super::timers::SWEEP;
 use super::*;
 
 /// Passes on what it is told.
