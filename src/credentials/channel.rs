@@ -18,16 +18,16 @@ use crate::error::ConfigError;
 /// What a secure channel proves to servers, and which servers it trusts. Made by [`ssl_channel_credentials`], or by
 /// [`builder`](ChannelCredentials::builder) with what that does not offer.
 ///
-/// Cheap to clone, and for any number of channels. Channels with clones of the same credentials resume each other's TLS sessions. Keys never show
-/// in `Debug`, errors or logs.
+/// Cheap to clone, and for any number of channels. Channels with clones of the same credentials resume each other's TLS
+/// sessions. Keys never show in `Debug`, errors or logs.
 #[derive(Clone)]
 pub struct ChannelCredentials(Arc<Rotating<ClientConfig>>);
 
 /// Credentials for TLS, from PEM text: what grpc's `ssl_channel_credentials` takes.
 ///
-/// - `root_certificates`: whom to trust to have issued servers' certificates. `None`: the roots of the system, or those in
-///   the file that `SSL_CERT_FILE` and the folders that `SSL_CERT_DIR` name. A server that is to be trusted by its own certificate alone needs one
-///   that is self-signed and not a CA's: see [`certificates`](super::certificates).
+/// - `root_certificates`: whom to trust to have issued servers' certificates. `None`: the roots of the system, or those
+///   in the file that `SSL_CERT_FILE` and the folders that `SSL_CERT_DIR` name. A server that is to be trusted by its
+///   own certificate alone needs one that is self-signed and not a CA's: see [`certificates`](super::certificates).
 /// - `private_key` and `certificate_chain`: what to show to servers that ask for a certificate (mutual TLS); both or none.
 ///   The chain begins with the client's own certificate, its issuers follow.
 ///
@@ -35,9 +35,9 @@ pub struct ChannelCredentials(Arc<Rotating<ClientConfig>>);
 ///
 /// # Errors
 ///
-/// Of the kind [`Credentials`](crate::ConfigErrorKind::Credentials): text that is no PEM or empty, blocks that are garbled,
-/// a key that is encrypted, of a kind that is not supported, or another's than the first certificate's; a key without a chain or the reverse. The
-/// text names the argument and the block, and says what to do.
+/// Of the kind [`Credentials`](crate::ConfigErrorKind::Credentials): text that is no PEM or empty, blocks that are
+/// garbled, a key that is encrypted, of a kind that is not supported, or another's than the first certificate's; a key
+/// without a chain or the reverse. The text names the argument and the block, and says what to do.
 ///
 /// ```
 /// use grpc_threads::credentials::ssl_channel_credentials;
@@ -76,8 +76,8 @@ impl ChannelCredentials {
     /// A configuration of rustls of your own. ALPN is set to `h2`, as gRPC needs; all else is as you made it: the
     /// certificates that it takes, the versions, the sessions.
     ///
-    /// *Outside of this crate's promises about versions*: it takes the rustls that this crate is built with, and a release that changes that is not
-    /// called a breaking one.
+    /// *Outside of this crate's promises about versions*: it takes the rustls that this crate is built with, and a
+    /// release that changes that is not called a breaking one.
     #[must_use]
     pub fn unstable_from_rustls(mut config: ClientConfig) -> Self {
         config.alpn_protocols = vec![ALPN.to_vec()];
@@ -129,7 +129,8 @@ pub struct ChannelCredentialsBuilder {
 }
 
 impl ChannelCredentialsBuilder {
-    /// Whom to trust to have issued servers' certificates. The default is the system's roots (see [`ssl_channel_credentials`]).
+    /// Whom to trust to have issued servers' certificates. The default is the system's roots (see
+    /// [`ssl_channel_credentials`]).
     pub fn roots(mut self, roots: impl Into<Pem>) -> Self {
         self.recipe.roots = Roots::Given(roots.into());
         self
@@ -154,15 +155,16 @@ impl ChannelCredentialsBuilder {
         self
     }
 
-    /// Lists of revoked certificates (`X509 CRL`). A server with one of those is refused, and so is one with a certificate in its
-    /// chain whose issuer has no list among these. The default is to look at none.
+    /// Lists of revoked certificates (`X509 CRL`). A server with one of those is refused, and so is one with a
+    /// certificate in its chain whose issuer has no list among these. The default is to look at none.
     pub fn revocation_lists(mut self, lists: impl Into<Pem>) -> Self {
         self.recipe.revoked = Some(lists.into());
         self
     }
 
-    /// Writes the secrets of each session to the file that the environment's `SSLKEYLOGFILE` names, with which Wireshark decrypts
-    /// recorded traffic. **Whoever reads the file reads the calls**; without this the variable is ignored.
+    /// Writes the secrets of each session to the file that the environment's `SSLKEYLOGFILE` names, with which
+    /// Wireshark decrypts recorded traffic. **Whoever reads the file reads the calls**; without this the variable is
+    /// ignored.
     pub fn key_log(mut self) -> Self {
         self.recipe.key_log = true;
         self

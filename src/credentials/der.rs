@@ -15,6 +15,7 @@ pub(super) struct Certificate<'a> {
     pub(super) version: u8,
     pub(super) issuer: Name<'a>,
     pub(super) subject: Name<'a>,
+    dates: Reader<'a>,
     key_info: &'a [u8],
     key_algorithm: Reader<'a>,
     key: &'a [u8],
@@ -71,7 +72,7 @@ impl<'a> Certificate<'a> {
         inner.take(INTEGER)?; // the serial number
         inner.take(SEQUENCE)?; // the signature's algorithm
         let issuer = Name(inner.take(SEQUENCE)?);
-        inner.take(SEQUENCE)?; // the dates
+        let dates = Reader(inner.take(SEQUENCE)?);
         let subject = Name(inner.take(SEQUENCE)?);
         let key_info = inner.take(SEQUENCE)?;
         let mut key = Reader(key_info);
@@ -83,7 +84,7 @@ impl<'a> Certificate<'a> {
             Some(explicit) => Reader(Reader(explicit).take(SEQUENCE)?),
             None => Reader(&[]),
         };
-        Some(Self { version, issuer, subject, key_info, key_algorithm, key, extensions })
+        Some(Self { version, issuer, subject, dates, key_info, key_algorithm, key, extensions })
     }
 
     /// Whether the basic constraints say CA:TRUE (§ 4.2.1.9).
@@ -118,7 +119,15 @@ impl<'a> Certificate<'a> {
         self.alternative_names().into_iter().filter(host)
     }
 
-    /// The kinds of use that the certificate is restricted to (§ 4.2.1.12): as a server's, as a client's. `None`: not at all.
+    /// From when to when it is valid, in seconds since 1970 (§ 4.1.2.5).
+    pub(super) fn dates(&self) -> Option<(u64, u64)> {
+        let mut dates = self.dates;
+        let mut next = || dates.next().and_then(|(tag, text)| seconds(tag, text));
+        Some((next()?, next()?))
+    }
+
+    /// The kinds of use that the certificate is restricted to (§ 4.2.1.12): as a server's, as a client's. `None`: not
+    /// at all.
     pub(super) fn uses(&self) -> Option<(bool, bool)> {
         let mut uses = Reader(Reader(self.extension(EXTENDED_USE)?).take(SEQUENCE)?);
         let mut found = (false, false);
@@ -351,6 +360,41 @@ impl<'a> Reader<'a> {
 /// Whether an algorithm that certificates are signed with, in DER, uses SHA-1 or MD5.
 pub(super) fn is_old_signature(algorithm: &[u8]) -> bool {
     Reader(algorithm).take(IDENTIFIER).is_some_and(|id| OLD_SIGNATURES.contains(&id))
+}
+
+/// A UTCTime or GeneralizedTime in the forms that § 4.1.2.5 allows, in seconds since 1970; 0 for what is before.
+fn seconds(tag: u8, text: &[u8]) -> Option<u64> {
+    let digits = text.strip_suffix(b"Z")?;
+    let number = |digits: &[u8]| {
+        digits.iter().try_fold(0, |sum, digit| {
+            digit.is_ascii_digit().then(|| sum * 10 + u64::from(digit - b'0'))
+        })
+    };
+    let (year, rest) = match tag {
+        23 => {
+            let (year, rest) = digits.split_at_checked(2)?;
+            let year = number(year)?;
+            (if year < 50 { 2000 + year } else { 1900 + year }, rest)
+        }
+        24 => {
+            let (year, rest) = digits.split_at_checked(4)?;
+            (number(year)?, rest)
+        }
+        _ => return None,
+    };
+    let mut parts = rest.chunks(2).map(number);
+    let mut part = || parts.next().flatten();
+    let (month, day, hour, minute, second) = (part()?, part()?, part()?, part()?, part()?);
+    if rest.len() != 10 || !(1..=12).contains(&month) || day == 0 {
+        return None;
+    }
+    // H. Hinnant, `days_from_civil`: years begin in March.
+    let year = if month <= 2 { year.checked_sub(1)? } else { year };
+    let (era, of_era) = (year / 400, year % 400);
+    let of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+    let days = era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year;
+    let days = days.saturating_sub(719_468);
+    Some(days * 86_400 + hour * 3_600 + minute * 60 + second)
 }
 
 /// The bits of a positive INTEGER.

@@ -1,7 +1,7 @@
 //! rustls's errors in words: what is wrong, whose it is, and with which command it is made right.
 //!
-//! Many certificates that openssl and grpcio accept are refused by rustls, with errors that name a variant and no cause. What
-//! those are about is known here, and no text is longer than a few lines, whatever a peer sends.
+//! Many certificates that openssl and grpcio accept are refused by rustls, with errors that name a variant and no
+//! cause. What those are about is known here, and no text is longer than a few lines, whatever a peer sends.
 
 use rustls::pki_types::{ServerName, UnixTime};
 use rustls::{
@@ -14,8 +14,8 @@ use super::der::{self, KeyKind};
 use super::own::{REMEDY_CA, REMEDY_NAME, REMEDY_VERSION, bounded};
 use super::witness::{self, Shown};
 
-/// What the error of a handshake, or of a session after it, means. `asked` is the name (or address) that a client wanted to reach;
-/// `None` on a server.
+/// What the error of a handshake, or of a session after it, means. `asked` is the name (or address) that a client
+/// wanted to reach; `None` on a server.
 ///
 /// To be called on the thread that the error came up on: what was seen of the peer's certificate is noted there.
 pub(crate) fn explain(error: &Error, asked: Option<&str>) -> String {
@@ -204,7 +204,8 @@ fn bad_signature(shown: Option<&Shown>) -> String {
              (`openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048`)"
         ),
         Some(Shown { issuer, .. }) => format!(
-            "its signature is wrong: an issuer with the same name, {issuer}, is among the roots, but with another key; was that one made anew?"
+            "its signature is wrong: an issuer with the same name, {issuer}, is among the roots, but with another key; was \
+             that one made anew?"
         ),
         None => "a signature in its chain is wrong".to_owned(),
     }
@@ -260,8 +261,8 @@ fn incompatible(why: &PeerIncompatible, sides: &Sides<'_>) -> String {
     let (peer, own) = (sides.peer(), sides.own());
     match why {
         P::NoSignatureSchemesInCommon if sides.asked.is_none() => {
-            "the client takes none of the kinds of keys that this server's certificates have (grpcio's take no Ed25519 and no \
-             P-521)"
+            "the client takes none of the kinds of keys that this server's certificates have (grpcio's take no Ed25519 \
+             and no P-521)"
                 .to_owned()
         }
         P::ServerDoesNotSupportTls12Or13
@@ -286,7 +287,7 @@ fn listed(names: &[String]) -> String {
 }
 
 /// A time in UTC, to the minute. The days are those of the civil calendar (H. Hinnant, `civil_from_days`).
-fn date(at: UnixTime) -> String {
+pub(super) fn date(at: UnixTime) -> String {
     let seconds = at.as_secs();
     let (days, minutes) = (seconds / 86_400, seconds % 86_400 / 60);
     let shifted = days + 719_468;

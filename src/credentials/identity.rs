@@ -13,8 +13,8 @@ use super::der::{AlternativeName, Certificate};
 
 /// What is known of a peer, as grpc's `auth_context()` has it: properties, each with one or more values.
 ///
-/// Without TLS there are two: `transport_security_type` is `insecure`, and `security_level` is `TSI_SECURITY_NONE`. With TLS,
-/// in this order and as far as they are known:
+/// Without TLS there are two: `transport_security_type` is `insecure`, and `security_level` is `TSI_SECURITY_NONE`.
+/// With TLS, in this order and as far as they are known:
 ///
 /// | property | values |
 /// |---|---|

@@ -1,17 +1,19 @@
 //! What to prove to a peer, and what to trust of it.
 //!
-//! Channels and ports are insecure (plain HTTP/2, for trusted networks and tests) unless credentials are given. With the
-//! feature `tls`: [`ssl_channel_credentials`] for a channel, [`ssl_server_credentials`] for a server's port, builders for what is beyond
-//! those, and [`certificates`] about certificates for development.
+//! Channels and ports are insecure (plain HTTP/2, for trusted networks and tests) unless credentials are given. With
+//! the feature `tls`: `ssl_channel_credentials` for a channel, `ssl_server_credentials` for a server's port,
+//! builders for what is beyond those, and module `certificates` about certificates for development.
 //!
-//! What is wrong with a key or a certificate of one's own is said here, when the credentials are made, with what to do about it.
-//! What is wrong with a peer's is said by the status of the calls that could not be made.
+//! What is wrong with a key or a certificate of one's own is said here, when the credentials are made, with what to do
+//! about it. What is wrong with a peer's is said by the status of the calls that could not be made.
 //!
-//! Owns certificates, keys and roots as values; knows no sockets. What may block, and what runs user code, is left to those who have threads for it:
-//! see `Rotating`.
+//! Owns certificates, keys and roots as values; knows no sockets. What may block, and what runs user code, is left to
+//! those who have threads for it: see `Rotating`.
 
 #![allow(dead_code, unused_imports, reason = "what the transport takes is not wired to it yet")]
 
+#[cfg(feature = "tls")]
+pub mod certificates;
 #[cfg(feature = "tls")]
 mod channel;
 #[cfg(feature = "tls")]

@@ -4,15 +4,18 @@
 //! Errors name the argument and say what to do. What peers are known to refuse, but some accept, is a warning to the log.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustls::pki_types::{
     CertificateDer, CertificateRevocationListDer, PrivateKeyDer, PrivatePkcs1KeyDer,
-    PrivatePkcs8KeyDer, PrivateSec1KeyDer,
+    PrivatePkcs8KeyDer, PrivateSec1KeyDer, UnixTime,
 };
 use rustls::sign::CertifiedKey;
+use rustls::time_provider::{DefaultTimeProvider, TimeProvider};
 use rustls::{Error, InconsistentKeys, RootCertStore};
 
 use super::der::{Certificate, KeyKind};
+use super::explain::date;
 use super::pem::{self, Block, Kind, error};
 use super::provider::{KEYS_TAKEN, provider};
 use super::source::Given;
@@ -50,7 +53,9 @@ pub(super) fn certified_key(
         Err(other) => return Err(error(format!("{}: {other}", chain.what))),
     }
     if let Some(leaf) = blocks.first().and_then(|block| Certificate::read(&block.der)) {
-        warnings(&leaf, side).for_each(|told| log::warn!("{}: {told}", chain.what));
+        // The clock that rustls judges dates by.
+        let now = DefaultTimeProvider.current_time();
+        warnings(&leaf, side, now).for_each(|told| log::warn!("{}: {told}", chain.what));
     }
     Ok(certified)
 }
@@ -66,8 +71,8 @@ pub(super) fn roots(given: &Given<'_>) -> Result<RootCertStore, ConfigError> {
         if let Some(read) = Certificate::read(&der) {
             if !read.is_ca() && !read.is_self_issued() {
                 log::warn!(
-                    "{what}: block {number} ({}) is not an issuer's certificate; one that is to be trusted by itself has to be \
-                     self-signed, others are trusted by their issuer's",
+                    "{what}: block {number} ({}) is not an issuer's certificate; one that is to be trusted by itself has to \
+                     be self-signed, others are trusted by their issuer's",
                     bounded(&read.subject.to_string()),
                 );
             }
@@ -146,7 +151,11 @@ fn check_form(what: &str, block: &Block) -> Result<(), ConfigError> {
 }
 
 /// What many peers refuse, and grpcio accepts.
-pub(super) fn warnings(leaf: &Certificate<'_>, side: Side) -> impl Iterator<Item = String> {
+pub(super) fn warnings(
+    leaf: &Certificate<'_>,
+    side: Side,
+    now: Option<UnixTime>,
+) -> impl Iterator<Item = String> {
     let (peers, of) = match side {
         Side::Server => ("clients", "a server's"),
         Side::Client => ("servers", "a client's"),
@@ -167,7 +176,18 @@ pub(super) fn warnings(leaf: &Certificate<'_>, side: Side) -> impl Iterator<Item
     let misused = misused.then(|| {
         format!("block 1 is not for use as {of} (extendedKeyUsage), so {peers} refuse it")
     });
-    [ca, nameless, misused].into_iter().flatten()
+    let dated = leaf.dates().zip(now).and_then(|((from, until), now)| {
+        let at = |seconds| date(UnixTime::since_unix_epoch(Duration::from_secs(seconds)));
+        match now.as_secs() {
+            now if now > until => Some(format!("block 1 expired on {}; renew it", at(until))),
+            now if now < from => {
+                let told = format!("block 1 is not valid before {}", at(from));
+                Some(format!("{told}; is this machine's clock right?"))
+            }
+            _ => None,
+        }
+    });
+    [ca, nameless, misused, dated].into_iter().flatten()
 }
 
 fn mismatch(what: &str, certified: &CertifiedKey) -> String {

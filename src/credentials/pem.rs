@@ -2,9 +2,9 @@
 //! and what to do. A reader that passes over what it does not know gives no certificates at all, and that shows much
 //! later, as an unknown issuer.
 //!
-//! What stands between blocks is passed over, as `openssl x509 -text` writes there. Marks need not stand at the beginning of a
-//! line, so files that were indented, or put together without a newline between them, are read. Pure: octets in, blocks out. No error
-//! says anything of what stands inside of a block: it may be a key.
+//! What stands between blocks is passed over, as `openssl x509 -text` writes there. Marks need not stand at the
+//! beginning of a line, so files that were indented, or put together without a newline between them, are read. Pure:
+//! octets in, blocks out. No error says anything of what stands inside of a block: it may be a key.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -210,8 +210,9 @@ fn without_headers(body: &[u8]) -> Vec<u8> {
 
 /// What stands before and behind the first `mark`.
 fn split<'a>(text: &'a [u8], mark: &[u8]) -> Option<(&'a [u8], &'a [u8])> {
-    let at = text.windows(mark.len()).position(|window| window == mark)?;
-    Some((&text[..at], &text[at + mark.len()..]))
+    let place = text.windows(mark.len()).position(|window| window == mark)?;
+    let (before, rest) = text.split_at_checked(place)?;
+    Some((before, rest.get(mark.len()..)?))
 }
 
 impl Kind {

@@ -26,4 +26,5 @@ pub(super) fn ticketer() -> Result<Arc<dyn ProducesTickets>, rustls::Error> {
 pub(super) const KEYS_TAKEN: &str =
     "taken are RSA of 2048 to 4096 bits, P-256, P-384, and Ed25519 (which grpcio does not take)";
 #[cfg(feature = "tls-aws-lc")]
-pub(super) const KEYS_TAKEN: &str = "taken are RSA of 2048 to 8192 bits, P-256, P-384, P-521, and Ed25519 (which grpcio does not take)";
+pub(super) const KEYS_TAKEN: &str = "taken are RSA of 2048 to 8192 bits, P-256, P-384, P-521, and \
+     Ed25519 (which grpcio does not take)";

@@ -31,12 +31,13 @@ pub struct ServerCredentials(Arc<Rotating<ServerConfig>>);
 
 /// Credentials for TLS, from PEM text: what grpc's `ssl_server_credentials` takes.
 ///
-/// - `pairs`: of private key and certificate chain, the server's own certificate first. Which one a client is shown goes by the name
-///   that it asks for (SNI): the first pair whose certificate names it, with a kind of key that the client takes. Who asks for no name, or for one that none has, is
-///   shown the first.
-/// - `root_certificates` and `require_client_auth`: with `true`, clients must show a certificate that one of these roots has issued (mutual TLS). With
-///   `false` clients are never asked for one, and the roots are not used, as in grpc;
-///   [`request_client_certificates`](ServerCredentialsBuilder::request_client_certificates) asks without demanding.
+/// - `pairs`: of private key and certificate chain, the server's own certificate first. Which one a client is shown
+///   goes by the name that it asks for (SNI): the first pair whose certificate names it, with a kind of key that the
+///   client takes. Who asks for no name, or for one that none has, is shown the first.
+/// - `root_certificates` and `require_client_auth`: with `true`, clients must show a certificate that one of these
+///   roots has issued (mutual TLS). With `false` clients are never asked for one, and the roots are not used, as in
+///   grpc; [`request_client_certificates`](ServerCredentialsBuilder::request_client_certificates) asks without
+///   demanding.
 ///
 /// # Errors
 ///
@@ -60,7 +61,8 @@ pub fn ssl_server_credentials(
     Ok(ServerCredentials(Arc::new(Rotating::fixed(WHAT, config))))
 }
 
-/// Certificates for [`dynamic_ssl_server_credentials`], from PEM text; the arguments are those of [`ssl_server_credentials`].
+/// Certificates for [`dynamic_ssl_server_credentials`], from PEM text; the arguments are those of
+/// [`ssl_server_credentials`].
 ///
 /// # Errors
 ///
@@ -80,10 +82,11 @@ pub fn ssl_server_certificate_configuration(
 
 /// Credentials whose certificates may change at any time: `fetcher` is asked before every handshake.
 ///
-/// `fetcher` gives what that and later handshakes are to use, or `Ok(None)` for what there is. Where it fails or panics the server goes on with what it
-/// has, and the first of a row of equal failures is told to the log. It runs on a worker of the library, of which there are
-/// few: it may read a file, but should not wait for long. Several may run at once, for several clients. Connections that are open are not
-/// touched. A configuration that was given before may be given again, and costs least when it is a clone of the last one.
+/// `fetcher` gives what that and later handshakes are to use, or `Ok(None)` for what there is. Where it fails or panics
+/// the server goes on with what it has, and the first of a row of equal failures is told to the log. It runs on a
+/// worker of the library, of which there are few: it may read a file, but should not wait for long. Several may run at
+/// once, for several clients. Connections that are open are not touched. A configuration that was given before may be
+/// given again, and costs least when it is a clone of the last one.
 ///
 /// # Errors
 ///
@@ -150,8 +153,8 @@ impl ServerCredentials {
 
     /// A configuration of rustls of your own. ALPN is set to `h2`, as gRPC needs; all else is as you made it.
     ///
-    /// *Outside of this crate's promises about versions*: it takes the rustls that this crate is built with, and a release that changes that is not
-    /// called a breaking one.
+    /// *Outside of this crate's promises about versions*: it takes the rustls that this crate is built with, and a
+    /// release that changes that is not called a breaking one.
     #[must_use]
     pub fn unstable_from_rustls(mut config: ServerConfig) -> Self {
         config.alpn_protocols = vec![ALPN.to_vec()];
@@ -218,13 +221,14 @@ impl ServerCredentialsBuilder {
     }
 
     /// Clients are asked for a certificate, and may have none: then their calls have no
-    /// [`peer_identities`](super::AuthContext::peer_identities). One that none of these roots has issued, or that is out of date, is refused.
+    /// [`peer_identities`](super::AuthContext::peer_identities). One that none of these roots has issued, or that is
+    /// out of date, is refused.
     pub fn request_client_certificates(self, roots: impl Into<Pem>) -> Self {
         self.ask(Asking::Optional, roots.into())
     }
 
-    /// Lists of revoked certificates (`X509 CRL`) of clients. A client with one of those is refused, and so is one with a certificate
-    /// in its chain whose issuer has no list among these. The default is to look at none.
+    /// Lists of revoked certificates (`X509 CRL`) of clients. A client with one of those is refused, and so is one with
+    /// a certificate in its chain whose issuer has no list among these. The default is to look at none.
     pub fn revocation_lists(mut self, lists: impl Into<Pem>) -> Self {
         self.recipe.revoked = Some(lists.into());
         self

@@ -12,8 +12,9 @@ use crate::error::ConfigError;
 /// Certificates, a key or revocation lists as PEM text: octets, or the path of a file.
 ///
 /// Octets and strings are the text itself; a [`Path`] or [`PathBuf`] is a file, and so is what [`Pem::file`] gets.
-/// Credentials that were made of files look at handshakes, once a second at most, whether the files have changed, and read all of
-/// them again if so; what cannot be read, or does not fit together, leaves what was there and is told to the log.
+/// Credentials that were made of files look at handshakes, once a second at most, whether the files have changed, and
+/// read all of them again if so; what cannot be read, or does not fit together, leaves what was there and is told to
+/// the log.
 ///
 /// The file's text never shows in `Debug`, in errors or in logs; its name does.
 #[derive(Clone)]

@@ -2,8 +2,9 @@
 //! asked for a certificate.
 //!
 //! Our verifiers do as webpki says, and note on the thread that drives the handshake what was shown, for
-//! [`super::explain`] to take there. They are shared by all handshakes of their credentials (sessions are only resumed under the same verifier), so
-//! that thread is the only place that belongs to one handshake. Nothing is noted where nothing fails.
+//! `explain` to take there. They are shared by all handshakes of their credentials (sessions are only resumed
+//! under the same verifier), so that thread is the only place that belongs to one handshake. Nothing is noted where
+//! nothing fails.
 
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;

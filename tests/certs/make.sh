@@ -69,7 +69,7 @@ key below && issue below intermediate '/CN=below' "$leaf" "$local_names"
 key client && issue client ca '/C=DE/O=Käse \+ Söhne, \"Sons\"/OU=Test/CN=leaf' "$leaf" 'extendedKeyUsage=clientAuth' \
     'subjectAltName=URI:spiffe://example.org/service,DNS:leaf.test,IP:10.0.0.1,email:leaf@example.org,DNS:second.test'
 key client-cn && issue client-cn ca '/CN=only-a-name' "$leaf"
-key client-odd && issue client-odd ca '/emailAddress=a@b.c/1.2.3.4=x' "$leaf" \
+key client-odd && issue client-odd ca '/emailAddress=a@b.c' "$leaf" \
     'subjectAltName=IP:2001:db8::1,otherName:1.2.3.4;UTF8:x,URI:spiffe://a.b/c,URI:spiffe://a.b/d'
 key many && issue many ca '/CN=many' "$leaf" "subjectAltName=$(seq -f 'DNS:host-%g.with-a-rather-long-name.example.com' -s, 200)"
 
@@ -92,6 +92,16 @@ key outside && issue outside constrained-ca '/CN=outside' "$leaf" "$local_names"
 key critical && issue critical ca '/CN=critical' "$leaf" "$local_names" '1.2.3.4.5=critical,ASN1:UTF8:x'
 key expired && dated expired ca /CN=expired 20200101000000Z 20200201000000Z "$local_names"
 key not-yet && dated not-yet ca /CN=not-yet 21000101000000Z 21250101000000Z "$local_names"
+# An issuer that has expired: it signs itself with other dates.
+key expired-ca
+: >"$work/index.txt"
+printf '[ca]\ndefault_ca=c\n[c]\ndatabase=%s\nnew_certs_dir=%s\nrand_serial=yes\ndefault_md=sha256\npolicy=p\nx509_extensions=ext\n[p]\ncommonName=supplied\n[ext]\nbasicConstraints=critical,CA:TRUE\n' \
+    "$work/index.txt" "$work" >"$work/ca.cnf"
+printf '[req]\ndistinguished_name=dn\n[dn]\n' >"$work/req.cnf"
+openssl req -new -key expired-ca.key -subj '/CN=Expired CA' -config "$work/req.cnf" -out "$work/expired-ca.csr"
+openssl ca -batch -notext -selfsign -config "$work/ca.cnf" -keyfile expired-ca.key -startdate 20200101000000Z -enddate 20200201000000Z \
+    -in "$work/expired-ca.csr" -out expired-ca.pem 2>/dev/null
+key below-expired && issue below-expired expired-ca '/CN=below-expired' "$leaf" "$local_names"
 key revoked && issue revoked ca '/CN=revoked' "$leaf" "$local_names"
 : >"$work/index.txt"
 printf '[ca]\ndefault_ca=c\n[c]\ndatabase=%s\ndefault_md=sha256\ncrlnumber=%s\n' "$work/index.txt" "$work/number" >"$work/crl.cnf"

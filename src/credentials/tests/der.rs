@@ -41,6 +41,8 @@ fn what_is_said_of_certificates_is_what_is_in_them() {
     assert_eq!(of(cert!("critical.pem")).unknown_critical(), ["1.2.3.4.5"]);
     assert!(of(cert!("ca.pem")).unknown_critical().is_empty());
     assert_eq!(of(cert!("many.pem")).hosts().count(), 200);
+    assert_eq!(of(cert!("expired.pem")).dates(), Some((1_577_836_800, 1_580_515_200)));
+    assert_eq!(of(cert!("not-yet.pem")).dates(), Some((4_102_444_800, 4_891_363_200)));
 }
 
 /// Everything that there is to ask.
@@ -53,7 +55,14 @@ fn ask(octets: &[u8]) {
     assert!(texts.iter().all(|text| text.len() <= octets.len() * 30 + 100));
     let names = read.alternative_names();
     assert!(names.len() <= octets.len());
-    drop((names, read.hosts().count(), read.unknown_critical(), read.uses(), read.key_kind()));
+    drop((
+        names,
+        read.hosts().count(),
+        read.unknown_critical(),
+        read.uses(),
+        read.key_kind(),
+        read.dates(),
+    ));
     drop((read.is_ca(), read.is_self_issued(), read.subject.common_name()));
 }
 

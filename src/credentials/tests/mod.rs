@@ -1,6 +1,7 @@
 //! Credentials against each other: both ends of a handshake, with no socket between them. The certificates are those of
 //! `tests/certs`.
 
+mod certificates;
 mod der;
 mod explain;
 mod identity;
@@ -8,8 +9,11 @@ mod own;
 mod pem;
 mod rotation;
 
+use std::fs;
 use std::io::Write;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, Error, ServerConfig, ServerConnection};
@@ -104,6 +108,39 @@ impl Met {
     }
 }
 
+/// A folder of its own, which goes with it.
+pub(super) struct Folder(PathBuf);
+
+impl Folder {
+    pub(super) fn new() -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("grpc-threads-{}-{number}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        fs::create_dir(&path).unwrap();
+        Self(path)
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.0
+    }
+
+    pub(super) fn file(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+
+    pub(super) fn write(&self, name: &str, octets: &[u8]) -> PathBuf {
+        fs::write(self.file(name), octets).unwrap();
+        self.file(name)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
 /// The DER of the first certificate of a PEM text.
 pub(super) fn der(pem: &[u8]) -> Vec<u8> {
     super::pem::certificates("it", pem).unwrap().remove(0).der
@@ -154,6 +191,12 @@ fn a_chain_may_have_its_issuers_in_any_order_and_its_own_twice() {
 fn a_self_signed_certificate_that_is_no_cas_may_be_its_own_root() {
     let server = serving(cert!("self-leaf.key"), cert!("self-leaf.pem"));
     Met::of(&trusting(cert!("self-leaf.pem")), "localhost", &server).succeeded();
+}
+
+#[test]
+fn of_a_root_no_dates_are_judged() {
+    let server = serving(cert!("below-expired.key"), cert!("below-expired.pem"));
+    Met::of(&trusting(cert!("expired-ca.pem")), "localhost", &server).succeeded();
 }
 
 #[test]

@@ -1,5 +1,9 @@
 //! What is said of one's own certificates and keys when credentials are made of them.
 
+use std::time::Duration;
+
+use rustls::pki_types::UnixTime;
+
 use super::super::der::Certificate;
 use super::super::own::{self, Side};
 use super::super::*;
@@ -141,7 +145,8 @@ fn what_peers_are_known_to_refuse_is_a_warning() {
     let warned = |pem: &[u8], side: Side| {
         let der = super::der(pem);
         let leaf = Certificate::read(&der).unwrap();
-        own::warnings(&leaf, side).collect::<Vec<_>>()
+        let now = UnixTime::since_unix_epoch(Duration::from_secs(1_800_000_000));
+        own::warnings(&leaf, side, Some(now)).collect::<Vec<_>>()
     };
     let [told] = &warned(cert!("self-ca-san.pem"), Side::Server)[..] else { panic!() };
     assert!(told.contains("CA:TRUE") && told.contains("many clients refuse"), "{told}");
@@ -154,7 +159,69 @@ fn what_peers_are_known_to_refuse_is_a_warning() {
     assert!(told.len() == 1 && told[0].contains("not for use as a client's"), "{told:?}");
     let told = warned(cert!("for-clients.pem"), Side::Server);
     assert!(told.len() == 1 && told[0].contains("not for use as a server's"), "{told:?}");
+    assert_eq!(
+        warned(cert!("expired.pem"), Side::Server),
+        ["block 1 expired on 2020-02-01 00:00 UTC; renew it"]
+    );
+    let told = warned(cert!("not-yet.pem"), Side::Server);
+    assert!(told.len() == 1 && told[0].contains("not valid before 2100-01-01 00:00"), "{told:?}");
     for side in [Side::Client, Side::Server] {
         assert!(warned(cert!("server.pem"), side).is_empty());
     }
+}
+
+#[test]
+fn the_systems_roots_are_those_that_ssl_cert_file_names() {
+    let build = || ssl_channel_credentials(None, None, None);
+    if std::env::var_os("GRPC_THREADS_CHILD").is_none() {
+        // The environment is a process's: one with the right file, one with a wrong one.
+        let name = "credentials::tests::own::the_systems_roots_are_those_that_ssl_cert_file_names";
+        for file in ["ca.pem", "make.sh"] {
+            let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/certs/").to_owned() + file;
+            let ended = std::process::Command::new(std::env::current_exe().unwrap())
+                .args(["--exact", name])
+                .env("GRPC_THREADS_CHILD", file)
+                .env("SSL_CERT_FILE", path)
+                .env_remove("SSL_CERT_DIR")
+                .output()
+                .unwrap();
+            let said = String::from_utf8_lossy(&ended.stdout);
+            assert!(ended.status.success() && said.contains("1 passed"), "{said}");
+        }
+        return;
+    }
+    if std::env::var("GRPC_THREADS_CHILD").unwrap() == "make.sh" {
+        let told = told(build());
+        assert!(
+            told.starts_with("roots: the system has none") && told.contains("SSL_CERT_FILE"),
+            "{told}"
+        );
+        return;
+    }
+    let server = super::serving(cert!("server.key"), cert!("server.pem"));
+    super::Met::of(&build().unwrap(), "localhost", &server).succeeded();
+}
+
+#[test]
+fn secrets_of_sessions_are_written_by_request_only() {
+    let client = |builder: ChannelCredentialsBuilder| {
+        builder.roots(cert!("ca.pem")).build().unwrap().client_config()
+    };
+    let server = |builder: ServerCredentialsBuilder| {
+        let pair = builder.pair(cert!("server.key"), cert!("server.pem"));
+        pair.build().unwrap().server_config()
+    };
+    assert!(!client(ChannelCredentials::builder()).key_log.will_log("CLIENT_RANDOM"));
+    assert!(client(ChannelCredentials::builder().key_log()).key_log.will_log("CLIENT_RANDOM"));
+    assert!(!server(ServerCredentials::builder()).key_log.will_log("CLIENT_RANDOM"));
+    assert!(server(ServerCredentials::builder().key_log()).key_log.will_log("CLIENT_RANDOM"));
+}
+
+#[cfg(feature = "tls-webpki-roots")]
+#[test]
+fn mozillas_roots_can_be_had_without_the_systems() {
+    let credentials = ChannelCredentials::builder().webpki_roots().build().unwrap();
+    let server = super::serving(cert!("server.key"), cert!("server.pem"));
+    let met = super::Met::of(&credentials, "localhost", &server);
+    assert!(met.client_told.unwrap().contains("is not among the roots"));
 }
