@@ -154,6 +154,8 @@ mod sync;
 #[cfg(feature = "runtime")]
 mod tell;
 
+#[cfg(feature = "tls")]
+pub use channel::secure_channel;
 #[cfg(feature = "runtime")]
 pub use channel::{
     Channel, ChannelBuilder, Connectivity, ReadyFuture, Subscription, channel_ready_future,
@@ -166,6 +168,10 @@ pub use client::{
 };
 #[cfg(feature = "runtime")]
 pub use codec::{Codec, Prost, Raw};
+#[cfg(feature = "tls")]
+pub use credentials::{
+    ChannelCredentials, ServerCredentials, ssl_channel_credentials, ssl_server_credentials,
+};
 #[cfg(feature = "runtime")]
 pub use error::{ConfigError, ConfigErrorKind, ResultError};
 #[cfg(feature = "runtime")]

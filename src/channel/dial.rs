@@ -1,4 +1,4 @@
-//! Making one connection: names to addresses, addresses in turn, a pipe. No thread
+//! Making one connection: names to addresses, addresses in turn, a handshake if it is secure, a pipe. No thread
 //! blocks in any of it; the outcome is told by whichever thread met it.
 
 use std::io;
@@ -8,8 +8,11 @@ use std::time::Duration;
 
 use crate::sync::Mutex;
 
+use crate::deadline::Deadline;
+#[cfg(feature = "tls")]
+use crate::net::tls;
 use crate::net::{self, Connecting, Pipe, TcpPipe};
-use crate::reactor::Poller;
+use crate::reactor::{Poller, clock};
 
 use super::target::{Place, Target};
 
@@ -33,6 +36,8 @@ enum Stage {
     #[default]
     Early,
     Connecting(Connecting),
+    #[cfg(feature = "tls")]
+    Shaking(tls::Handshake),
     Cancelled,
 }
 
@@ -40,18 +45,17 @@ impl Dialing {
     /// Gives up; the outcome may be told all the same.
     pub(crate) fn cancel(&self) {
         let stage = std::mem::replace(&mut *self.0.lock(), Stage::Cancelled);
-        if let Stage::Connecting(connecting) = stage {
-            connecting.cancel();
-        }
+        stage.cancel();
     }
 
-    fn connecting(&self, connecting: Connecting) {
+    /// The next stage, unless it is over. One that came on by itself meanwhile does not come back.
+    fn enter(&self, next: Stage) {
         let mut stage = self.0.lock();
         if matches!(*stage, Stage::Cancelled) {
             drop(stage);
-            connecting.cancel();
-        } else {
-            *stage = Stage::Connecting(connecting);
+            next.cancel();
+        } else if stage.rank() < next.rank() {
+            *stage = next;
         }
     }
 
@@ -60,34 +64,76 @@ impl Dialing {
     }
 }
 
+impl Stage {
+    fn cancel(self) {
+        match self {
+            Self::Early | Self::Cancelled => {}
+            Self::Connecting(connecting) => connecting.cancel(),
+            #[cfg(feature = "tls")]
+            Self::Shaking(handshake) => handshake.cancel(),
+        }
+    }
+
+    fn rank(&self) -> u8 {
+        match self {
+            Self::Early => 0,
+            Self::Connecting(_) => 1,
+            #[cfg(feature = "tls")]
+            Self::Shaking(_) => 2,
+            Self::Cancelled => 3,
+        }
+    }
+}
+
 /// Over TCP, to where a target says.
 pub(super) struct Tcp {
     target: Target,
+    security: Security,
+}
+
+/// What goes over the socket.
+#[derive(Clone)]
+pub(super) enum Security {
+    /// Plain octets.
+    None,
+    #[cfg(feature = "tls")]
+    Tls(Arc<TlsSecurity>),
+}
+
+#[cfg(feature = "tls")]
+pub(super) struct TlsSecurity {
+    pub(super) credentials: crate::credentials::ChannelCredentials,
+    /// What the server has to be called; `None`: the address that answered.
+    pub(super) name: Option<rustls::pki_types::ServerName<'static>>,
+    pub(super) renewals: Arc<tls::Renewals>,
 }
 
 impl Tcp {
-    pub(super) fn new(target: Target) -> Self {
-        Self { target }
+    pub(super) fn new(target: Target, security: Security) -> Self {
+        Self { target, security }
     }
 }
 
 impl Dial for Tcp {
     fn dial(&self, poller: &Arc<Poller>, timeout: Duration, dialing: &Dialing, outcome: Outcome) {
-        let target = self.target.text().to_owned();
+        let attempt = Attempt {
+            target: self.target.text().to_owned(),
+            security: self.security.clone(),
+            dialing: dialing.clone(),
+            poller: poller.clone(),
+            deadline: Deadline::after(clock::now(), timeout),
+            outcome,
+        };
         match self.target.place() {
-            Place::Addresses(addresses) => {
-                connect(dialing, poller, addresses.clone(), timeout, told(target, outcome));
-            }
+            Place::Addresses(addresses) => attempt.connect(addresses.clone()),
             Place::Name { host, port } => {
-                let (dialing, poller) = (dialing.clone(), poller.clone());
                 let name = host.clone();
                 let answer = Box::new(move |found: io::Result<Vec<SocketAddr>>| match found {
-                    _ if dialing.cancelled() => {}
-                    Ok(addresses) => {
-                        connect(&dialing, &poller, addresses, timeout, told(target, outcome));
-                    }
+                    _ if attempt.dialing.cancelled() => {}
+                    Ok(addresses) => attempt.connect(addresses),
                     Err(error) => {
-                        outcome(Err(format!("cannot resolve the name {name:?}: {error}")))
+                        let why = format!("cannot resolve the name {name:?}: {error}");
+                        (attempt.outcome)(Err(why));
                     }
                 });
                 net::resolve(host, *port, answer);
@@ -96,23 +142,62 @@ impl Dial for Tcp {
     }
 }
 
-type Connected = Box<dyn FnOnce(io::Result<TcpPipe>) + Send>;
-
-fn connect(
-    dialing: &Dialing,
-    poller: &Arc<Poller>,
-    addresses: Vec<SocketAddr>,
-    timeout: Duration,
-    connected: Connected,
-) {
-    dialing.connecting(net::connect(poller, addresses, timeout, connected));
+/// One connection in the making.
+struct Attempt {
+    target: String,
+    security: Security,
+    dialing: Dialing,
+    poller: Arc<Poller>,
+    deadline: Deadline,
+    outcome: Outcome,
 }
 
-fn told(target: String, outcome: Outcome) -> Connected {
-    Box::new(move |result| {
-        outcome(match result {
-            Ok(pipe) => Ok(Arc::new(pipe)),
-            Err(error) => Err(format!("cannot connect to {target}: {error}")),
+impl Attempt {
+    fn connect(self, addresses: Vec<SocketAddr>) {
+        let (dialing, poller, left) = (self.dialing.clone(), self.poller.clone(), self.left());
+        let connected = Box::new(move |result| match result {
+            Ok(pipe) => self.connected(pipe),
+            Err(error) => self.failed(&error),
         });
-    })
+        let connecting = net::connect(&poller, addresses, left, connected);
+        dialing.enter(Stage::Connecting(connecting));
+    }
+
+    fn left(&self) -> Duration {
+        self.deadline.remaining(clock::now()).unwrap_or(Duration::MAX)
+    }
+
+    fn connected(self, pipe: TcpPipe) {
+        match self.security.clone() {
+            Security::None => (self.outcome)(Ok(Arc::new(pipe))),
+            #[cfg(feature = "tls")]
+            Security::Tls(security) => {
+                if security.credentials.is_renewal_due(clock::now()) {
+                    let own = security.clone();
+                    let renew = move || own.credentials.renew(clock::now());
+                    security.renewals.clone().before(renew, move || self.shake(&security, pipe));
+                } else {
+                    self.shake(&security, pipe);
+                }
+            }
+        }
+    }
+
+    #[cfg(feature = "tls")]
+    fn shake(self, security: &TlsSecurity, pipe: TcpPipe) {
+        let name = security.name.clone().unwrap_or_else(|| pipe.address().ip().into());
+        let (dialing, poller, left) = (self.dialing.clone(), self.poller.clone(), self.left());
+        let shaken: tls::Outcome = Box::new(move |result| match result {
+            Ok(pipe) => (self.outcome)(Ok(Arc::new(pipe))),
+            Err(failure) => self.failed(&failure),
+        });
+        let session = (security.credentials.client_config(), name);
+        if let Some(handshake) = tls::client(&poller, pipe, session, left, shaken) {
+            dialing.enter(Stage::Shaking(handshake));
+        }
+    }
+
+    fn failed(self, why: &dyn std::fmt::Display) {
+        (self.outcome)(Err(format!("cannot connect to {}: {why}", self.target)));
+    }
 }

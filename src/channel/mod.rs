@@ -29,6 +29,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::call::client::{Core, Defaults, Expiry, Source, Template};
+#[cfg(feature = "tls")]
+use crate::credentials::ChannelCredentials;
 use crate::error::{ConfigError, ResultError};
 use crate::link::Link;
 use crate::reactor::{Poller, clock};
@@ -73,6 +75,30 @@ struct Handle {
 /// When the target cannot be read, or the process cannot start the thread that serves all channels.
 pub fn insecure_channel(target: &str) -> Result<Channel, ConfigError> {
     Channel::builder(target).connect_lazily()
+}
+
+/// A channel over TLS, with all options at their defaults.
+///
+/// `target` is as with [`insecure_channel`]; what the server has to prove is told at
+/// [`ChannelBuilder::credentials`]. Nothing is connected yet.
+///
+/// ```no_run
+/// use grpc_threads::{secure_channel, ssl_channel_credentials};
+///
+/// let roots = std::fs::read("ca.pem")?;
+/// let channel = secure_channel("example.com:443", &ssl_channel_credentials(Some(&roots), None, None)?)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+/// When the target cannot be read, or names what no certificate can; or the process cannot start the thread that serves all
+/// channels.
+#[cfg(feature = "tls")]
+pub fn secure_channel(
+    target: &str,
+    credentials: &ChannelCredentials,
+) -> Result<Channel, ConfigError> {
+    Channel::builder(target).credentials(credentials).connect_lazily()
 }
 
 /// Begins to connect, and tells when the channel is ready.
@@ -164,8 +190,8 @@ impl Channel {
     /// The cached head of a method's requests.
     pub(crate) fn template(&self, path: &str) -> Template {
         let settings = &self.handle.shared.settings;
-        let authority = settings.authority.as_deref().unwrap_or(settings.target.authority());
-        Arc::new(RequestTemplate::new(path, authority, false, settings.user_agent.as_deref()))
+        let (authority, https) = (settings.authority(), settings.is_secure());
+        Arc::new(RequestTemplate::new(path, authority, https, settings.user_agent.as_deref()))
     }
 }
 

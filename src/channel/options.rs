@@ -5,14 +5,22 @@ use std::time::Duration;
 
 use crate::bounds::within;
 use crate::call::client::Defaults;
+#[cfg(feature = "tls")]
+use crate::credentials::ChannelCredentials;
 use crate::error::{ConfigError, ConfigErrorKind};
 use crate::http2;
+#[cfg(feature = "tls")]
+use crate::net::tls;
 use crate::reactor::{LONGEST_BUSY_POLL, client_poller};
 use crate::tell;
 
 use super::Channel;
 use super::connectivity::Timing;
-use super::dial::{Dial, Tcp};
+#[cfg(feature = "tls")]
+use super::dial::TlsSecurity;
+use super::dial::{Dial, Security, Tcp};
+#[cfg(feature = "tls")]
+use super::target::Place;
 use super::target::Target;
 
 /// A day: beyond it an attempt to connect makes no sense, and time arithmetic could overflow.
@@ -31,6 +39,10 @@ pub(super) struct Settings {
     pub(super) defaults: Defaults,
     pub(super) http2: http2::Options,
     pub(super) busy_poll: Duration,
+    #[cfg(feature = "tls")]
+    pub(super) credentials: Option<ChannelCredentials>,
+    #[cfg(feature = "tls")]
+    pub(super) target_name_override: Option<String>,
 }
 
 impl Settings {
@@ -44,7 +56,59 @@ impl Settings {
             defaults: Defaults { max_receive: 4 << 20, max_send: usize::MAX, retry_refused: true },
             http2: http2::Options::default(),
             busy_poll: Duration::ZERO,
+            #[cfg(feature = "tls")]
+            credentials: None,
+            #[cfg(feature = "tls")]
+            target_name_override: None,
         }
+    }
+
+    /// The `:authority` of calls.
+    pub(super) fn authority(&self) -> &str {
+        #[cfg(feature = "tls")]
+        let named = self.authority.as_deref().or(self.target_name_override.as_deref());
+        #[cfg(not(feature = "tls"))]
+        let named = self.authority.as_deref();
+        named.unwrap_or(self.target.authority())
+    }
+
+    /// Whether what is sent is encrypted.
+    pub(super) fn is_secure(&self) -> bool {
+        #[cfg(feature = "tls")]
+        return self.credentials.is_some();
+        #[cfg(not(feature = "tls"))]
+        false
+    }
+
+    #[cfg(not(feature = "tls"))]
+    fn security(&self) -> Result<Security, ConfigError> {
+        Ok(Security::None)
+    }
+
+    /// What connections are made with, and whose name the server has to show.
+    #[cfg(feature = "tls")]
+    fn security(&self) -> Result<Security, ConfigError> {
+        let Some(credentials) = self.credentials.clone() else {
+            return match &self.target_name_override {
+                None => Ok(Security::None),
+                Some(name) => Err(wrong(format!(
+                    "target name override {name:?}: without credentials there is no name to check"
+                ))),
+            };
+        };
+        let name = match (&self.target_name_override, self.target.place()) {
+            (Some(name), _) => Some(
+                tls::server_name(name)
+                    .map_err(|why| wrong(format!("target name override: {why}")))?,
+            ),
+            (None, Place::Name { host, .. }) => Some(tls::server_name(host).map_err(|why| {
+                let text = format!("channel target {:?}: {why}", self.target.text());
+                ConfigError::new(ConfigErrorKind::Target, text)
+            })?),
+            (None, Place::Addresses(_)) => None,
+        };
+        let renewals = std::sync::Arc::default();
+        Ok(Security::Tls(TlsSecurity { credentials, name, renewals }.into()))
     }
 
     fn validate(&self) -> Result<(), ConfigError> {
@@ -147,8 +211,28 @@ impl ChannelBuilder {
             let text = format!("the thread that serves channels cannot be started: {error}");
             ConfigError::new(ConfigErrorKind::State, text)
         })?;
-        let dial = dial.unwrap_or_else(|| Box::new(Tcp::new(settings.target.clone())));
+        let security = settings.security()?;
+        let dial = dial.unwrap_or_else(|| Box::new(Tcp::new(settings.target.clone(), security)));
         Ok(Channel::new(settings, dial, poller))
+    }
+
+    /// What to trust of the server, and what to show it: the channel is secure. Default: none, plain octets.
+    ///
+    /// The server has to show a certificate for the host of the target; for `ipv4:` and `ipv6:` targets, and for a host
+    /// that is an address, for the address. It has to speak HTTP/2, and to agree on that (ALPN).
+    #[cfg(feature = "tls")]
+    pub fn credentials(self, credentials: &ChannelCredentials) -> Self {
+        self.set(|settings| settings.credentials = Some(credentials.clone()))
+    }
+
+    /// The name that the server's certificate has to be for, instead of the target's host. It is also the `:authority` of
+    /// calls, unless [`authority`](Self::authority) says another. For tests, and for servers behind addresses. Default:
+    /// none. Without [`credentials`](Self::credentials) it is a [`ConfigError`].
+    ///
+    /// § `GRPC_SSL_TARGET_NAME_OVERRIDE_ARG` of gRPC's core.
+    #[cfg(feature = "tls")]
+    pub fn ssl_target_name_override(self, name: impl Into<String>) -> Self {
+        self.set(|settings| settings.target_name_override = Some(name.into()))
     }
 
     /// The `:authority` of the calls, instead of the target's host and port. For proxies and tests.

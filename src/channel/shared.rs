@@ -371,7 +371,11 @@ impl Shared {
                     todo.connect = inner.machine.want(false, now, random());
                 }
             } else {
-                let cause = format!("no HTTP/2 server at {}: {cause}", self.settings.target);
+                let cause = match self.settings.is_secure() {
+                    // Its name is right, and it speaks HTTP/2: what it thinks of us comes after the handshake (RFC 8446 §4.4.2.4).
+                    true => format!("{} refuses the connection: {cause}", self.settings.target),
+                    false => format!("no HTTP/2 server at {}: {cause}", self.settings.target),
+                };
                 if inner.machine.failed(attempt, cause) {
                     inner.after_failure(todo, (!over).then_some(attempt));
                 }

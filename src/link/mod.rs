@@ -48,7 +48,7 @@ use bytes::Bytes;
 
 use crate::http2::types::{Key, Reason, Role};
 use crate::http2::{Connection, Options, Room, Taker};
-use crate::net::{Pipe, Plain};
+use crate::net::Pipe;
 use crate::reactor::{Flush, Mode, OnTimer, Poller, Ready, clock};
 
 use cell::Cell;
@@ -79,8 +79,6 @@ pub(crate) struct Link {
     /// Guards everything that changes. Rank: above nothing, below registries. Not poisoned by panics.
     state: Mutex<State>,
     pipe: Arc<dyn Pipe>,
-    /// Between the pipe and the connection.
-    seal: Plain,
     side: Side,
     poller: Arc<Poller>,
     /// How long a leader looks at the socket before it sleeps.
@@ -151,7 +149,6 @@ impl Link {
         let link = Arc::new_cyclic(|this| Self {
             state,
             pipe,
-            seal: Plain,
             side,
             poller,
             busy_poll,

@@ -9,7 +9,6 @@ use std::time::Duration;
 use crate::sync::{MutexGuard, thread_own};
 
 use crate::http2::types::Key;
-use crate::net::Seal;
 use crate::reactor::{Job, OnTimer, Readiness, Ready, clock};
 
 use super::baton::Baton;
@@ -99,12 +98,11 @@ impl Link {
             }
         };
         self.reads.fetch_add(1, Ordering::Relaxed);
-        let plain = self.seal.open(&buffer[..read]);
         let now = clock::now();
         turn.came(now);
         let mut state = self.state.lock();
         if state.phase == Phase::Open {
-            state.input(&plain, now, &self.side);
+            state.input(&buffer[..read], now, &self.side);
         }
         let incoming = mem::take(&mut state.effects.incoming);
         // A short read has emptied the socket, and the next octet is the next edge. The peer's

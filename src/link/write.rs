@@ -3,7 +3,6 @@
 use std::cell::RefCell;
 use std::io;
 
-use crate::net::Seal;
 use crate::reactor::{clock, cork, courtesy, pool, spares};
 use crate::sync::{MutexGuard, thread_own};
 
@@ -57,9 +56,10 @@ impl Link {
             state = self.let_others_append(state);
         }
         loop {
-            let fresh = out.is_empty();
-            let framed =
-                if fresh { state.output(&mut out, TURN, clock::now()) } else { Vec::new() };
+            let framed = match out.is_empty() {
+                true => state.output(&mut out, TURN, clock::now()),
+                false => Vec::new(),
+            };
             if out.is_empty() {
                 state.baton.release();
                 WRITE.reach(|kept| kept.replace(out));
@@ -67,9 +67,6 @@ impl Link {
             }
             drop(state);
             framed.into_iter().for_each(spares::put);
-            if fresh {
-                self.seal.seal(&mut out);
-            }
             let written = self.send(&out);
             state = self.state.lock();
             match written {

@@ -2,7 +2,7 @@
 //!
 //! A [`Pipe`] never blocks in a read or a write; a thread that wants to sleep until
 //! one is possible says so with [`Pipe::wait`], or lets a poller watch it. Nothing
-//! here knows HTTP/2. [`seal`] is the seam where TLS will stand.
+//! here knows HTTP/2. TLS is a pipe over a pipe (`tls`, with the feature of that name).
 
 pub(crate) mod address;
 mod bind;
@@ -14,8 +14,9 @@ mod listen;
 mod memory;
 mod pipe;
 mod resolve;
-mod seal;
 mod tcp;
+#[cfg(feature = "tls")]
+pub(crate) mod tls;
 
 pub use bind::BindError;
 
@@ -26,7 +27,6 @@ pub(crate) use listen::Listener;
 pub(crate) use memory::MemoryPipe;
 pub(crate) use pipe::{Pipe, Waited};
 pub(crate) use resolve::resolve;
-pub(crate) use seal::{Plain, Seal};
 pub(crate) use tcp::TcpPipe;
 
 pub(crate) use crate::reactor::Interest;

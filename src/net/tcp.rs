@@ -38,12 +38,26 @@ impl TcpPipe {
         Ok(pipe)
     }
 
+    /// The peer's address.
+    #[cfg(feature = "tls")]
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.peer
+    }
+
     fn kick_fd(&self) -> io::Result<&OwnedFd> {
         if let Some(fd) = self.kick.get() {
             return Ok(fd);
         }
         let fd = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
         Ok(self.kick.get_or_init(|| fd))
+    }
+}
+
+/// For who watches it before it is a link's.
+#[cfg(feature = "tls")]
+impl AsFd for TcpPipe {
+    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        self.socket.as_fd()
     }
 }
 

@@ -49,8 +49,10 @@ pub use self::stream::ServerStream;
 
 use self::core::Core;
 use self::method::Method;
-use self::ports::Port;
+use self::ports::{Guard, Port};
 use self::registry::Registry;
+#[cfg(feature = "tls")]
+use crate::credentials::ServerCredentials;
 use crate::deadline::Deadline;
 use crate::error::ConfigError;
 use crate::net::BindError;
@@ -233,7 +235,23 @@ impl Server {
     /// a name with several addresses, one that this machine does not have is left out, with a warning in the log; any
     /// other that cannot be bound is the error, and none is kept.
     pub fn add_insecure_port(&self, address: &str) -> Result<u16, BindError> {
-        Port::bind(address, &self.core, &self.registry)
+        Port::bind(address, Guard::None, &self.core, &self.registry)
+    }
+
+    /// As [`add_insecure_port`](Self::add_insecure_port), and clients have to come by TLS, and to agree on HTTP/2 (ALPN).
+    /// A server may have ports of both kinds.
+    ///
+    /// A handshake takes no worker, and may take 20 s.
+    ///
+    /// # Errors
+    /// As with [`add_insecure_port`](Self::add_insecure_port).
+    #[cfg(feature = "tls")]
+    pub fn add_secure_port(
+        &self,
+        address: &str,
+        credentials: &ServerCredentials,
+    ) -> Result<u16, BindError> {
+        Port::bind(address, Guard::tls(credentials), &self.core, &self.registry)
     }
 
     /// Accepts on a socket that listens already, such as one inherited from a supervisor.

@@ -13,7 +13,9 @@ use super::method::{Method, unknown_method};
 use super::registry::{Found, Registry};
 use crate::error::ConfigError;
 use crate::link::{Acceptor, Admit, Link, LinkEvents};
-use crate::net::{self, BindError, Listener, Pipe};
+#[cfg(feature = "tls")]
+use crate::net::tls;
+use crate::net::{self, BindError, Listener, Pipe, TcpPipe};
 use crate::reactor::clock;
 use crate::status::Status;
 use crate::tell;
@@ -22,11 +24,49 @@ use crate::wire::headers::RequestHead;
 /// What one address is listened on by: a socket, or as many as its name has addresses.
 pub(super) struct Port {
     address: String,
+    guard: Guard,
     locals: Vec<SocketAddr>,
     /// Its sockets were bound here, not given.
     own: bool,
     /// Guards the sockets on their way from bound to open to closed. Rank: after the life's.
     state: Mutex<State>,
+}
+
+/// What a connection goes through before it is served.
+#[derive(Clone)]
+pub(super) enum Guard {
+    /// Nothing.
+    None,
+    /// A TLS handshake.
+    #[cfg(feature = "tls")]
+    Tls(Arc<Gate>),
+}
+
+#[cfg(feature = "tls")]
+pub(super) struct Gate {
+    credentials: crate::credentials::ServerCredentials,
+    handshakes: tls::Handshakes,
+    renewals: Arc<tls::Renewals>,
+}
+
+impl Guard {
+    #[cfg(feature = "tls")]
+    pub(super) fn tls(credentials: &crate::credentials::ServerCredentials) -> Self {
+        let credentials = credentials.clone();
+        Self::Tls(Arc::new(Gate {
+            credentials,
+            handshakes: tls::Handshakes::default(),
+            renewals: Arc::default(),
+        }))
+    }
+
+    fn close(&self) {
+        match self {
+            Self::None => {}
+            #[cfg(feature = "tls")]
+            Self::Tls(gate) => gate.handshakes.close(),
+        }
+    }
 }
 
 enum State {
@@ -39,10 +79,11 @@ enum State {
 impl Port {
     pub(super) fn bind(
         address: &str,
+        guard: Guard,
         core: &Arc<Core>,
         registry: &Arc<Registry>,
     ) -> Result<u16, BindError> {
-        Self::add(address.to_owned(), (net::bind(address)?, true), core, registry)
+        Self::add((address.to_owned(), guard), (net::bind(address)?, true), core, registry)
     }
 
     pub(super) fn adopt(
@@ -51,11 +92,11 @@ impl Port {
         registry: &Arc<Registry>,
     ) -> Result<u16, BindError> {
         let address = listener.local_addr().map_or_else(|_| "?".into(), |local| local.to_string());
-        Self::add(address, (vec![listener], false), core, registry)
+        Self::add((address, Guard::None), (vec![listener], false), core, registry)
     }
 
     fn add(
-        address: String,
+        (address, guard): (String, Guard),
         (listeners, own): (Vec<TcpListener>, bool),
         core: &Arc<Core>,
         registry: &Arc<Registry>,
@@ -67,7 +108,7 @@ impl Port {
         };
         let number = locals.first().map_or(0, SocketAddr::port);
         let state = Mutex::new(State::Bound(listeners));
-        let port = Arc::new(Self { address, locals, own, state });
+        let port = Arc::new(Self { address, guard, locals, own, state });
         match core.life().add_port(&port) {
             Some(false) => {}
             Some(true) => port.open(core, registry)?,
@@ -92,8 +133,8 @@ impl Port {
         };
         let mut open = Vec::with_capacity(sockets.len());
         for socket in sockets {
-            let (server, methods) = (core.clone(), registry.clone());
-            let accept = Box::new(move |pipe| accept(&server, &methods, Arc::new(pipe)));
+            let (server, methods, guard) = (core.clone(), registry.clone(), self.guard.clone());
+            let accept = Box::new(move |pipe| let_in(&server, &methods, &guard, pipe));
             match Listener::open(socket, self.own, poller, accept) {
                 Ok(listener) => open.push(listener),
                 Err(error) => {
@@ -112,10 +153,57 @@ impl Port {
         if let State::Open(listeners) = last {
             listeners.iter().for_each(|listener| listener.close());
         }
+        self.guard.close();
     }
 
     pub(super) fn local_addrs(&self) -> &[SocketAddr] {
         &self.locals
+    }
+}
+
+/// Takes what the listener has accepted through the port's guard.
+fn let_in(core: &Arc<Core>, registry: &Arc<Registry>, guard: &Guard, pipe: TcpPipe) {
+    match guard {
+        Guard::None => accept(core, registry, Arc::new(pipe)),
+        #[cfg(feature = "tls")]
+        Guard::Tls(gate) => {
+            let (core, registry, own) = (core.clone(), registry.clone(), gate.clone());
+            let shake = move || shake(&core, &registry, &own, pipe);
+            if gate.credentials.is_renewal_due(clock::now()) {
+                let credentials = gate.credentials.clone();
+                gate.renewals.before(move || credentials.renew(clock::now()), shake);
+            } else {
+                shake();
+            }
+        }
+    }
+}
+
+/// Begins a handshake.
+#[cfg(feature = "tls")]
+fn shake(core: &Arc<Core>, registry: &Arc<Registry>, gate: &Gate, pipe: TcpPipe) {
+    let Some(poller) = core.poller() else { return };
+    let (peer, core, registry) = (pipe.peer(), core.clone(), registry.clone());
+    let shaken: tls::Outcome = Box::new(move |result| match result {
+        Ok(pipe) => accept(&core, &registry, Arc::new(pipe)),
+        Err(failure) => turned_away(&peer, &failure),
+    });
+    let config = gate.credentials.server_config();
+    if let Some(handshake) = tls::server(poller, pipe, config, shaken) {
+        gate.handshakes.add(handshake);
+    }
+}
+
+/// For the log: the one place where a server tells why a client cannot come in.
+#[cfg(feature = "tls")]
+fn turned_away(peer: &str, failure: &tls::Failure) {
+    match failure {
+        tls::Failure::NoTls(_) => {
+            log::warn!("{peer} was turned away from a secure port: {failure}");
+        }
+        // Somebody who looks whether the port is open.
+        tls::Failure::Closed(false) => log::debug!("{peer} has closed the connection at once"),
+        _ => log::info!("{peer} was turned away: {failure}"),
     }
 }
 

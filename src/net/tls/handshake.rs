@@ -1,0 +1,475 @@
+//! Handshakes, before there is a link. No thread blocks in one: the poller moves it on, a few octets at a time.
+//!
+//! As many as come go on beside each other. One that stalls costs a descriptor and some KiB, until its time is over. What
+//! fails is told at once, and the peer gets the alert: the socket is then read to its end for up to [`LINGER`], or a reset
+//! because of unread octets would overtake it.
+//!
+//! Lock: one for each, a leaf, held over calls of the poller that do not block. Who moves a handshake takes it out of the
+//! lock, so that no cryptography and no system call of the socket happens under it.
+
+use std::fmt;
+use std::io;
+use std::os::fd::AsFd;
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ServerConfig};
+
+use super::pipe::TlsPipe;
+use super::queue::Queue;
+use super::session::Session;
+use crate::net::{Pipe, TcpPipe};
+use crate::reactor::{Interest, Job, Mode, OnTimer, Poller, Readiness, Ready, Token, clock};
+use crate::sync::Mutex;
+
+/// The longest that a handshake may take.
+pub(crate) const LONGEST: Duration = Duration::from_secs(20);
+/// How long a peer has to take our last word.
+const LINGER: Duration = Duration::from_secs(1);
+/// What is read at a time: a flight is shorter.
+const READ: usize = 8 * 1024;
+/// So many reads at a stretch: then others on this poller have their turn.
+const ROUNDS: usize = 8;
+/// So much of what is no TLS is kept, to be told.
+const HEARD: usize = 24;
+
+/// What is done with the pipe, or with why there is none. Runs on the poller, or on the thread that begins: never blocks.
+pub(crate) type Outcome = Box<dyn FnOnce(Result<TlsPipe<TcpPipe>, Failure>) + Send>;
+
+/// Why a handshake failed.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// The peer's first octets are no TLS.
+    NoTls(Vec<u8>),
+    /// The peer speaks TLS, and did not agree on HTTP/2.
+    NoHttp2,
+    /// The session failed, or the peer refused it: in words.
+    Session(String),
+    /// The peer closed the connection; whether it had said anything.
+    Closed(bool),
+    Io(io::Error),
+    /// It took too long.
+    Late,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoTls(heard) => {
+                write!(f, "the peer does not speak TLS; it sent \"{}\"", heard.escape_ascii())
+            }
+            Self::NoHttp2 => {
+                f.write_str("the peer speaks TLS, but did not agree on HTTP/2 (ALPN \"h2\")")
+            }
+            Self::Session(error) => {
+                write!(f, "the TLS handshake failed: {error}")
+            }
+            Self::Closed(false) => f.write_str("the peer closed the connection at once"),
+            Self::Closed(true) => {
+                f.write_str("the peer closed the connection in the TLS handshake")
+            }
+            Self::Io(error) => write!(f, "the connection failed in the TLS handshake: {error}"),
+            Self::Late => f.write_str("the TLS handshake was not done in time"),
+        }
+    }
+}
+
+/// One handshake as octets go in and out; the socket is an argument of nobody but this.
+pub(super) struct Opening<P> {
+    pipe: P,
+    session: Session,
+    /// Nothing has been said, and it is on us.
+    begins: bool,
+    out: Queue,
+    /// The peer's first octets.
+    heard: Vec<u8>,
+}
+
+/// Where a handshake has come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Progress {
+    Done,
+    Wants(Interest),
+}
+
+impl<P: Pipe> Opening<P> {
+    pub(super) fn new(pipe: P, session: Session) -> Self {
+        let begins = session.is_client();
+        Self { pipe, session, begins, out: Queue::default(), heard: Vec::new() }
+    }
+
+    /// The pipe, when it is done.
+    pub(super) fn into_pipe(self) -> TlsPipe<P> {
+        TlsPipe::new(self.pipe, self.session)
+    }
+
+    #[cfg(test)]
+    pub(super) fn pipe(&self) -> &P {
+        &self.pipe
+    }
+
+    /// Goes on as far as the socket allows, or for a few rounds.
+    pub(super) fn advance(&mut self) -> Result<Progress, Failure> {
+        let mut buffer = Vec::new();
+        let mut rounds = 0;
+        let mut opened = match std::mem::take(&mut self.begins) {
+            true => self.session.open(&mut [], &mut [], self.out.end()).1,
+            false => Ok(()),
+        };
+        loop {
+            let full = self.flush();
+            opened.map_err(|error| self.failure(error))?;
+            if full.map_err(Failure::Io)? {
+                return Ok(Progress::Wants(Interest { read: false, write: true }));
+            }
+            if !self.session.common().is_handshaking() {
+                return self.agreed();
+            }
+            if rounds == ROUNDS {
+                return Ok(Progress::Wants(READ_ONLY));
+            }
+            rounds += 1;
+            let tail = self.session.tail_len();
+            buffer.resize(tail + READ, 0);
+            match self.pipe.try_read(&mut buffer[tail..]) {
+                Ok(0) => return Err(Failure::Closed(!self.heard.is_empty())),
+                Ok(n) => {
+                    let room = HEARD - self.heard.len().min(HEARD);
+                    self.heard.extend_from_slice(&buffer[tail..tail + n.min(room)]);
+                    let wire = &mut buffer[..tail + n];
+                    opened = self.session.open(wire, &mut [], self.out.end()).1;
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    return Ok(Progress::Wants(READ_ONLY));
+                }
+                Err(error) => return Err(Failure::Io(error)),
+            }
+        }
+    }
+
+    /// Sends what there is to say. True: the socket is full.
+    fn flush(&mut self) -> io::Result<bool> {
+        while !self.out.is_empty() {
+            match self.pipe.try_write(self.out.rest()) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(n) => self.out.advance(n),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(true),
+                Err(error) => return Err(error),
+            }
+        }
+        self.out = Queue::default();
+        Ok(false)
+    }
+
+    /// § RFC 9113 §3.2: HTTP/2 over TLS is identified by "h2" in ALPN. rustls lets a peer in that says nothing of it.
+    fn agreed(&mut self) -> Result<Progress, Failure> {
+        if self.session.common().alpn_protocol() == Some(b"h2") {
+            return Ok(Progress::Done);
+        }
+        let _ = self.session.close_notify(self.out.end());
+        let _ = self.flush();
+        Err(Failure::NoHttp2)
+    }
+
+    fn failure(&self, error: rustls::Error) -> Failure {
+        // A record begins with its type, 20 to 23, and the version, 3.
+        let tls = match self.heard.as_slice() {
+            [kind, 3, ..] => (20..=23).contains(kind),
+            _ => self.heard.is_empty(),
+        };
+        if tls {
+            Failure::Session(self.session.explain(&error))
+        } else {
+            Failure::NoTls(self.heard.clone())
+        }
+    }
+
+    /// Reads and drops what comes. True: more may come.
+    fn drain(&self) -> bool {
+        let mut buffer = [0; READ];
+        for _ in 0..ROUNDS {
+            match self.pipe.try_read(&mut buffer) {
+                Ok(0) => return false,
+                Ok(_) => {}
+                Err(error) => return error.kind() == io::ErrorKind::WouldBlock,
+            }
+        }
+        true
+    }
+}
+
+const READ_ONLY: Interest = Interest { read: true, write: false };
+
+/// Handshakes under way at one port, so that they can be ended with it.
+#[derive(Default)]
+pub(crate) struct Handshakes {
+    /// Guards who they are. A leaf.
+    state: Mutex<All>,
+}
+
+#[derive(Default)]
+struct All {
+    running: Vec<Weak<Shaking>>,
+    sweep_at: usize,
+    closed: bool,
+}
+
+impl Handshakes {
+    /// Adds one that may be over already.
+    pub(crate) fn add(&self, handshake: Handshake) {
+        let mut all = self.state.lock();
+        if all.closed {
+            drop(all);
+            return handshake.cancel();
+        }
+        if all.running.len() >= all.sweep_at {
+            all.running.retain(|one| one.strong_count() > 0);
+            all.sweep_at = (all.running.len() * 2).max(16);
+        }
+        all.running.push(Arc::downgrade(&handshake.0));
+    }
+
+    /// Ends all of them, and those to come.
+    pub(crate) fn close(&self) {
+        let mut all = self.state.lock();
+        all.closed = true;
+        let running = std::mem::take(&mut all.running);
+        drop(all);
+        for one in running.iter().filter_map(Weak::upgrade) {
+            Handshake(one).cancel();
+        }
+    }
+}
+
+/// A handshake under way. Dropping it changes nothing; [`Handshake::cancel`] ends it.
+#[derive(Clone)]
+pub(crate) struct Handshake(Arc<Shaking>);
+
+struct Shaking {
+    poller: Arc<Poller>,
+    /// Guards how far it has come. A leaf.
+    stage: Mutex<Stage>,
+    this: Weak<Shaking>,
+}
+
+enum Stage {
+    /// Waits for the socket.
+    Waits(Box<Running>),
+    /// A thread moves it on.
+    Moves,
+    /// Its time came to an end while a thread moved it on.
+    Late,
+    /// Has failed, and lets the peer take our last word.
+    Lingers(Box<Running>),
+    Over,
+}
+
+struct Running {
+    opening: Opening<TcpPipe>,
+    token: Token,
+    /// Taken by whoever tells it.
+    outcome: Option<Outcome>,
+}
+
+/// Begins a client's, over a connected socket.
+pub(crate) fn client(
+    poller: &Arc<Poller>,
+    pipe: TcpPipe,
+    (config, name): (Arc<ClientConfig>, ServerName<'static>),
+    timeout: Duration,
+    outcome: Outcome,
+) -> Option<Handshake> {
+    begin(poller, pipe, Session::client(config, name), timeout, outcome)
+}
+
+/// Begins a server's, over an accepted socket.
+pub(crate) fn server(
+    poller: &Arc<Poller>,
+    pipe: TcpPipe,
+    config: Arc<ServerConfig>,
+    outcome: Outcome,
+) -> Option<Handshake> {
+    begin(poller, pipe, Session::server(config), LONGEST, outcome)
+}
+
+/// `None`: it is over already, and that has been told.
+fn begin(
+    poller: &Arc<Poller>,
+    pipe: TcpPipe,
+    session: Result<Session, rustls::Error>,
+    timeout: Duration,
+    outcome: Outcome,
+) -> Option<Handshake> {
+    let session = match session {
+        Ok(session) => session,
+        Err(error) => {
+            outcome(Err(Failure::Session(error.to_string())));
+            return None;
+        }
+    };
+    let shaking = Arc::new_cyclic(|this| Shaking {
+        poller: poller.clone(),
+        stage: Mutex::new(Stage::Moves),
+        this: this.clone(),
+    });
+    let token = match poller.add(pipe.as_fd(), Mode::OneShot, shaking.clone()) {
+        Ok(token) => token,
+        Err(error) => {
+            outcome(Err(Failure::Io(error)));
+            return None;
+        }
+    };
+    let now = clock::now();
+    let deadline = now.checked_add(timeout.min(LONGEST)).unwrap_or(now);
+    poller.timer(deadline, shaking.clone(), DEADLINE);
+    let opening = Opening::new(pipe, session);
+    shaking.go_on(Box::new(Running { opening, token, outcome: Some(outcome) }));
+    Some(Handshake(shaking))
+}
+
+const DEADLINE: u64 = 1;
+const LINGERED: u64 = 2;
+
+impl Handshake {
+    /// Gives up. The outcome is not told, unless it is being told now.
+    pub(crate) fn cancel(&self) {
+        let stage = std::mem::replace(&mut *self.0.stage.lock(), Stage::Over);
+        self.0.end(stage);
+    }
+}
+
+impl Shaking {
+    /// Moves it on. The stage is `Moves`, and this thread the one that does it.
+    fn go_on(&self, mut running: Box<Running>) {
+        match running.opening.advance() {
+            Ok(Progress::Done) => {
+                let before = std::mem::replace(&mut *self.stage.lock(), Stage::Over);
+                self.poller.remove(running.token, running.opening.pipe.as_fd());
+                // Done is done, late or not; but nobody waits for one that was given up.
+                if matches!(before, Stage::Over) {
+                    return;
+                }
+                let Running { opening, outcome, .. } = *running;
+                if let Some(outcome) = outcome {
+                    outcome(Ok(opening.into_pipe()));
+                }
+            }
+            Ok(Progress::Wants(interest)) => self.rest(running, interest),
+            Err(failure) => self.fail(running, failure),
+        }
+    }
+
+    fn rest(&self, running: Box<Running>, interest: Interest) {
+        let mut stage = self.stage.lock();
+        match &*stage {
+            Stage::Moves => {
+                // Under the lock, so that nobody closes the socket meanwhile; and put back first, for the event.
+                let token = running.token;
+                *stage = Stage::Waits(running);
+                let Stage::Waits(running) = &*stage else { return };
+                let armed = self.poller.arm(token, running.opening.pipe.as_fd(), interest);
+                if let Err(error) = armed {
+                    let Stage::Waits(running) = std::mem::replace(&mut *stage, Stage::Moves) else {
+                        return;
+                    };
+                    drop(stage);
+                    self.fail(running, Failure::Io(error));
+                }
+            }
+            Stage::Late => {
+                drop(stage);
+                self.fail(running, Failure::Late);
+            }
+            _ => {
+                drop(stage);
+                self.end(Stage::Waits(running));
+            }
+        }
+    }
+
+    /// Tells the failure, and lets the peer take the alert.
+    fn fail(&self, mut running: Box<Running>, failure: Failure) {
+        let outcome = running.outcome.take();
+        let says = matches!(failure, Failure::Session(_) | Failure::NoTls(_) | Failure::NoHttp2);
+        if says {
+            running.opening.pipe.shutdown_write();
+        }
+        let mut stage = self.stage.lock();
+        let cancelled = matches!(*stage, Stage::Over);
+        if says && !cancelled {
+            *stage = Stage::Lingers(running);
+            let Stage::Lingers(running) = &*stage else { return };
+            let _ = self.poller.arm(running.token, running.opening.pipe.as_fd(), READ_ONLY);
+            drop(stage);
+            if let Some(this) = self.this.upgrade() {
+                self.poller.timer(clock::now() + LINGER, this, LINGERED);
+            }
+        } else {
+            *stage = Stage::Over;
+            drop(stage);
+            self.end(Stage::Waits(running));
+        }
+        if let Some(outcome) = outcome.filter(|_| !cancelled) {
+            outcome(Err(failure));
+        }
+    }
+
+    fn linger(&self, running: Box<Running>) {
+        let more = running.opening.drain();
+        let mut stage = self.stage.lock();
+        if !more || !matches!(*stage, Stage::Moves) {
+            *stage = Stage::Over;
+            drop(stage);
+            return self.end(Stage::Lingers(running));
+        }
+        *stage = Stage::Lingers(running);
+        let Stage::Lingers(running) = &*stage else { return };
+        let _ = self.poller.arm(running.token, running.opening.pipe.as_fd(), READ_ONLY);
+    }
+
+    /// Leaves the poller, and closes the socket.
+    fn end(&self, stage: Stage) {
+        if let Stage::Waits(running) | Stage::Lingers(running) = stage {
+            self.poller.remove(running.token, running.opening.pipe.as_fd());
+        }
+    }
+}
+
+impl Ready for Shaking {
+    fn ready(&self, _readiness: Readiness, _jobs: &mut Vec<Job>) {
+        let mut stage = self.stage.lock();
+        match std::mem::replace(&mut *stage, Stage::Moves) {
+            Stage::Waits(running) => {
+                drop(stage);
+                self.go_on(running);
+            }
+            Stage::Lingers(running) => {
+                drop(stage);
+                self.linger(running);
+            }
+            other => *stage = other,
+        }
+    }
+}
+
+impl OnTimer for Shaking {
+    fn fire(&self, tag: u64, _now: Instant, _jobs: &mut Vec<Job>) {
+        let mut stage = self.stage.lock();
+        match (std::mem::replace(&mut *stage, Stage::Over), tag) {
+            (Stage::Waits(running), DEADLINE) => {
+                *stage = Stage::Moves;
+                drop(stage);
+                self.fail(running, Failure::Late);
+            }
+            (Stage::Moves, DEADLINE) => *stage = Stage::Late,
+            (lingers @ Stage::Lingers(_), LINGERED) => {
+                drop(stage);
+                self.end(lingers);
+            }
+            // Reads what is left, and looks at the stage after it.
+            (Stage::Moves, LINGERED) => {}
+            (other, _) => *stage = other,
+        }
+    }
+}

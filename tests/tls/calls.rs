@@ -1,0 +1,112 @@
+//! Calls over TLS.
+
+use crate::common::*;
+use crate::service::*;
+use crate::support::{LONG, pattern};
+use bytes::Bytes;
+use std::thread;
+
+fn sized(count: usize, size: usize) -> impl Iterator<Item = Bytes> + Send + 'static {
+    let body = Bytes::from(pattern(size));
+    (0..count).map(move |_| body.clone())
+}
+
+/// The four kinds of calls, small ones and large ones.
+fn four_kinds(channel: &Channel) {
+    let echo = channel.raw_unary_unary(ECHO).unwrap().timeout(LONG);
+    for size in [0, 1, 16_379, 16_384, 65_536, 1 << 20, 4 << 20] {
+        let body = Bytes::from(pattern(size));
+        assert!(echo.call(&body).unwrap() == body, "{size}");
+    }
+    let count = channel.raw_unary_stream(COUNT).unwrap().timeout(LONG);
+    let answers = count.call(&Bytes::from_static(b"1000 100")).unwrap();
+    assert_eq!(answers.map(|answer| answer.unwrap().len()).sum::<usize>(), 100_000);
+    let sum = channel.raw_stream_unary(SUM).unwrap().timeout(LONG);
+    assert_eq!(sum.call(sized(50, 100_000)).unwrap(), b"50 5000000"[..]);
+    let bidi = channel.raw_stream_stream(BIDI).unwrap().timeout(LONG);
+    let answers: Vec<_> = bidi.call(sized(100, 50_000)).map(Result::unwrap).collect();
+    assert_eq!(answers.len(), 100);
+    assert!(answers.iter().all(|answer| *answer == pattern(50_000)));
+}
+
+#[test]
+fn the_four_kinds_of_calls_work() {
+    let secure = Secure::new();
+    four_kinds(&secure.channel());
+}
+
+#[test]
+fn the_four_kinds_of_calls_work_over_tls_1_2_and_1_3_with_others() {
+    let secure_port = Secure::new();
+    for version in [TLS12, TLS13] {
+        let relay = Relay::terminate(secure_port.served.address(), raw_server(&[version], &["h2"]));
+        four_kinds(&secure(&relay.target()).connect_lazily().unwrap());
+        let relay = Relay::originate(secure_port.address(), raw_client(&[version], &["h2"]));
+        four_kinds(&channel(&relay.target()));
+    }
+}
+
+#[test]
+fn a_server_has_secure_and_plain_ports_at_once() {
+    let secure = Secure::new();
+    assert_eq!(call(&secure.channel()).unwrap(), b"hello"[..]);
+    assert_eq!(call(&secure.served.channel()).unwrap(), b"hello"[..]);
+}
+
+#[test]
+fn clients_show_their_certificates_where_they_are_asked() {
+    let secure = Secure::with(&mutual());
+    let channel = Channel::builder(&secure.target()).credentials(&with_certificate());
+    assert_eq!(call(&channel.connect_lazily().unwrap()).unwrap(), b"hello"[..]);
+}
+
+#[test]
+fn sixteen_mebibytes_go_both_ways_at_once_past_slow_readers() {
+    let secure = Secure::new();
+    let bidi = secure.channel().raw_stream_stream(BIDI).unwrap().timeout(LONG);
+    let (size, count) = (1 << 20, 16);
+    let stream = bidi.open();
+    let (mut sender, mut answers) = stream.split();
+    let sending = thread::spawn(move || {
+        for body in sized(count, size) {
+            sender.send(&body).unwrap();
+        }
+        sender.done_writing().unwrap();
+    });
+    // Nobody reads until everything that fits on the way is on it.
+    thread::park_timeout(std::time::Duration::from_millis(300));
+    for at in 0..count {
+        assert!(answers.next().unwrap().unwrap() == pattern(size), "{at}");
+    }
+    assert!(answers.next().is_none());
+    sending.join().unwrap();
+}
+
+#[test]
+fn many_threads_share_a_secure_channel() {
+    let secure = Secure::new();
+    let channel = secure.channel();
+    let threads: Vec<_> = (0..8)
+        .map(|who| {
+            let echo = channel.raw_unary_unary(ECHO).unwrap().timeout(LONG);
+            thread::spawn(move || {
+                for at in 0..200 {
+                    let body = Bytes::from(pattern(who * 1000 + at * 37));
+                    assert!(echo.call(&body).unwrap() == body);
+                }
+            })
+        })
+        .collect();
+    threads.into_iter().for_each(|thread| thread.join().unwrap());
+}
+
+#[test]
+fn futures_are_answered_though_nobody_waits() {
+    let secure = Secure::new();
+    let echo = secure.channel().raw_unary_unary(ECHO).unwrap().timeout(LONG);
+    let futures: Vec<_> =
+        (0..100).map(|at| echo.future(&Bytes::from(pattern(at * 1000)))).collect();
+    for (at, mut future) in futures.into_iter().enumerate() {
+        assert!(future.result(None).unwrap() == pattern(at * 1000), "{at}");
+    }
+}
