@@ -114,7 +114,7 @@ impl<P: Pipe> Opening<P> {
         let mut buffer = Vec::new();
         let mut rounds = 0;
         let mut opened = match std::mem::take(&mut self.begins) {
-            true => self.session.open(&mut [], &mut [], self.out.end()).1,
+            true => self.session.open(&mut [], &mut [], &mut self.out).1,
             false => Ok(()),
         };
         loop {
@@ -138,7 +138,7 @@ impl<P: Pipe> Opening<P> {
                     let room = HEARD - self.heard.len().min(HEARD);
                     self.heard.extend_from_slice(&buffer[tail..tail + n.min(room)]);
                     let wire = &mut buffer[..tail + n];
-                    opened = self.session.open(wire, &mut [], self.out.end()).1;
+                    opened = self.session.open(wire, &mut [], &mut self.out).1;
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     return Ok(Progress::Wants(READ_ONLY));
@@ -167,7 +167,7 @@ impl<P: Pipe> Opening<P> {
         if self.session.common().alpn_protocol() == Some(b"h2") {
             return Ok(Progress::Done);
         }
-        let _ = self.session.close_notify(self.out.end());
+        let _ = self.session.close_notify(&mut self.out);
         let _ = self.flush();
         Err(Failure::NoHttp2)
     }

@@ -28,6 +28,8 @@ use crate::sync::{Mutex, thread_own};
 const BARE: &str = " by a server that had asked for a client certificate; none was given";
 /// The longest that is read from a socket at a time.
 const READ: usize = 256 * 1024;
+/// So many reads for one of the link's.
+const ROUNDS: usize = 16;
 /// The least: a record.
 const LEAST_READ: usize = 16 * 1024;
 /// Room in front of it for a record that came in parts, or a message of a handshake in some records.
@@ -133,10 +135,15 @@ impl<P: Pipe> TlsPipe<P> {
     }
 
     #[cfg(test)]
+    pub(super) fn kind(&self) -> Option<rustls::HandshakeKind> {
+        self.state.lock().session.common().handshake_kind()
+    }
+
+    #[cfg(test)]
     pub(super) fn ask_for_new_keys(&self) {
         let mut state = self.state.lock();
         let State { session, out, .. } = &mut *state;
-        session.refresh_keys(out.end()).unwrap();
+        session.refresh_keys(out).unwrap();
     }
 
     /// Says so in the session alone.
@@ -144,7 +151,7 @@ impl<P: Pipe> TlsPipe<P> {
     pub(super) fn say_close_notify(&self) {
         let mut state = self.state.lock();
         let State { session, out, .. } = &mut *state;
-        session.close_notify(out.end()).unwrap();
+        session.close_notify(out).unwrap();
         drop(state);
         self.send_aside();
     }
@@ -182,8 +189,7 @@ impl<P: Pipe> TlsPipe<P> {
         };
         let mut state = self.state.lock();
         let State { session, out, .. } = &mut *state;
-        let (opened, result) =
-            session.open(&mut scratch[..tail + n], &mut into[*filled..], out.end());
+        let (opened, result) = session.open(&mut scratch[..tail + n], &mut into[*filled..], out);
         self.tail.store(session.tail_len(), Ordering::Relaxed);
         self.pending.store(session.has_surplus(), Ordering::Relaxed);
         let (ended, says) = (session.ended(), !out.is_empty());
@@ -219,7 +225,8 @@ impl<P: Pipe> TlsPipe<P> {
                 return answer;
             }
         }
-        loop {
+        // A peer that sends records with nothing in them must not hold the thread.
+        for _ in 0..ROUNDS {
             match self.read_wire(scratch, into, &mut filled) {
                 Ok(_) if filled == into.len() => return Ok(filled),
                 Ok(Some(true)) => {}
@@ -231,6 +238,10 @@ impl<P: Pipe> TlsPipe<P> {
                 Err(over) => return self.over(over, filled),
             }
         }
+        // There may be more, and no edge will tell of it.
+        self.pending.store(true, Ordering::Relaxed);
+        self.tell(Readiness { read: true, ..Readiness::default() });
+        if filled > 0 { Ok(filled) } else { Err(io::ErrorKind::WouldBlock.into()) }
     }
 
     /// Nothing more can be read; told now, or with the next read.
@@ -308,7 +319,7 @@ impl<P: Pipe> TlsPipe<P> {
         };
         if state.batch.is_none() {
             let plain = &from[..from.len().min(BATCH)];
-            if let Err(error) = state.session.seal(plain, wire.end()) {
+            if let Err(error) = state.session.seal(plain, &mut wire) {
                 state.out = wire;
                 let text = state.session.explain(&error);
                 return Err(io::Error::new(io::ErrorKind::BrokenPipe, text));
@@ -356,7 +367,7 @@ impl State {
         if wire.is_empty() {
             return Some(wire.into_memory());
         }
-        wire.end().extend_from_slice(self.out.rest());
+        wire.append(self.out.rest());
         self.out = wire;
         None
     }
@@ -416,7 +427,7 @@ impl<P: Pipe> Pipe for TlsPipe<P> {
     fn shutdown_write(&self) {
         let mut state = self.state.lock();
         let State { session, out, sending, .. } = &mut *state;
-        if !*sending && session.close_notify(out.end()).is_ok() {
+        if !*sending && session.close_notify(out).is_ok() {
             *sending = true;
             let mut wire = std::mem::take(out);
             drop(state);

@@ -15,6 +15,7 @@ use rustls::unbuffered::{
 };
 use rustls::{ClientConfig, CommonState, Error, ServerConfig};
 
+use super::queue::Queue;
 use crate::credentials;
 
 /// What the wire is longer than the plain octets for each record, at the most: head, type, explicit nonce, tag.
@@ -142,7 +143,7 @@ impl Session {
         &mut self,
         wire: &mut [u8],
         into: &mut [u8],
-        out: &mut Vec<u8>,
+        out: &mut Queue,
     ) -> (usize, Result<(), Error>) {
         let room = self.tail.len().min(wire.len());
         wire[..room].copy_from_slice(&self.tail[..room]);
@@ -169,12 +170,12 @@ impl Session {
     }
 
     /// Seals all of `plain`, into `out`.
-    pub(super) fn seal(&mut self, plain: &[u8], out: &mut Vec<u8>) -> Result<(), Error> {
+    pub(super) fn seal(&mut self, plain: &[u8], out: &mut Queue) -> Result<(), Error> {
         self.say(Word::Data(plain), out)
     }
 
     /// Seals the word that no more will come.
-    pub(super) fn close_notify(&mut self, out: &mut Vec<u8>) -> Result<(), Error> {
+    pub(super) fn close_notify(&mut self, out: &mut Queue) -> Result<(), Error> {
         self.say(Word::Close, out)
     }
 
@@ -185,11 +186,11 @@ impl Session {
 
     /// Asks for new keys with the next octets (RFC 8446 §4.6.3).
     #[cfg(test)]
-    pub(super) fn refresh_keys(&mut self, out: &mut Vec<u8>) -> Result<(), Error> {
+    pub(super) fn refresh_keys(&mut self, out: &mut Queue) -> Result<(), Error> {
         self.say(Word::Keys, out)
     }
 
-    fn say(&mut self, word: Word<'_>, out: &mut Vec<u8>) -> Result<(), Error> {
+    fn say(&mut self, word: Word<'_>, out: &mut Queue) -> Result<(), Error> {
         let surplus = &mut self.surplus.octets;
         let mut flow = Flow { into: &mut [], filled: 0, surplus, out, ended: false };
         let result = match &mut self.conn {
@@ -216,7 +217,7 @@ struct Flow<'a> {
     into: &'a mut [u8],
     filled: usize,
     surplus: &'a mut Vec<u8>,
-    out: &'a mut Vec<u8>,
+    out: &'a mut Queue,
     ended: bool,
 }
 
@@ -372,23 +373,19 @@ fn say<D>(
 
 /// Appends what `put` writes into the room it is given; it says how much it wants if that is too little.
 fn append(
-    out: &mut Vec<u8>,
+    out: &mut Queue,
     room: usize,
     mut put: impl FnMut(&mut [u8]) -> Result<usize, Result<InsufficientSizeError, Error>>,
 ) -> Result<(), Error> {
-    let start = out.len();
-    out.resize(start + room, 0);
-    let mut put_at = |out: &mut Vec<u8>| put(&mut out[start..]);
-    let written = match put_at(out) {
-        Err(Ok(InsufficientSizeError { required_size })) => {
-            out.resize(start + required_size, 0);
-            put_at(out)
-        }
+    let written = match put(out.room(room)) {
+        Err(Ok(InsufficientSizeError { required_size })) => put(out.room(required_size)),
         other => other,
     };
-    out.truncate(start + *written.as_ref().unwrap_or(&0));
     match written {
-        Ok(_) => Ok(()),
+        Ok(written) => {
+            out.fill(written);
+            Ok(())
+        }
         Err(Err(error)) => Err(error),
         Err(Ok(_)) => Err(internal("a length that changes")),
     }

@@ -4,12 +4,15 @@ use std::io;
 use std::sync::{Arc, mpsc};
 use std::time::Instant;
 
+use rustls::HandshakeKind;
 use rustls::pki_types::ServerName;
 
 use super::handshake::{Failure, Opening, Progress};
 use super::pipe::TlsPipe;
 use super::session::Session;
-use crate::credentials::{ssl_channel_credentials, ssl_server_credentials};
+use crate::credentials::{
+    ChannelCredentials, ServerCredentials, ssl_channel_credentials, ssl_server_credentials,
+};
 use crate::net::{Interest, MemoryPipe, Pipe, Waited};
 use crate::reactor::{Job, Mode, Poller, Readiness, Ready, clock};
 use crate::sync::atomic::{AtomicUsize, Ordering};
@@ -94,17 +97,31 @@ impl Pipe for Few {
     }
 }
 
-fn sessions() -> (Session, Session) {
+fn credentials() -> (ChannelCredentials, ServerCredentials) {
     let client = ssl_channel_credentials(Some(CA), None, None).unwrap();
     let server = ssl_server_credentials(&[(SERVER_KEY, SERVER)], None, false).unwrap();
+    (client, server)
+}
+
+fn sessions_of((client, server): &(ChannelCredentials, ServerCredentials)) -> (Session, Session) {
     let name = ServerName::try_from("localhost").unwrap();
     let client = Session::client(client.client_config(), name).unwrap();
     (client, Session::server(server.server_config()).unwrap())
 }
 
+fn sessions() -> (Session, Session) {
+    sessions_of(&credentials())
+}
+
 /// Both ends after their handshake.
 fn shaken(most: usize, capacity: usize) -> (TlsPipe<Few>, TlsPipe<Few>) {
-    let ((near, far), (client, server)) = (Few::pair(most, capacity), sessions());
+    shake(Few::pair(most, capacity), sessions())
+}
+
+fn shake(
+    (near, far): (Few, Few),
+    (client, server): (Session, Session),
+) -> (TlsPipe<Few>, TlsPipe<Few>) {
     let (mut near, mut far) = (Opening::new(near, client), Opening::new(far, server));
     let (mut one, mut other) = (None, None);
     for _ in 0..100_000 {
@@ -359,6 +376,33 @@ fn a_record_that_was_forged_ends_both_ends_and_the_alert_is_named() {
     assert!(error.to_string().contains("BadRecordMac"), "{error}");
     assert!(near.try_write(b"x").is_err());
     assert!(far.try_write(b"x").is_err());
+}
+
+#[test]
+fn a_second_connection_with_the_same_credentials_resumes_the_session() {
+    let credentials = credentials();
+    let kinds = [(); 2].map(|()| {
+        let (near, far) = shake(Few::pair(usize::MAX, 1 << 20), sessions_of(&credentials));
+        // Tickets come after the handshake (RFC 8446 §4.6.1), and are read with the first octets.
+        carry(&far, &near, b"settings", 100);
+        (near.kind(), far.kind())
+    });
+    let [full, resumed] = [HandshakeKind::Full, HandshakeKind::Resumed].map(Some);
+    assert_eq!(kinds, [(full, full), (resumed, resumed)]);
+}
+
+#[test]
+fn wire_that_gives_nothing_plain_holds_no_thread_and_is_not_forgotten() {
+    // A record in 17 parts: more than are read at a stretch.
+    let (near, far) = shaken(1000, 1 << 20);
+    let (poller, receiver, _ready) = told(&far, Mode::Edge);
+    assert_eq!(near.try_write(&pattern(16_384)).unwrap(), 16_384);
+    let mut into = vec![0; 1 << 16];
+    assert!(blocks(far.try_read(&mut into)), "others have their turn");
+    assert!(far.wait(READ, Some(clock::now())).unwrap().readable);
+    wants_read(&poller, &receiver);
+    assert_eq!(far.try_read(&mut into).unwrap(), 16_384);
+    assert!(!far.wait(READ, Some(clock::now())).unwrap().readable);
 }
 
 #[test]
