@@ -70,7 +70,7 @@
 //! | [`RequestIterator`]: `next`; [`ServerStream::recv`], `requests` | the next request, or the half-close | |
 //! | [`RequestIterator::recv_timeout`], [`ServerStream::recv_timeout`] | the same | after its timeout |
 //! | [`ServerStream::send`], and between the items of a handler's iterator | room, when 64 KiB wait to be sent | |
-//! | [`Server::add_insecure_port`] of a name | the system's look-up of the name | after the system's own timeout |
+//! | [`Server::add_insecure_port`] of a name (`add_secure_port`, too) | the system's look-up of the name | after the system's own timeout |
 //! | [`Server::serve`] | [`Server::stop`] and the end of all calls | |
 //! | [`Server::wait_for_termination`] | the same | after its timeout |
 //! | [`Stopped::wait`] | the end of all calls and the return of all handlers | after its timeout |
@@ -85,6 +85,7 @@
 //! | handlers, generic handlers, a server's codecs | a worker of the [`ThreadPool`], or what an [`Executor`] has |
 //! | a client's codecs, iterators given to `call` | the caller's |
 //! | iterators given to `future` and `spawn` | one of the library's for each |
+//! | fetchers of a secure port's certificates | one of the library's for each port |
 //! | done-callbacks, [`CallFuture::on_result`], [`Channel::subscribe`] | the notifier: one for the process, so be quick |
 //! | a logger of the `log` crate | any: whoever has something to tell, also the threads that serve idle connections |
 //!

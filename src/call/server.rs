@@ -18,6 +18,7 @@ use bytes::Bytes;
 use super::answer::{Closing, default_head, too_much_metadata};
 use super::{Outbox, frame};
 use crate::codec::Codec;
+use crate::credentials::AuthContext;
 use crate::deadline::Deadline;
 use crate::http2::types::Reason;
 use crate::link::{End, Incoming, Notify, Outgoing, Stream, Want};
@@ -124,6 +125,10 @@ impl ServerCall {
 
     pub(crate) fn peer(&self) -> String {
         self.stream.link().peer()
+    }
+
+    pub(crate) fn auth_context(&self) -> AuthContext {
+        self.stream.link().auth_context()
     }
 
     /// Whether an answer could still reach the client.

@@ -54,7 +54,7 @@ pub(crate) use identity::Agreed;
 #[cfg(feature = "tls")]
 pub(crate) use provider::provider;
 #[cfg(feature = "tls")]
-pub(crate) use witness::was_certificate_asked_for;
+pub(crate) use witness::{name_asked_for, was_certificate_asked_for};
 
 #[cfg(all(test, feature = "tls"))]
 mod tests;

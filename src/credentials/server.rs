@@ -19,7 +19,7 @@ use super::pem::error;
 use super::provider::{provider, ticketer};
 use super::rotation::Rotating;
 use super::source::Pem;
-use super::witness::ClientJudge;
+use super::witness::{self, ClientJudge};
 use crate::error::ConfigError;
 
 /// What a secure port shows to clients, and whether it asks them for a certificate. Made by [`ssl_server_credentials`],
@@ -398,6 +398,7 @@ impl Shown {
 
 impl ResolvesServerCert for Shown {
     fn resolve(&self, client: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        witness::note_name(client.server_name());
         let schemes = client.signature_schemes();
         let taken = |pair: &&Arc<CertifiedKey>| pair.key.choose_scheme(schemes).is_some();
         let mut candidates = self.candidates(client.server_name());

@@ -55,6 +55,15 @@ pub(crate) fn was_certificate_asked_for() -> bool {
     ASKED.reach(|asked| asked.replace(false)).unwrap_or(false)
 }
 
+/// The name that a client asked for in a handshake on this thread, if one was read since this was last called on it.
+pub(crate) fn name_asked_for() -> Option<Box<str>> {
+    NAMED.reach(RefCell::take)?
+}
+
+pub(super) fn note_name(name: Option<&str>) {
+    NAMED.reach(|named| named.replace(name.map(Box::from)));
+}
+
 /// Judges servers as webpki does.
 #[derive(Debug)]
 pub(super) struct ServerJudge {
@@ -214,4 +223,5 @@ const MOST_NAMES: usize = 1_000;
 thread_own! {
     static SHOWN: RefCell<Option<(CertificateError, Shown)>> = RefCell::new(None);
     static ASKED: Cell<bool> = Cell::new(false);
+    static NAMED: RefCell<Option<Box<str>>> = RefCell::new(None);
 }

@@ -46,6 +46,7 @@ use std::time::Duration;
 use crate::sync::Mutex;
 use bytes::Bytes;
 
+use crate::credentials::AuthContext;
 use crate::http2::types::{Key, Reason, Role};
 use crate::http2::{Connection, Options, Room, Taker};
 use crate::net::Pipe;
@@ -245,6 +246,11 @@ impl Link {
     /// The peer, as Python writes it: `ipv4:127.0.0.1:1234`.
     pub(crate) fn peer(&self) -> String {
         self.pipe.peer()
+    }
+
+    /// What is known of the peer, and of how it was made sure of.
+    pub(crate) fn auth_context(&self) -> AuthContext {
+        self.pipe.auth_context()
     }
 
     /// The poller that serves this link: where timers of its calls belong.

@@ -5,6 +5,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Instant;
 
+use crate::credentials::AuthContext;
 use crate::reactor::{Interest, Mode, Poller, Ready};
 
 /// A non-blocking stream of octets, shared by reader, writer and whoever waits.
@@ -42,6 +43,11 @@ pub(crate) trait Pipe: Send + Sync + Debug {
 
     /// The peer, as Python writes it: `ipv4:127.0.0.1:1234`.
     fn peer(&self) -> String;
+
+    /// What is known of the peer, and of how it was made sure of.
+    fn auth_context(&self) -> AuthContext {
+        AuthContext::insecure()
+    }
 
     /// Whether the peer runs on this machine.
     fn is_local(&self) -> bool {

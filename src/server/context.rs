@@ -6,7 +6,10 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use crate::call::server::ServerCall;
+use crate::credentials::AuthContext;
 use crate::metadata::Metadata;
 use crate::status::{Code, Status};
 use crate::tell;
@@ -67,6 +70,26 @@ impl ServicerContext {
     #[must_use]
     pub fn peer(&self) -> String {
         self.call.peer()
+    }
+
+    /// What is known of the client, and of how it was made sure of: the properties of gRPC's auth context, in its order.
+    /// On an insecure port it is two properties that say so. Made at the first look for each connection; reads its certificate.
+    #[must_use]
+    pub fn auth_context(&self) -> AuthContext {
+        self.call.auth_context()
+    }
+
+    /// The property of the [`auth_context`](Self::auth_context) that tells who the client is: see
+    /// [`AuthContext::peer_identity_key`]. `None`: no certificate was verified.
+    #[must_use]
+    pub fn peer_identity_key(&self) -> Option<String> {
+        self.auth_context().peer_identity_key().map(str::to_owned)
+    }
+
+    /// The client's identities, the values of that property. `None`: no certificate was verified.
+    #[must_use]
+    pub fn peer_identities(&self) -> Option<Vec<Bytes>> {
+        self.auth_context().peer_identities().map(<[Bytes]>::to_vec)
     }
 
     /// The time until the client's deadline, zero when it has passed; `None` if it set none.

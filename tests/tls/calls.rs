@@ -61,6 +61,37 @@ fn clients_show_their_certificates_where_they_are_asked() {
 }
 
 #[test]
+fn handlers_see_whom_the_handshake_has_made_sure_of() {
+    let secure = Secure::with(&mutual());
+    let who = |channel: &Channel| {
+        let who = channel.raw_unary_unary("/test.Test/Who").unwrap().timeout(LONG);
+        String::from_utf8(who.call(&Bytes::new()).unwrap().to_vec()).unwrap()
+    };
+    let credentials = with_certificate();
+    let target = format!("localhost:{}", secure.port);
+    for reused in ["false", "true"] {
+        let channel = Channel::builder(&target).credentials(&credentials).connect_lazily();
+        let text = who(&channel.unwrap());
+        for line in [
+            "transport_security_type [b\"ssl\"]",
+            "x509_common_name [b\"leaf\"]",
+            "security_level [b\"TSI_PRIVACY_AND_INTEGRITY\"]",
+            &format!("ssl_session_reused [b\"{reused}\"]"),
+            "ssl_requested_server_name [b\"localhost\"]",
+            "ssl_tls_version [b\"TLSv1.3\"]",
+            "key Some(\"x509_subject_alternative_name\")",
+        ] {
+            assert!(text.contains(line), "{line:?} is not in\n{text}");
+        }
+        let properties: Vec<_> = text.lines().filter_map(|line| line.split(' ').next()).collect();
+        assert_eq!(properties[..2], ["transport_security_type", "x509_subject"]);
+    }
+    let plain = "transport_security_type [b\"insecure\"]\nsecurity_level [b\"TSI_SECURITY_NONE\"]\n\
+        key None\nidentities None\n";
+    assert_eq!(who(&secure.served.channel()), plain);
+}
+
+#[test]
 fn sixteen_mebibytes_go_both_ways_at_once_past_slow_readers() {
     let secure = Secure::new();
     let bidi = secure.channel().raw_stream_stream(BIDI).unwrap().timeout(LONG);

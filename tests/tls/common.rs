@@ -55,7 +55,16 @@ impl Secure {
     }
 
     pub fn with(credentials: &ServerCredentials) -> Self {
-        let served = Served::new();
+        // Whom a handler sees: a line for each property.
+        let who = unary(|_, context| {
+            let mut text = String::new();
+            for (property, values) in context.auth_context().iter() {
+                text += &format!("{property} {values:?}\n");
+            }
+            text += &format!("key {:?}\n", context.peer_identity_key());
+            Ok(format!("{text}identities {:?}\n", context.peer_identities()).into())
+        });
+        let served = Served::with(4, [("Who", who)]);
         let port = served.server.add_secure_port("127.0.0.1:0", credentials).unwrap();
         Self { served, port }
     }

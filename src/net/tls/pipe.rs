@@ -19,6 +19,7 @@ use std::time::Instant;
 
 use super::queue::Queue;
 use super::session::Session;
+use crate::credentials::AuthContext;
 use crate::net::{Pipe, Waited};
 use crate::reactor::{Interest, Job, Mode, OnTimer, Poller, Readiness, Ready, clock};
 use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -53,6 +54,8 @@ pub(crate) struct TlsPipe<P> {
     pending: AtomicBool,
     tail: AtomicUsize,
     nudge: OnceLock<Arc<Nudge>>,
+    /// Made when somebody asks.
+    auth: OnceLock<AuthContext>,
 }
 
 struct State {
@@ -119,7 +122,14 @@ impl<P: Pipe> TlsPipe<P> {
         let out = Queue::default();
         let state =
             State { session, out, batch: None, sending: false, met: false, quiet: true, over };
-        Self { inner, state: Mutex::new(state), pending, tail, nudge: OnceLock::new() }
+        Self {
+            inner,
+            state: Mutex::new(state),
+            pending,
+            tail,
+            nudge: OnceLock::new(),
+            auth: OnceLock::new(),
+        }
     }
 
     #[cfg(test)]
@@ -444,6 +454,10 @@ impl<P: Pipe> Pipe for TlsPipe<P> {
 
     fn peer(&self) -> String {
         self.inner.peer()
+    }
+
+    fn auth_context(&self) -> AuthContext {
+        self.auth.get_or_init(|| self.state.lock().session.auth_context()).clone()
     }
 
     fn is_local(&self) -> bool {

@@ -13,10 +13,10 @@ use rustls::unbuffered::{
     ConnectionState, EncodeError, EncryptError, InsufficientSizeError, UnbufferedConnectionCommon,
     UnbufferedStatus,
 };
-use rustls::{ClientConfig, CommonState, Error, ServerConfig};
+use rustls::{ClientConfig, CommonState, Error, HandshakeKind, ServerConfig};
 
 use super::queue::Queue;
-use crate::credentials;
+use crate::credentials::{self, Agreed, AuthContext};
 
 /// What the wire is longer than the plain octets for each record, at the most: head, type, explicit nonce, tag.
 const RECORD_COST: usize = 64;
@@ -31,7 +31,7 @@ pub(super) struct Session {
     surplus: Surplus,
     /// The peer has said that it will say no more.
     ended: bool,
-    /// Whom a client wants to reach.
+    /// Whom the client wants to reach.
     name: Option<Box<str>>,
     /// The server has asked for a certificate, and there is none to show.
     bare: Option<Bare>,
@@ -97,7 +97,8 @@ impl Session {
 
     /// An error of this session's, in words. On the thread that it came up on.
     pub(super) fn explain(&self, error: &Error) -> String {
-        credentials::explain(error, self.name.as_deref())
+        let asked = self.name.as_deref().filter(|_| self.is_client());
+        credentials::explain(error, asked)
     }
 
     /// A server asked for a certificate, and got none.
@@ -147,7 +148,10 @@ impl Session {
     ) -> (usize, Result<(), Error>) {
         let room = self.tail.len().min(wire.len());
         wire[..room].copy_from_slice(&self.tail[..room]);
-        let shaking = self.common().is_handshaking().then(credentials::was_certificate_asked_for);
+        let shaking = self.common().is_handshaking().then(|| {
+            // What others have left on this thread.
+            credentials::was_certificate_asked_for() | credentials::name_asked_for().is_some()
+        });
         let mut flow =
             Flow { into, filled: 0, surplus: &mut self.surplus.octets, out, ended: false };
         let (used, result) = match &mut self.conn {
@@ -156,8 +160,8 @@ impl Session {
         };
         let filled = flow.filled;
         self.ended |= flow.ended;
-        if let Some(bare) = shaking.and(self.bare.as_mut()) {
-            bare.asked |= credentials::was_certificate_asked_for();
+        if shaking.is_some() {
+            self.take_notes();
         }
         let rest = wire.get(used..).unwrap_or_default();
         if rest.is_empty() || self.ended {
@@ -167,6 +171,28 @@ impl Session {
             self.tail.extend_from_slice(rest);
         }
         (filled, result)
+    }
+
+    /// What the credentials have seen of a handshake on this thread.
+    fn take_notes(&mut self) {
+        if let Some(bare) = &mut self.bare {
+            bare.asked |= credentials::was_certificate_asked_for();
+        }
+        if !self.is_client() {
+            self.name = credentials::name_asked_for().or(self.name.take());
+        }
+    }
+
+    /// What is known of the peer once the handshake is done.
+    pub(super) fn auth_context(&self) -> AuthContext {
+        let common = self.common();
+        AuthContext::of_tls(&Agreed {
+            peer_certificates: common.peer_certificates().unwrap_or_default(),
+            resumed: common.handshake_kind() == Some(HandshakeKind::Resumed),
+            server_name: self.name.as_deref().filter(|_| !self.is_client()),
+            version: common.protocol_version(),
+            group: common.negotiated_key_exchange_group().map(|group| group.name()),
+        })
     }
 
     /// Seals all of `plain`, into `out`.
