@@ -4,6 +4,9 @@
 
 use crate::service::*;
 pub use grpc_threads::ChannelBuilder;
+use grpc_threads::credentials::{
+    ServerCertificateConfiguration, ssl_server_certificate_configuration,
+};
 use grpc_threads::{
     ChannelCredentials, ServerCredentials, ssl_channel_credentials, ssl_server_credentials,
 };
@@ -24,6 +27,11 @@ pub const SERVER_KEY: &[u8] = include_bytes!("../certs/server.key");
 pub const CLIENT: &[u8] = include_bytes!("../certs/client.pem");
 pub const CLIENT_KEY: &[u8] = include_bytes!("../certs/client.key");
 
+pub const WILDCARD: &[u8] = include_bytes!("../certs/wildcard.pem");
+pub const WILDCARD_KEY: &[u8] = include_bytes!("../certs/wildcard.key");
+pub const RSA: &[u8] = include_bytes!("../certs/rsa.pem");
+pub const RSA_KEY: &[u8] = include_bytes!("../certs/rsa.key");
+
 pub static TLS12: &SupportedProtocolVersion = &version::TLS12;
 pub static TLS13: &SupportedProtocolVersion = &version::TLS13;
 
@@ -33,6 +41,10 @@ pub fn trusting(roots: &[u8]) -> ChannelCredentials {
 
 pub fn with_certificate() -> ChannelCredentials {
     ssl_channel_credentials(Some(CA), Some(CLIENT_KEY), Some(CLIENT)).unwrap()
+}
+
+pub fn configuration(key: &[u8], chain: &[u8]) -> ServerCertificateConfiguration {
+    ssl_server_certificate_configuration(&[(key, chain)], None).unwrap()
 }
 
 pub fn server_credentials() -> ServerCredentials {
