@@ -20,6 +20,7 @@ use super::pem::{self, Block, Kind, error};
 use super::provider::{KEYS_TAKEN, provider};
 use super::source::Given;
 use crate::error::ConfigError;
+use crate::tell;
 
 /// Which side shows the certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,7 +56,7 @@ pub(super) fn certified_key(
     if let Some(leaf) = blocks.first().and_then(|block| Certificate::read(&block.der)) {
         // The clock that rustls judges dates by.
         let now = DefaultTimeProvider.current_time();
-        warnings(&leaf, side, now).for_each(|told| log::warn!("{}: {told}", chain.what));
+        warnings(&leaf, side, now).for_each(|told| tell::warn!("{}: {told}", chain.what));
     }
     Ok(certified)
 }
@@ -70,7 +71,7 @@ pub(super) fn roots(given: &Given<'_>) -> Result<RootCertStore, ConfigError> {
     for Block { number, der, .. } in pem::certificates(what, text)? {
         if let Some(read) = Certificate::read(&der) {
             if !read.is_ca() && !read.is_self_issued() {
-                log::warn!(
+                tell::warn!(
                     "{what}: block {number} ({}) is not an issuer's certificate; one that is to be trusted by itself has to \
                      be self-signed, others are trusted by their issuer's",
                     bounded(&read.subject.to_string()),
@@ -91,7 +92,7 @@ pub(super) fn system_roots() -> Result<RootCertStore, ConfigError> {
     if added > 0 {
         // Some may be unreadable; the others serve.
         for failed in found.errors {
-            log::debug!("a root certificate of the system's was passed over: {failed}");
+            tell::debug!("a root certificate of the system's was passed over: {failed}");
         }
         return Ok(store);
     }

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crate::error::ConfigError;
 use crate::sync::Mutex;
+use crate::tell;
 
 /// A value that handshakes take, and where the next one comes from.
 pub(super) struct Rotating<C> {
@@ -147,10 +148,10 @@ impl<C: 'static> Rotating<C> {
             Told::Nothing(old) => drop(old),
             Told::Renewed(old) => {
                 drop(old);
-                log::debug!("{what} were renewed");
+                tell::debug!("{what} were renewed");
             }
             Told::Failed(why) => {
-                log::warn!("{what} could not be renewed, the old ones stay: {why}")
+                tell::warn!("{what} could not be renewed, the old ones stay: {why}")
             }
         }
     }

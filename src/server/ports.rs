@@ -198,12 +198,9 @@ fn shake(core: &Arc<Core>, registry: &Arc<Registry>, gate: &Gate, pipe: TcpPipe)
 #[cfg(feature = "tls")]
 fn turned_away(peer: &str, failure: &tls::Failure) {
     match failure {
-        tls::Failure::NoTls(_) => {
-            log::warn!("{peer} was turned away from a secure port: {failure}");
-        }
         // Somebody who looks whether the port is open.
-        tls::Failure::Closed(false) => log::debug!("{peer} has closed the connection at once"),
-        _ => log::info!("{peer} was turned away: {failure}"),
+        tls::Failure::Closed(false) => tell::debug!("{peer} has closed the connection at once"),
+        _ => tell::debug!("{peer} was turned away from a secure port: {failure}"),
     }
 }
 

@@ -107,7 +107,7 @@ fn a_plain_client_is_told_from_a_secure_one_on_both_sides() {
     listen_to_the_log();
     let server = Secure::new();
     refused(&channel(&server.target()), &["TLS", &server.target()]);
-    assert!(logged(&["WARN", "127.0.0.1", "does not speak TLS", "PRI * HTTP/2.0"]));
+    assert!(logged(&["DEBUG", "127.0.0.1", "does not speak TLS", "PRI * HTTP/2.0"]));
 }
 
 #[test]

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use crate::reactor::{helper, user};
 use crate::sync::Mutex;
+use crate::tell;
 
 /// What goes on when the credentials are renewed. Does not block.
 type Then = Box<dyn FnOnce() + Send>;
@@ -47,7 +48,7 @@ impl Renewals {
         });
         if let Err((error, work)) = helper::spawn("renewal", work) {
             drop(work);
-            log::warn!("credentials are not renewed, for want of a thread: {error}");
+            tell::warn!("credentials are not renewed, for want of a thread: {error}");
             while let Some(waiting) = self.next() {
                 waiting.into_iter().for_each(|then| then());
             }
