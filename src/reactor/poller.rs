@@ -274,34 +274,37 @@ impl Poller {
         if count == 0 {
             count = self.kernel.wait(&mut events, true)?;
         }
-        let one = count == 1 && !self.waits.load(Ordering::Acquire);
+        // What was left before comes first. Mostly there is nothing, and no lock is needed.
+        let (waits, mut over) = (self.waits.load(Ordering::Acquire), false);
+        let began = (count > 1).then(clock::now);
         for event in events.iter().take(count) {
             match told(event) {
                 Told::Kick => {}
                 Told::Alarm => self.fire_due(jobs),
                 Told::Ready(data, readiness) => {
                     let token = Token::from_data(data);
-                    match one {
-                        true => self.dispatch(token, readiness, jobs),
-                        false => self.agenda.lock().tell(token, readiness),
+                    if waits || over {
+                        self.agenda.lock().tell(token, readiness);
+                    } else {
+                        self.dispatch(token, readiness, jobs);
+                        over = began.is_some_and(is_over);
                     }
                 }
             }
         }
-        if !one {
-            self.pass_on(jobs);
+        if waits || over {
+            self.pass_on(over, jobs);
         }
         Ok(())
     }
 
-    /// Tells everybody concerned, in order, until that has taken long enough.
-    fn pass_on(&self, jobs: &mut Vec<Job>) {
+    /// Tells everybody who is on the agenda, in order, until that has taken long enough: the turn may be `over` already.
+    fn pass_on(&self, mut over: bool, jobs: &mut Vec<Job>) {
         let began = clock::now();
-        let mut over = false;
         while !over {
             let Some((token, readiness)) = self.agenda.lock().next() else { break };
             self.dispatch(token, readiness, jobs);
-            over = clock::now().saturating_duration_since(began) >= STRETCH;
+            over = is_over(began);
         }
         let mut agenda = self.agenda.lock();
         let (later, failed) = (agenda.go_on(over || !jobs.is_empty()), agenda.take_failed());
@@ -380,6 +383,11 @@ impl std::fmt::Debug for Poller {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Poller")
     }
+}
+
+/// Whether a turn that began then has taken long enough.
+fn is_over(began: Instant) -> bool {
+    clock::now().saturating_duration_since(began) >= STRETCH
 }
 
 /// Tells one receiver. What it does wrong is its own loss: the others' edges come once, and nobody would set the
