@@ -76,7 +76,8 @@
 //! | [`Stopped::wait`] | the end of all calls and the return of all handlers | after its timeout |
 //!
 //! Nothing else waits: no `try_…`, `open`, `spawn`, `future`, `cancel`, `stop` or `close`, no constructor, and no `Drop`.
-//! (A `future` or `spawn` with an iterator of requests runs it on a thread of its own.)
+//! (A `future` or `spawn` with an iterator of requests runs it on a thread of its own. What waits for a connection waits for
+//! what the call's credentials give, too.)
 //!
 //! # Where your code runs
 //!
@@ -86,6 +87,7 @@
 //! | a client's codecs, iterators given to `call` | the caller's |
 //! | iterators given to `future` and `spawn` | one of the library's for each |
 //! | fetchers of a secure port's certificates | one of the library's for each port |
+//! | plugins of [`CallCredentials`] | the library's, up to 16 for each channel, while there is something to ask |
 //! | done-callbacks, [`CallFuture::on_result`], [`Channel::subscribe`] | the notifier: one for the process, so be quick |
 //! | a logger of the `log` crate | any: whoever has something to tell, also the threads that serve idle connections |
 //!
@@ -155,12 +157,10 @@ mod sync;
 #[cfg(feature = "runtime")]
 mod tell;
 
-#[cfg(feature = "tls")]
-pub use channel::secure_channel;
 #[cfg(feature = "runtime")]
 pub use channel::{
     Channel, ChannelBuilder, Connectivity, ReadyFuture, Subscription, channel_ready_future,
-    insecure_channel,
+    insecure_channel, secure_channel,
 };
 #[cfg(feature = "runtime")]
 pub use client::{
@@ -169,10 +169,15 @@ pub use client::{
 };
 #[cfg(feature = "runtime")]
 pub use codec::{Codec, Prost, Raw};
-#[cfg(feature = "tls")]
+#[cfg(feature = "runtime")]
 pub use credentials::{
-    ChannelCredentials, ServerCredentials, ssl_channel_credentials, ssl_server_credentials,
+    AuthMetadataContext, AuthMetadataPlugin, AuthMetadataReply, CallCredentials,
+    ChannelCredentials, ServerCredentials, access_token_call_credentials,
+    composite_call_credentials, composite_channel_credentials, local_channel_credentials,
+    local_server_credentials, metadata_call_credentials, metadata_call_credentials_later,
 };
+#[cfg(feature = "tls")]
+pub use credentials::{ssl_channel_credentials, ssl_server_credentials};
 #[cfg(feature = "runtime")]
 pub use error::{ConfigError, ConfigErrorKind, ResultError};
 #[cfg(feature = "runtime")]

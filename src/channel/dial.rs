@@ -96,13 +96,15 @@ pub(super) struct Tcp {
 pub(super) enum Security {
     /// Plain octets.
     None,
+    /// Plain octets that do not leave the machine.
+    Local,
     #[cfg(feature = "tls")]
     Tls(Arc<TlsSecurity>),
 }
 
 #[cfg(feature = "tls")]
 pub(super) struct TlsSecurity {
-    pub(super) credentials: crate::credentials::ChannelCredentials,
+    pub(super) credentials: crate::credentials::TlsChannel,
     /// What the server has to be called; `None`: the address that answered.
     pub(super) name: Option<rustls::pki_types::ServerName<'static>>,
     pub(super) renewals: Arc<tls::Renewals>,
@@ -153,7 +155,17 @@ struct Attempt {
 }
 
 impl Attempt {
-    fn connect(self, addresses: Vec<SocketAddr>) {
+    fn connect(self, mut addresses: Vec<SocketAddr>) {
+        if matches!(self.security, Security::Local) {
+            let all = addresses.clone();
+            addresses.retain(net::is_loopback);
+            if addresses.is_empty() {
+                let found = all.iter().map(SocketAddr::to_string).collect::<Vec<_>>().join(", ");
+                return self.failed(&format!(
+                    "local credentials are for loopback addresses, and {found} is none: use TLS"
+                ));
+            }
+        }
         let (dialing, poller, left) = (self.dialing.clone(), self.poller.clone(), self.left());
         let connected = Box::new(move |result| match result {
             Ok(pipe) => self.connected(pipe),
@@ -169,7 +181,7 @@ impl Attempt {
 
     fn connected(self, pipe: TcpPipe) {
         match self.security.clone() {
-            Security::None => (self.outcome)(Ok(Arc::new(pipe))),
+            Security::None | Security::Local => (self.outcome)(Ok(Arc::new(pipe))),
             #[cfg(feature = "tls")]
             Security::Tls(security) => {
                 if security.credentials.is_renewal_due(clock::now()) {

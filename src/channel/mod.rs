@@ -11,6 +11,7 @@
 //!
 //! § `doc/connectivity-semantics-and-api.md`, `doc/connection-backoff.md`, `doc/naming.md`.
 
+mod aside;
 mod backoff;
 mod connectivity;
 mod dial;
@@ -28,12 +29,11 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::call::client::{Core, Defaults, Expiry, Source, Template};
-#[cfg(feature = "tls")]
-use crate::credentials::ChannelCredentials;
+use crate::call::client::{Auth, Core, Defaults, Expiry, Source, Template};
+use crate::credentials::{AuthMetadataContext, CallCredentials, ChannelCredentials};
 use crate::error::{ConfigError, ResultError};
 use crate::link::Link;
-use crate::reactor::{Poller, clock};
+use crate::reactor::{Crew, Poller, clock};
 use crate::status::{Code, Status};
 use crate::wire::headers::RequestTemplate;
 
@@ -77,23 +77,22 @@ pub fn insecure_channel(target: &str) -> Result<Channel, ConfigError> {
     Channel::builder(target).connect_lazily()
 }
 
-/// A channel over TLS, with all options at their defaults.
+/// A channel with these credentials, with all options at their defaults: over TLS, or to this machine alone.
 ///
 /// `target` is as with [`insecure_channel`]; what the server has to prove is told at
 /// [`ChannelBuilder::credentials`]. Nothing is connected yet.
 ///
 /// ```no_run
-/// use grpc_threads::{secure_channel, ssl_channel_credentials};
+/// use grpc_threads::credentials::local_channel_credentials;
+/// use grpc_threads::secure_channel;
 ///
-/// let roots = std::fs::read("ca.pem")?;
-/// let channel = secure_channel("example.com:443", &ssl_channel_credentials(Some(&roots), None, None)?)?;
-/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// let channel = secure_channel("localhost:50051", &local_channel_credentials())?;
+/// # Ok::<(), grpc_threads::ConfigError>(())
 /// ```
 ///
 /// # Errors
 /// When the target cannot be read, or names what no certificate can; or the process cannot start the thread that serves all
 /// channels.
-#[cfg(feature = "tls")]
 pub fn secure_channel(
     target: &str,
     credentials: &ChannelCredentials,
@@ -210,6 +209,28 @@ impl Source for Handle {
 
     fn pump(&self) {
         self.shared.pump();
+    }
+
+    fn set_aside(&self, call: Arc<Core>) {
+        self.shared.set_aside(call);
+    }
+
+    fn come_back(&self, call: &Core) {
+        self.shared.come_back(call);
+    }
+
+    fn crew(&self) -> &Arc<Crew> {
+        &self.shared.crew
+    }
+
+    fn auth(&self, path: &str, own: Option<&CallCredentials>) -> Option<Arc<Auth>> {
+        let settings = &self.shared.settings;
+        let channel = settings.call_credentials();
+        if channel.is_none() && own.is_none() {
+            return None;
+        }
+        let context = AuthMetadataContext::new(settings.authority(), path);
+        Some(Arc::new(Auth::new(channel, own, context, settings.is_private())))
     }
 
     fn forget(&self, call: &Core) {

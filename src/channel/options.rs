@@ -4,9 +4,10 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::bounds::within;
-use crate::call::client::Defaults;
+use crate::call::client::{Defaults, Kept};
 #[cfg(feature = "tls")]
-use crate::credentials::ChannelCredentials;
+use crate::credentials::TlsChannel;
+use crate::credentials::{CallCredentials, ChannelCredentials, ChannelSecurity};
 use crate::error::{ConfigError, ConfigErrorKind};
 use crate::http2;
 #[cfg(feature = "tls")]
@@ -39,8 +40,9 @@ pub(super) struct Settings {
     pub(super) defaults: Defaults,
     pub(super) http2: http2::Options,
     pub(super) busy_poll: Duration,
-    #[cfg(feature = "tls")]
-    pub(super) credentials: Option<ChannelCredentials>,
+    pub(super) security: Option<ChannelSecurity>,
+    /// What all calls prove.
+    call_credentials: Option<Kept>,
     #[cfg(feature = "tls")]
     pub(super) target_name_override: Option<String>,
 }
@@ -56,8 +58,8 @@ impl Settings {
             defaults: Defaults { max_receive: 4 << 20, max_send: usize::MAX, retry_refused: true },
             http2: http2::Options::default(),
             busy_poll: Duration::ZERO,
-            #[cfg(feature = "tls")]
-            credentials: None,
+            security: None,
+            call_credentials: None,
             #[cfg(feature = "tls")]
             target_name_override: None,
         }
@@ -75,27 +77,41 @@ impl Settings {
     /// Whether what is sent is encrypted.
     pub(super) fn is_secure(&self) -> bool {
         #[cfg(feature = "tls")]
-        return self.credentials.is_some();
+        return matches!(self.security, Some(ChannelSecurity::Tls(_)));
         #[cfg(not(feature = "tls"))]
         false
     }
 
-    #[cfg(not(feature = "tls"))]
-    fn security(&self) -> Result<Security, ConfigError> {
-        Ok(Security::None)
+    /// Whether nobody else can read what is sent: call credentials may go there.
+    pub(super) fn is_private(&self) -> bool {
+        self.security.is_some()
+    }
+
+    /// What all calls prove.
+    pub(super) fn call_credentials(&self) -> Option<&CallCredentials> {
+        self.call_credentials.as_ref().and_then(Kept::get)
     }
 
     /// What connections are made with, and whose name the server has to show.
-    #[cfg(feature = "tls")]
     fn security(&self) -> Result<Security, ConfigError> {
-        let Some(credentials) = self.credentials.clone() else {
-            return match &self.target_name_override {
-                None => Ok(Security::None),
-                Some(name) => Err(wrong(format!(
-                    "target name override {name:?}: without credentials there is no name to check"
-                ))),
-            };
-        };
+        match &self.security {
+            #[cfg(feature = "tls")]
+            Some(ChannelSecurity::Tls(credentials)) => self.tls(credentials),
+            other => {
+                #[cfg(feature = "tls")]
+                if let Some(name) = &self.target_name_override {
+                    return Err(wrong(format!(
+                        "target name override {name:?}: without TLS there is no name to check"
+                    )));
+                }
+                Ok(if other.is_some() { Security::Local } else { Security::None })
+            }
+        }
+    }
+
+    #[cfg(feature = "tls")]
+    fn tls(&self, credentials: &TlsChannel) -> Result<Security, ConfigError> {
+        let credentials = credentials.clone();
         let name = match (&self.target_name_override, self.target.place()) {
             (Some(name), _) => Some(
                 tls::server_name(name)
@@ -218,11 +234,17 @@ impl ChannelBuilder {
 
     /// What to trust of the server, and what to show it: the channel is secure. Default: none, plain octets.
     ///
-    /// The server has to show a certificate for the host of the target; for `ipv4:` and `ipv6:` targets, and for a host
-    /// that is an address, for the address. It has to speak HTTP/2, and to agree on that (ALPN).
-    #[cfg(feature = "tls")]
+    /// With TLS the server has to show a certificate for the host of the target; for `ipv4:` and `ipv6:` targets, and for a
+    /// host that is an address, for the address. It has to speak HTTP/2, and to agree on that (ALPN).
+    ///
+    /// With [`local_channel_credentials`](crate::credentials::local_channel_credentials) the server has to be on this
+    /// machine: addresses other than loopback ones are not connected to. Call credentials that were put together with these
+    /// are sent with all calls.
     pub fn credentials(self, credentials: &ChannelCredentials) -> Self {
-        self.set(|settings| settings.credentials = Some(credentials.clone()))
+        self.set(|settings| {
+            settings.security = Some(credentials.security().clone());
+            settings.call_credentials = credentials.calls().cloned().map(Kept::new);
+        })
     }
 
     /// The name that the server's certificate has to be for, instead of the target's host. It is also the `:authority` of

@@ -10,7 +10,7 @@ use crate::call::client::{Core, Defaults, Expiry};
 use crate::http2::types::Reason;
 use crate::link::Link;
 use crate::net::Pipe;
-use crate::reactor::{Job, OnTimer, Poller, clock};
+use crate::reactor::{Crew, Job, OnTimer, Poller, clock};
 use crate::tell;
 
 use super::connectivity::{Attempt, Connectivity};
@@ -19,7 +19,7 @@ use super::events::Events;
 use super::options::Settings;
 use super::queue::Queue;
 use super::random::random;
-use super::state::{CLOSED, Inner, SILENT, Todo, Turn, put_back};
+use super::state::{ASKERS, CLOSED, Inner, SILENT, Todo, Turn, put_back};
 use super::watcher::{Watched, Watcher};
 
 /// The state of a channel.
@@ -37,6 +37,7 @@ pub(super) struct Shared {
     changed: Condvar,
     pub(super) settings: Settings,
     pub(super) expiry: Arc<Expiry>,
+    pub(super) crew: Arc<Crew>,
     pub(super) defaults: Defaults,
     dial: Box<dyn Dial>,
     poller: Arc<Poller>,
@@ -55,6 +56,7 @@ impl Shared {
             defaults: settings.defaults,
             settings,
             expiry: Expiry::new(poller.clone()),
+            crew: Crew::new("auth", ASKERS),
             dial,
             poller,
             this: this.clone(),
@@ -117,7 +119,7 @@ impl Shared {
     pub(super) fn forget(&self, call: &Core) {
         let gone = {
             let mut inner = self.inner.lock();
-            let gone = inner.queue.remove(call);
+            let gone = inner.let_go(call);
             self.queued.store(inner.queue.len(), Ordering::Relaxed);
             gone
         };
@@ -184,7 +186,7 @@ impl Shared {
     }
 
     /// Changes the state, then does what follows from it with no lock held.
-    fn change<T>(&self, edit: impl FnOnce(&mut Inner, &mut Todo) -> T) -> T {
+    pub(super) fn change<T>(&self, edit: impl FnOnce(&mut Inner, &mut Todo) -> T) -> T {
         let mut todo = Todo::default();
         let mut inner = self.inner.lock();
         let before = inner.machine.state();

@@ -22,6 +22,10 @@ use super::watcher::Watcher;
 /// What streams of a closed channel are told.
 pub(super) const CLOSED: &str = "Channel closed!";
 
+/// As many plugins of call credentials may run at once. Most have what they give at hand; where one fetches it, the others
+/// wait for that one.
+pub(super) const ASKERS: usize = 16;
+
 /// What is said of one who lets us connect, and no more.
 pub(super) const SILENT: &str =
     "takes connections and says nothing: not started, or no HTTP/2 server";
@@ -36,6 +40,8 @@ pub(super) struct Inner {
     /// The peer was quicker than we: up before the link was noted.
     pub(super) early: Option<Attempt>,
     pub(super) queue: Queue<Core>,
+    /// Those that wait for their credentials.
+    pub(super) aside: Queue<Core>,
     pub(super) pumping: bool,
     pub(super) pump_again: bool,
     /// The link took no more in this round.
@@ -94,6 +100,7 @@ impl Inner {
             dialing: None,
             early: None,
             queue: Queue::new(),
+            aside: Queue::new(),
             pumping: false,
             pump_again: false,
             refused: false,
@@ -126,6 +133,11 @@ impl Inner {
         todo.fail.push(call);
     }
 
+    /// A call that has ended waits for nothing any more. For dropping once the lock is released.
+    pub(super) fn let_go(&mut self, call: &Core) -> Option<Arc<Core>> {
+        self.queue.remove(call).or_else(|| self.aside.remove(call))
+    }
+
     pub(super) fn link_of(&self, attempt: Attempt) -> Option<Arc<Link>> {
         self.links.iter().find(|(own, _)| *own == attempt).map(|(_, link)| link.clone())
     }
@@ -151,6 +163,7 @@ impl Inner {
     pub(super) fn shut_down(&mut self, todo: &mut Todo) {
         self.machine.close();
         todo.fail.extend(self.queue.take(|_| true));
+        todo.fail.extend(self.aside.take(|_| true));
         todo.status = closed_status();
         todo.cancel = self.dialing.take();
     }
@@ -202,7 +215,7 @@ pub(super) fn put_back(queue: &mut Queue<Core>, call: Arc<Core>) {
     queue.put_back(call, place);
 }
 
-fn closed_status() -> Status {
+pub(super) fn closed_status() -> Status {
     Status::fixed(Code::Cancelled, CLOSED)
 }
 

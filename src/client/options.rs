@@ -1,7 +1,10 @@
 //! What can be said about one call: [`CallOptions`].
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::call::client::Auth;
+use crate::credentials::CallCredentials;
 use crate::deadline::Deadline;
 use crate::error::ConfigError;
 use crate::metadata::Metadata;
@@ -30,6 +33,9 @@ pub struct CallOptions {
     retry_refused: Option<bool>,
     max_receive: Option<usize>,
     max_send: Option<usize>,
+    credentials: Option<CallCredentials>,
+    /// In a multi-callable: what its calls prove, to whom. With the channel's credentials.
+    auth: Option<Arc<Auth>>,
 }
 
 impl CallOptions {
@@ -44,6 +50,8 @@ impl CallOptions {
             retry_refused: None,
             max_receive: None,
             max_send: None,
+            credentials: None,
+            auth: None,
         }
     }
 
@@ -122,6 +130,13 @@ impl CallOptions {
         Self { max_send: Some(bytes), ..self.clone() }
     }
 
+    /// What the call proves to the server, in place of credentials said before; a channel's own are sent in front of them.
+    /// Over an insecure channel the call ends with `UNAUTHENTICATED`, before anything is sent. Default: none.
+    #[must_use]
+    pub fn credentials(&self, credentials: &CallCredentials) -> Self {
+        Self { credentials: Some(credentials.clone()), ..self.clone() }
+    }
+
     /// These options, with what `over` says in front: its metadata comes after ours.
     #[must_use]
     pub fn merge(&self, over: &Self) -> Self {
@@ -135,7 +150,22 @@ impl CallOptions {
             retry_refused: over.retry_refused.or(self.retry_refused),
             max_receive: over.max_receive.or(self.max_receive),
             max_send: over.max_send.or(self.max_send),
+            credentials: over.credentials.as_ref().or(self.credentials.as_ref()).cloned(),
+            auth: None,
         }
+    }
+
+    /// For the calls of one method: `auth` adds what its channel proves.
+    pub(super) fn bound(
+        self,
+        auth: impl FnOnce(Option<&CallCredentials>) -> Option<Arc<Auth>>,
+    ) -> Self {
+        Self { auth: auth(self.credentials.as_ref()), ..self }
+    }
+
+    /// What the calls of a multi-callable prove.
+    pub(super) fn auth(&self) -> Option<&Arc<Auth>> {
+        self.auth.as_ref()
     }
 
     /// The metadata said so far.
@@ -183,7 +213,7 @@ macro_rules! per_call_options {
             /// A copy whose calls have these options too, which win over those said before.
             #[must_use]
             pub fn options(&self, options: &$crate::client::CallOptions) -> Self {
-                self.with(self.options.merge(options))
+                self.anew(self.options.merge(options))
             }
 
             /// A copy whose calls end with `DEADLINE_EXCEEDED` when they take longer than
@@ -257,6 +287,13 @@ macro_rules! per_call_options {
                 self.with(self.options.max_send_message_size(bytes))
             }
 
+            /// A copy whose calls prove this to the server, in place of what was said before, and behind what the channel
+            /// proves itself; see [`CallOptions::credentials`](crate::CallOptions::credentials).
+            #[must_use]
+            pub fn credentials(&self, credentials: &$crate::credentials::CallCredentials) -> Self {
+                self.anew(self.options.credentials(credentials))
+            }
+
             /// The path of the method.
             #[must_use]
             pub fn path(&self) -> &$crate::client::MethodPath {
@@ -266,7 +303,13 @@ macro_rules! per_call_options {
             pub(super) fn new(
                 method: std::sync::Arc<$crate::client::stub::Method<Req, Resp>>,
             ) -> Self {
-                Self { method, options: $crate::client::CallOptions::new() }
+                let options = $crate::client::CallOptions::new().bound(|own| method.auth(own));
+                Self { method, options }
+            }
+
+            /// Options with other credentials.
+            fn anew(&self, options: $crate::client::CallOptions) -> Self {
+                self.with(options.bound(|own| self.method.auth(own)))
             }
 
             fn with(&self, options: $crate::client::CallOptions) -> Self {

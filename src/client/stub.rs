@@ -6,9 +6,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::call;
-use crate::call::client::{Core, Launch, Source, Template};
+use crate::call::client::{Auth, Core, Launch, Source, Template};
 use crate::channel::Channel;
 use crate::codec::Codec;
+use crate::credentials::CallCredentials;
 use crate::link::Replies;
 use crate::reactor::clock;
 use crate::status::Status;
@@ -60,9 +61,13 @@ impl<Req: 'static, Resp: 'static> Method<Req, Resp> {
     fn launch(&self, options: &CallOptions, body: Option<Bytes>, replies: Replies) -> Launch {
         let defaults = self.source.defaults();
         let deadline = options.start(clock::now);
+        let (metadata, auth) = match options.auth() {
+            None => (options.get_metadata().clone(), None),
+            Some(auth) => auth.split(options.get_metadata()),
+        };
         Launch {
             template: self.template.clone(),
-            metadata: options.get_metadata().clone(),
+            metadata,
             deadline,
             limited_by: options.limited_by(deadline),
             wait_for_ready: options.waits_for_ready(false),
@@ -70,6 +75,7 @@ impl<Req: 'static, Resp: 'static> Method<Req, Resp> {
             receive_limit: options.receive_limit(defaults.max_receive),
             replies,
             body,
+            auth,
         }
     }
 
@@ -81,5 +87,12 @@ impl<Req: 'static, Resp: 'static> Method<Req, Resp> {
     /// The longest message of a request.
     pub(super) fn send_limit(&self, options: &CallOptions) -> usize {
         options.send_limit(self.source.defaults().max_send)
+    }
+}
+
+impl<Req, Resp> Method<Req, Resp> {
+    /// What calls prove with the channel's credentials and these.
+    pub(super) fn auth(&self, own: Option<&CallCredentials>) -> Option<Arc<Auth>> {
+        self.source.auth(self.path.as_str(), own)
     }
 }

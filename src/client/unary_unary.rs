@@ -77,6 +77,7 @@ impl<Req: 'static, Resp: 'static> UnaryUnary<Req, Resp> {
             wait_for_ready: self.options.waits_for_ready(false),
             retry_refused: self.options.retries_refused(defaults.retry_refused),
             receive_limit: self.options.receive_limit(defaults.max_receive),
+            auth: self.options.auth(),
         };
         call.run(&|| method.frame(&self.options, request))
     }

@@ -7,6 +7,7 @@ use std::time::Instant;
 use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::{ClientConfig, KeyLogFile, RootCertStore};
 
+use super::bundle::ChannelCredentials;
 use super::own::{self, Side};
 use super::pem::error;
 use super::provider::provider;
@@ -15,13 +16,9 @@ use super::source::Pem;
 use super::witness::{ServerJudge, Shows};
 use crate::error::ConfigError;
 
-/// What a secure channel proves to servers, and which servers it trusts. Made by [`ssl_channel_credentials`], or by
-/// [`builder`](ChannelCredentials::builder) with what that does not offer.
-///
-/// Cheap to clone, and for any number of channels. Channels with clones of the same credentials resume each other's TLS
-/// sessions. Keys never show in `Debug`, errors or logs.
+/// TLS on a channel's side. Clones resume each other's sessions.
 #[derive(Clone)]
-pub struct ChannelCredentials(Arc<Rotating<ClientConfig>>);
+pub(crate) struct TlsChannel(Arc<Rotating<ClientConfig>>);
 
 /// Credentials for TLS, from PEM text: what grpc's `ssl_channel_credentials` takes.
 ///
@@ -81,9 +78,11 @@ impl ChannelCredentials {
     #[must_use]
     pub fn unstable_from_rustls(mut config: ClientConfig) -> Self {
         config.alpn_protocols = vec![ALPN.to_vec()];
-        Self(Arc::new(Rotating::fixed(WHAT, Arc::new(config))))
+        Self::tls(TlsChannel(Arc::new(Rotating::fixed(WHAT, Arc::new(config)))))
     }
+}
 
+impl TlsChannel {
     /// For one handshake. The name of the target is the caller's to give, and that `h2` was agreed on is its to check: a
     /// server that knows no ALPN is let in.
     pub(crate) fn client_config(&self) -> Arc<ClientConfig> {
@@ -101,9 +100,9 @@ impl ChannelCredentials {
     }
 }
 
-impl fmt::Debug for ChannelCredentials {
+impl fmt::Debug for TlsChannel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ChannelCredentials").finish_non_exhaustive()
+        f.debug_struct("TlsChannel").finish_non_exhaustive()
     }
 }
 
@@ -178,7 +177,8 @@ impl ChannelCredentialsBuilder {
     pub fn build(self) -> Result<ChannelCredentials, ConfigError> {
         let recipe = self.recipe;
         let paths = recipe.paths();
-        Ok(ChannelCredentials(Arc::new(Rotating::of_files(WHAT, paths, move || recipe.make())?)))
+        let config = Rotating::of_files(WHAT, paths, move || recipe.make())?;
+        Ok(ChannelCredentials::tls(TlsChannel(Arc::new(config))))
     }
 }
 

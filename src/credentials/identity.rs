@@ -13,7 +13,8 @@ use super::der::{AlternativeName, Certificate};
 
 /// What is known of a peer, as grpc's `auth_context()` has it: properties, each with one or more values.
 ///
-/// Without TLS there are two: `transport_security_type` is `insecure`, and `security_level` is `TSI_SECURITY_NONE`.
+/// Without TLS there are two: `transport_security_type` is `insecure`, and `security_level` is `TSI_SECURITY_NONE`. On a port
+/// with [`local_server_credentials`](super::local_server_credentials) they are `local` and `TSI_PRIVACY_AND_INTEGRITY`.
 /// With TLS, in this order and as far as they are known:
 ///
 /// | property | values |
@@ -80,6 +81,14 @@ impl AuthContext {
     pub(crate) fn insecure() -> Self {
         let mut known = Known::new("insecure");
         known.add("security_level", "TSI_SECURITY_NONE");
+        Self(Arc::new(known))
+    }
+
+    /// Of a connection to a port for this machine alone. That it is called private is grpc's word, too: nobody on the way
+    /// can read it.
+    pub(crate) fn local() -> Self {
+        let mut known = Known::new("local");
+        known.add("security_level", "TSI_PRIVACY_AND_INTEGRITY");
         Self(Arc::new(known))
     }
 

@@ -12,6 +12,7 @@ use rustls::server::{ClientHello, NoClientAuth, ResolvesServerCert, WebPkiClient
 use rustls::sign::CertifiedKey;
 use rustls::{KeyLogFile, RootCertStore, ServerConfig};
 
+use super::bundle::ServerCredentials;
 use super::channel::ALPN;
 use super::der::{AlternativeName, Certificate};
 use super::own::{self, Side};
@@ -22,12 +23,9 @@ use super::source::Pem;
 use super::witness::{self, ClientJudge};
 use crate::error::ConfigError;
 
-/// What a secure port shows to clients, and whether it asks them for a certificate. Made by [`ssl_server_credentials`],
-/// [`dynamic_ssl_server_credentials`], or by [`builder`](ServerCredentials::builder) with what those do not offer.
-///
-/// Cheap to clone, and for any number of ports. Keys never show in `Debug`, errors or logs.
+/// TLS on a port's side.
 #[derive(Clone)]
-pub struct ServerCredentials(Arc<Rotating<ServerConfig>>);
+pub(crate) struct TlsServer(Arc<Rotating<ServerConfig>>);
 
 /// Credentials for TLS, from PEM text: what grpc's `ssl_server_credentials` takes.
 ///
@@ -58,7 +56,7 @@ pub fn ssl_server_credentials(
 ) -> Result<ServerCredentials, ConfigError> {
     let certificates = ssl_server_certificate_configuration(pairs, root_certificates)?;
     let config = Arc::new(certificates.0.config(Asking::classic(require_client_auth), false)?);
-    Ok(ServerCredentials(Arc::new(Rotating::fixed(WHAT, config))))
+    Ok(ServerCredentials::tls(TlsServer(Arc::new(Rotating::fixed(WHAT, config)))))
 }
 
 /// Certificates for [`dynamic_ssl_server_credentials`], from PEM text; the arguments are those of
@@ -125,7 +123,7 @@ pub fn dynamic_ssl_server_credentials(
         drop(old);
         Ok(Some(config))
     };
-    Ok(ServerCredentials(Arc::new(Rotating::fetched(WHAT, first, fetch))))
+    Ok(ServerCredentials::tls(TlsServer(Arc::new(Rotating::fetched(WHAT, first, fetch)))))
 }
 
 /// What a fetcher gives: see [`dynamic_ssl_server_credentials`].
@@ -158,9 +156,11 @@ impl ServerCredentials {
     #[must_use]
     pub fn unstable_from_rustls(mut config: ServerConfig) -> Self {
         config.alpn_protocols = vec![ALPN.to_vec()];
-        Self(Arc::new(Rotating::fixed(WHAT, Arc::new(config))))
+        Self::tls(TlsServer(Arc::new(Rotating::fixed(WHAT, Arc::new(config)))))
     }
+}
 
+impl TlsServer {
     /// For one handshake. That `h2` was agreed on is the caller's to check: a client that knows no ALPN is let in.
     pub(crate) fn server_config(&self) -> Arc<ServerConfig> {
         self.0.current()
@@ -178,9 +178,9 @@ impl ServerCredentials {
     }
 }
 
-impl fmt::Debug for ServerCredentials {
+impl fmt::Debug for TlsServer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ServerCredentials").finish_non_exhaustive()
+        f.debug_struct("TlsServer").finish_non_exhaustive()
     }
 }
 
@@ -255,7 +255,8 @@ impl ServerCredentialsBuilder {
         }
         let paths = recipe.paths();
         let make = move || recipe.load()?.config(asking, key_log);
-        Ok(ServerCredentials(Arc::new(Rotating::of_files(WHAT, paths, make)?)))
+        let config = Rotating::of_files(WHAT, paths, make)?;
+        Ok(ServerCredentials::tls(TlsServer(Arc::new(config))))
     }
 
     fn ask(mut self, asking: Asking, roots: Pem) -> Self {

@@ -267,6 +267,16 @@ impl Metadata {
             .sum()
     }
 
+    /// The first key whose entry could not be sent as it is: it came from a peer.
+    pub(crate) fn unsendable(&self) -> Option<&str> {
+        let sendable = |(key, value): (&[u8], &[u8])| {
+            let binary = is_binary(key);
+            key::check(text(key), binary).is_ok()
+                && (binary || value.iter().all(|octet| matches!(octet, b' '..=b'~')))
+        };
+        self.raw().find(|entry| !sendable(*entry)).map(|(key, _)| text(key))
+    }
+
     /// The octets it holds.
     #[cfg(test)]
     pub(crate) fn heap(&self) -> usize {

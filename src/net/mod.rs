@@ -30,3 +30,8 @@ pub(crate) use resolve::resolve;
 pub(crate) use tcp::TcpPipe;
 
 pub(crate) use crate::reactor::Interest;
+
+/// Whether who has this address is on this machine. An IPv4 address may be written as one of IPv6.
+pub(crate) fn is_loopback(address: &std::net::SocketAddr) -> bool {
+    address.ip().to_canonical().is_loopback()
+}

@@ -9,6 +9,7 @@ use std::time::Instant;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 
 use super::{Pipe, Waited};
+use crate::credentials::AuthContext;
 use crate::reactor::{Interest, Mode, Poller, Ready, Token, clock};
 
 /// A connected TCP socket: non-blocking, TCP_NODELAY.
@@ -21,6 +22,8 @@ pub(crate) struct TcpPipe {
     /// that moment would lose a connection that is well.
     kick: OnceLock<OwnedFd>,
     attached: OnceLock<(Arc<Poller>, Token)>,
+    /// It came to a port for this machine alone.
+    for_locals: bool,
 }
 
 impl TcpPipe {
@@ -28,7 +31,8 @@ impl TcpPipe {
         let peer = socket.peer_addr()?;
         socket.set_nonblocking(true)?;
         socket.set_nodelay(true)?;
-        Ok(Self { socket, peer, kick: OnceLock::new(), attached: OnceLock::new() })
+        let (kick, attached) = (OnceLock::new(), OnceLock::new());
+        Ok(Self { socket, peer, kick, attached, for_locals: false })
     }
 
     /// One that somebody waits on: a client's.
@@ -38,8 +42,13 @@ impl TcpPipe {
         Ok(pipe)
     }
 
+    /// Its peer was let in because it is on this machine.
+    pub(crate) fn let_in_as_local(mut self) -> Self {
+        self.for_locals = true;
+        self
+    }
+
     /// The peer's address.
-    #[cfg(feature = "tls")]
     pub(crate) fn address(&self) -> SocketAddr {
         self.peer
     }
@@ -133,6 +142,13 @@ impl Pipe for TcpPipe {
 
     fn peer(&self) -> String {
         describe(self.peer)
+    }
+
+    fn auth_context(&self) -> AuthContext {
+        match self.for_locals {
+            true => AuthContext::local(),
+            false => AuthContext::insecure(),
+        }
     }
 
     fn is_local(&self) -> bool {

@@ -17,6 +17,7 @@ mod backlog;
 pub(crate) mod clock;
 pub(crate) mod cork;
 pub(crate) mod courtesy;
+mod crew;
 mod duty;
 mod engine;
 mod global;
@@ -47,6 +48,7 @@ use model as kernel;
 pub(crate) use alarm::Alarm;
 pub(crate) use alarms::Alarms;
 pub(crate) use cork::Flush;
+pub(crate) use crew::Crew;
 #[cfg(all(test, shuttle))]
 pub(crate) use global::end;
 pub(crate) use job::Work;

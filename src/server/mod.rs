@@ -51,7 +51,6 @@ use self::core::Core;
 use self::method::Method;
 use self::ports::{Guard, Port};
 use self::registry::Registry;
-#[cfg(feature = "tls")]
 use crate::credentials::ServerCredentials;
 use crate::deadline::Deadline;
 use crate::error::ConfigError;
@@ -238,20 +237,21 @@ impl Server {
         Port::bind(address, Guard::None, &self.core, &self.registry)
     }
 
-    /// As [`add_insecure_port`](Self::add_insecure_port), and clients have to come by TLS, and to agree on HTTP/2 (ALPN).
-    /// A server may have ports of both kinds.
+    /// As [`add_insecure_port`](Self::add_insecure_port), for clients of these credentials. With TLS they have to come by
+    /// it, and to agree on HTTP/2 (ALPN); with
+    /// [`local_server_credentials`](crate::credentials::local_server_credentials) from this machine. A server may have ports
+    /// of all kinds.
     ///
     /// A handshake takes no worker, and may take 20 s.
     ///
     /// # Errors
     /// As with [`add_insecure_port`](Self::add_insecure_port).
-    #[cfg(feature = "tls")]
     pub fn add_secure_port(
         &self,
         address: &str,
         credentials: &ServerCredentials,
     ) -> Result<u16, BindError> {
-        Port::bind(address, Guard::tls(credentials), &self.core, &self.registry)
+        Port::bind(address, Guard::of(credentials), &self.core, &self.registry)
     }
 
     /// Accepts on a socket that listens already, such as one inherited from a supervisor.

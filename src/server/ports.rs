@@ -11,6 +11,7 @@ use crate::sync::Mutex;
 use super::core::Core;
 use super::method::{Method, unknown_method};
 use super::registry::{Found, Registry};
+use crate::credentials::{ServerCredentials, ServerSecurity};
 use crate::error::ConfigError;
 use crate::link::{Acceptor, Admit, Link, LinkEvents};
 #[cfg(feature = "tls")]
@@ -37,6 +38,8 @@ pub(super) struct Port {
 pub(super) enum Guard {
     /// Nothing.
     None,
+    /// A look at where it comes from.
+    Local,
     /// A TLS handshake.
     #[cfg(feature = "tls")]
     Tls(Arc<Gate>),
@@ -44,25 +47,27 @@ pub(super) enum Guard {
 
 #[cfg(feature = "tls")]
 pub(super) struct Gate {
-    credentials: crate::credentials::ServerCredentials,
+    credentials: crate::credentials::TlsServer,
     handshakes: tls::Handshakes,
     renewals: Arc<tls::Renewals>,
 }
 
 impl Guard {
-    #[cfg(feature = "tls")]
-    pub(super) fn tls(credentials: &crate::credentials::ServerCredentials) -> Self {
-        let credentials = credentials.clone();
-        Self::Tls(Arc::new(Gate {
-            credentials,
-            handshakes: tls::Handshakes::default(),
-            renewals: Arc::default(),
-        }))
+    pub(super) fn of(credentials: &ServerCredentials) -> Self {
+        match credentials.security() {
+            ServerSecurity::Local => Self::Local,
+            #[cfg(feature = "tls")]
+            ServerSecurity::Tls(credentials) => Self::Tls(Arc::new(Gate {
+                credentials: credentials.clone(),
+                handshakes: tls::Handshakes::default(),
+                renewals: Arc::default(),
+            })),
+        }
     }
 
     fn close(&self) {
         match self {
-            Self::None => {}
+            Self::None | Self::Local => {}
             #[cfg(feature = "tls")]
             Self::Tls(gate) => gate.handshakes.close(),
         }
@@ -165,6 +170,12 @@ impl Port {
 fn let_in(core: &Arc<Core>, registry: &Arc<Registry>, guard: &Guard, pipe: TcpPipe) {
     match guard {
         Guard::None => accept(core, registry, Arc::new(pipe)),
+        Guard::Local if net::is_loopback(&pipe.address()) => {
+            accept(core, registry, Arc::new(pipe.let_in_as_local()));
+        }
+        Guard::Local => {
+            tell::debug!("{} was turned away from a port for this machine alone", pipe.peer());
+        }
         #[cfg(feature = "tls")]
         Guard::Tls(gate) => {
             let (core, registry, own) = (core.clone(), registry.clone(), gate.clone());

@@ -89,6 +89,9 @@ impl Core {
     }
 
     fn begin(held: Held, single: bool, place: u32) -> Arc<Self> {
+        if let Some(refused) = held.launch.auth.as_ref().and_then(|auth| auth.refusal()) {
+            return Self::failed(held.launch.deadline, refused);
+        }
         let Launch { deadline, limited_by, wait_for_ready, .. } = held.launch;
         let source = held.source.clone();
         let state = State::queued(held, single, place != 0);
@@ -110,24 +113,38 @@ impl Core {
                 source.expiry().remove(late);
             }
         }
-        match source.link() {
-            Some(link) if call.bind(&link).is_ok() => {}
-            _ if place != 0 => {
-                source.requeue(call.clone());
-                source.pump();
-            }
-            _ => source.queue(call.clone()),
-        }
+        call.set_out(&*source);
         call
     }
 
-    /// Puts a queued call on a link. `Ok` also when it has ended meanwhile.
+    /// To a link, or into the queue: to its end, or, made again, to its old place in front.
+    pub(super) fn set_out(&self, source: &dyn Source) {
+        match source.link() {
+            Some(link) if self.bind(&link).is_ok() => return,
+            _ => {}
+        }
+        let Some(this) = self.myself() else { return };
+        if self.place().is_none() {
+            return source.queue(this);
+        }
+        source.requeue(this);
+        source.pump();
+    }
+
+    /// Puts a queued call on a link. `Ok` also when it has ended meanwhile, and when it waits for its credentials from now on.
     pub(crate) fn bind(&self, link: &Arc<Link>) -> Result<(), Refused> {
         if self.expire_if_due() {
             return Ok(());
         }
         let Some(held) = self.state.lock().held().cloned() else { return Ok(()) };
-        let stream = match held.launch.open(link, clock::now()) {
+        let mut proof = None;
+        if let Some(auth) = &held.launch.auth {
+            proof = self.proof(&held, auth, link);
+            if proof.is_none() {
+                return Ok(());
+            }
+        }
+        let stream = match held.launch.open(link, proof.as_ref(), clock::now()) {
             Ok(stream) => stream,
             Err(NotOpened::Refused) => return Err(Refused),
             Err(NotOpened::Failed(status)) => {

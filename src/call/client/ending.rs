@@ -14,7 +14,7 @@ use crate::reactor::{clock, notify};
 use crate::status::{Code, Status};
 use crate::wire::outcome::{Ending, Known, expired_here, judge, judge_single};
 
-use super::state::{Callback, Gone, Held, State};
+use super::state::{Callback, Gone, Held, Proof, State};
 use super::{Core, Source};
 
 /// What became of a stream that ended.
@@ -68,12 +68,22 @@ impl Core {
         }
     }
 
+    /// Ends a call that has no stream, by another's word. Had it one, or ended, nothing happens.
+    pub(super) fn turn_away(&self, status: Status) {
+        let state = self.state.lock();
+        if state.status().is_none() && state.stream().is_none() {
+            self.end(state, status, false);
+            self.let_go_received(true);
+        }
+    }
+
     /// The deadline has passed.
     pub(crate) fn expire(&self) {
         let state = self.state.lock();
-        let (peer, held) = (state.peer.clone(), state.held().cloned());
+        let (peer, held, asking) = (state.peer.clone(), state.held().cloned(), state.is_asking());
         drop(state);
         let waited = match (peer, held) {
+            _ if asking => "its call credentials to give metadata".into(),
             (Some(peer), _) => format!("{peer} to answer"),
             (None, Some(held)) => held.source.waiting_for(),
             (None, None) => return,
@@ -212,10 +222,13 @@ impl Core {
         let gone = state.end(status, local);
         self.changed.notify_all();
         drop(state);
-        let Gone { held, stream, outbox, callbacks, due } = gone;
+        let Gone { held, stream, outbox, callbacks, due, proof } = gone;
         if let Some(held) = &held {
             if let Some(due) = due {
                 held.source.expiry().remove(due);
+            }
+            if let Proof::Asking(number) = proof {
+                drop(held.source.crew().leave(number));
             }
             if stream.is_none() {
                 held.source.forget(self);

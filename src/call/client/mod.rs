@@ -16,6 +16,8 @@
 //! below, and never while something is sent) and `state` (never held over anything). The receiver's may be held when
 //! the state's is taken.
 
+mod asking;
+mod auth;
 mod core;
 mod ending;
 mod expiry;
@@ -31,13 +33,16 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
+use crate::credentials::CallCredentials;
 use crate::deadline::Deadline;
 use crate::link::{Link, Replies, Stream};
 use crate::metadata::Metadata;
+use crate::reactor::Crew;
 use crate::status::Status;
 use crate::wire::headers::RequestTemplate;
 
 pub(crate) use self::core::Core;
+pub(crate) use auth::{Auth, Kept};
 pub(crate) use expiry::Expiry;
 pub(crate) use receiving::Arrival;
 pub(crate) use sending::Sending;
@@ -61,6 +66,18 @@ pub(crate) trait Source: Send + Sync {
 
     /// Gives queued calls to the link, as long as it takes them. Never blocks.
     fn pump(&self);
+
+    /// The call waits for its credentials, and does not queue. It comes back, or ends.
+    fn set_aside(&self, call: Arc<Core>);
+
+    /// It waits for them no more.
+    fn come_back(&self, call: &Core);
+
+    /// Who asks for credentials.
+    fn crew(&self) -> &Arc<Crew>;
+
+    /// What calls to the method of this path prove: the channel's credentials, and these.
+    fn auth(&self, path: &str, own: Option<&CallCredentials>) -> Option<Arc<Auth>>;
 
     /// The call has ended: it no longer queues.
     fn forget(&self, call: &Core);
@@ -102,17 +119,25 @@ pub(crate) struct Launch {
     pub(crate) replies: Replies,
     /// The whole request, framed; `None`: messages follow.
     pub(crate) body: Option<Bytes>,
+    /// What is to be proved, where that has to be asked for.
+    pub(crate) auth: Option<Arc<Auth>>,
 }
 
 /// Room for a usual block: the template, a timeout and a little metadata.
 const BLOCK: usize = 256;
 
 impl Launch {
-    /// Opens the stream.
-    fn open(&self, link: &Arc<Link>, now: Instant) -> Result<Arc<Stream>, NotOpened> {
+    /// Opens the stream. `proof`: all the metadata, with what the credentials gave.
+    fn open(
+        &self,
+        link: &Arc<Link>,
+        proof: Option<&Metadata>,
+        now: Instant,
+    ) -> Result<Arc<Stream>, NotOpened> {
         let mut block = Vec::with_capacity(BLOCK);
+        let metadata = proof.unwrap_or(&self.metadata);
         // W4: the remaining time as late as possible, and anew for each attempt.
-        let size = self.template.block(self.deadline.remaining(now), &self.metadata, &mut block);
+        let size = self.template.block(self.deadline.remaining(now), metadata, &mut block);
         fits(size, link).map_err(NotOpened::Failed)?;
         let (body, end) = (self.body.clone(), self.body.is_some());
         link.open(&block, body, end, self.receive_limit, self.replies)

@@ -1,10 +1,10 @@
 //! What a call's lock guards, and what its end takes out of it.
 
 use std::mem;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use crate::call::Outbox;
-use crate::link::Stream;
+use crate::link::{Link, Stream};
 use crate::metadata::Metadata;
 use crate::status::{Code, Status};
 
@@ -41,6 +41,26 @@ pub(super) struct State {
     /// The stream's progress is wanted.
     listening: bool,
     due: Option<Due>,
+    proof: Proof,
+}
+
+/// How far the credentials of the next attempt are.
+#[derive(Default)]
+pub(super) enum Proof {
+    /// Not asked for.
+    #[default]
+    None,
+    /// Asked for, as the crew's work of this number.
+    Asking(u64),
+    Given(Box<Given>),
+}
+
+/// What credentials gave.
+pub(super) struct Given {
+    /// All of the request's, with theirs.
+    pub(super) metadata: Metadata,
+    /// The link that it is for.
+    pub(super) on: Weak<Link>,
 }
 
 /// All that a call held when it ended. It is let go of with no lock held: the last hold on a channel closes it, and the last
@@ -51,6 +71,7 @@ pub(super) struct Gone {
     pub(super) outbox: Option<Arc<Outbox>>,
     pub(super) callbacks: Vec<Callback>,
     pub(super) due: Option<Due>,
+    pub(super) proof: Proof,
 }
 
 impl State {
@@ -91,6 +112,8 @@ impl State {
         }
         self.stream = Some(stream.clone());
         self.peer = Some(peer);
+        // Another attempt asks anew.
+        self.proof = Proof::None;
         Some(self.listening)
     }
 
@@ -149,7 +172,18 @@ impl State {
             outbox: self.outbox.take(),
             callbacks: mem::take(&mut self.callbacks),
             due: self.due.take(),
+            proof: mem::take(&mut self.proof),
         }
+    }
+
+    /// Whether it waits for its credentials.
+    pub(super) fn is_asking(&self) -> bool {
+        matches!(self.proof, Proof::Asking(_))
+    }
+
+    /// How far its credentials are; `None`: it is over.
+    pub(super) fn proof(&mut self) -> Option<&mut Proof> {
+        self.status.is_none().then_some(&mut self.proof)
     }
 
     /// Another status for a call that is over.

@@ -17,7 +17,7 @@ use crate::status::{Code, Status};
 use crate::wire::outcome::{Due, Ending, Known, cardinality, expired_here, judge_single};
 
 use super::ending::known;
-use super::{Arrival, BLOCK, Core, Launch, Source, Template, fits};
+use super::{Arrival, Auth, BLOCK, Core, Launch, Source, Template, fits};
 
 /// A call about to be made.
 pub(crate) struct Unary<'a> {
@@ -29,6 +29,7 @@ pub(crate) struct Unary<'a> {
     pub(crate) wait_for_ready: bool,
     pub(crate) retry_refused: bool,
     pub(crate) receive_limit: usize,
+    pub(crate) auth: Option<&'a Arc<Auth>>,
 }
 
 /// The response, and what else there is to know.
@@ -54,6 +55,9 @@ enum Fast {
 impl Unary<'_> {
     /// Makes the call. `encode` gives the framed request; it is asked again when the call has to be repeated.
     pub(crate) fn run(&self, encode: &dyn Fn() -> Result<Bytes, Status>) -> Result<Reply, Status> {
+        if let Some(auth) = self.auth {
+            return self.prove(auth, encode);
+        }
         match self.fast(encode) {
             Fast::Done(result) => result,
             Fast::NoLink => {
@@ -61,6 +65,24 @@ impl Unary<'_> {
             }
             Fast::Refused(place) => {
                 self.slow(Core::repeat(self.source.clone(), self.launch(encode()?), place))
+            }
+        }
+    }
+
+    /// With what is known of its credentials it goes the usual way. A plugin may take its time, which the caller may not
+    /// have: that goes the long way.
+    fn prove(
+        &self,
+        auth: &Arc<Auth>,
+        encode: &dyn Fn() -> Result<Bytes, Status>,
+    ) -> Result<Reply, Status> {
+        let (metadata, asked) = auth.split(self.metadata);
+        let known = Unary { metadata: &metadata, auth: None, ..*self };
+        match asked {
+            None => known.run(encode),
+            Some(_) => {
+                let launch = Launch { auth: asked, ..known.launch(encode()?) };
+                self.slow(Core::start(self.source.clone(), launch, false))
             }
         }
     }
@@ -141,6 +163,7 @@ impl Unary<'_> {
             receive_limit: self.receive_limit,
             replies: Replies::One,
             body: Some(body),
+            auth: None,
         }
     }
 

@@ -1,0 +1,203 @@
+//! A few threads for code of the user's that may block, and that many may want run at once: plugins of call credentials.
+//!
+//! A thread for each would be as many as there are calls when one token is fetched for all of them; none but the caller's
+//! would not let a caller go at its deadline. So there are up to a bound, for as long as there is work and a little longer:
+//! the next call of a caller that makes one after the other finds one there.
+//!
+//! One lock, a leaf, over what waits.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::sync::{Condvar, Mutex};
+
+use super::{clock, helper, user};
+
+/// What a thread is for.
+pub(crate) type Work = Box<dyn FnOnce() + Send>;
+
+/// A thread that has nothing to do ends so much later. Where the model checker runs, a wait that only time ends is a fault.
+const LINGER: Duration =
+    if cfg!(all(test, shuttle)) { Duration::ZERO } else { Duration::from_secs(1) };
+
+/// Threads for one purpose, of one owner: who blocks them is in nobody else's way.
+pub(crate) struct Crew {
+    purpose: &'static str,
+    most: usize,
+    state: Mutex<State>,
+    /// There is work for one that lingers.
+    work: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    /// By the order in which it came.
+    waiting: BTreeMap<u64, Work>,
+    last: u64,
+    threads: usize,
+    /// Those that linger, and are not called yet.
+    idle: usize,
+}
+
+impl Crew {
+    /// At most so many threads; none as yet. The purpose is in their names.
+    pub(crate) fn new(purpose: &'static str, most: usize) -> Arc<Self> {
+        Arc::new(Self { purpose, most, state: Mutex::default(), work: Condvar::new() })
+    }
+
+    /// Has `work` run as soon as a thread is free. The number is for [`leave`](Self::leave).
+    ///
+    /// # Errors
+    /// When no thread can be had, and there is none: the work is dropped.
+    pub(crate) fn enter(self: &Arc<Self>, work: Work) -> io::Result<u64> {
+        let mut state = self.state.lock();
+        state.last += 1;
+        let number = state.last;
+        state.waiting.insert(number, work);
+        // One that was called and does not run yet still counts: what it was called for waits, too.
+        if state.waiting.len() <= state.idle {
+            self.work.notify_one();
+            return Ok(number);
+        }
+        if state.threads >= self.most {
+            return Ok(number);
+        }
+        state.threads += 1;
+        drop(state);
+        let this = self.clone();
+        let Err((error, begun)) = helper::spawn(self.purpose, Box::new(move || this.serve()))
+        else {
+            return Ok(number);
+        };
+        drop(begun);
+        let mut state = self.state.lock();
+        state.threads -= 1;
+        if state.threads > 0 {
+            return Ok(number);
+        }
+        let gone = state.waiting.remove(&number);
+        drop(state);
+        match gone {
+            // A thread of somebody else's has come and gone meanwhile, with it.
+            None => Ok(number),
+            Some(work) => {
+                drop(work);
+                Err(error)
+            }
+        }
+    }
+
+    /// What waits under this number waits no longer: for its caller to drop.
+    pub(crate) fn leave(&self, number: u64) -> Option<Work> {
+        self.state.lock().waiting.remove(&number)
+    }
+
+    fn serve(&self) {
+        while let Some(work) = self.next() {
+            // What it says when it panics is logged.
+            let _ = user::run(format_args!("a job of the {} threads", self.purpose), work);
+        }
+    }
+
+    /// The next work; `None`: this thread ends.
+    fn next(&self) -> Option<Work> {
+        let until = clock::now() + LINGER;
+        let mut state = self.state.lock();
+        let mut late = false;
+        loop {
+            if let Some((_, work)) = state.waiting.pop_first() {
+                return Some(work);
+            }
+            if late {
+                state.threads -= 1;
+                return None;
+            }
+            state.idle += 1;
+            late = self.work.wait_until(&mut state, until).timed_out();
+            state.idle -= 1;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::{Receiver, Sender, channel};
+    use std::thread::{self, ThreadId};
+
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(20);
+
+    /// Tells on which thread it runs, and goes on when it is let.
+    fn work(told: &Sender<ThreadId>) -> (Work, Sender<()>) {
+        let (go, gate): (Sender<()>, Receiver<()>) = channel();
+        let told = told.clone();
+        let work = Box::new(move || {
+            told.send(thread::current().id()).unwrap();
+            let _ = gate.recv_timeout(LONG);
+        });
+        (work, go)
+    }
+
+    #[test]
+    fn so_many_at_once_and_the_others_after_them_in_order() {
+        let crew = Crew::new("test", 2);
+        let (sender, told) = channel();
+        let mut gates = Vec::new();
+        let mut numbers = Vec::new();
+        for _ in 0..4 {
+            let (work, go) = work(&sender);
+            numbers.push(crew.enter(work).unwrap());
+            gates.push(go);
+        }
+        let both = [told.recv_timeout(LONG).unwrap(), told.recv_timeout(LONG).unwrap()];
+        assert_ne!(both[0], both[1]);
+        assert_eq!(crew.state.lock().threads, 2);
+        assert!(told.try_recv().is_err(), "there is no third thread");
+        assert!(crew.leave(numbers[2]).is_some(), "that one is wanted no more");
+        assert!(crew.leave(numbers[2]).is_none() && crew.leave(numbers[0]).is_none());
+        drop(gates);
+        assert!(both.contains(&told.recv_timeout(LONG).unwrap()));
+        assert!(told.recv_timeout(Duration::from_millis(1)).is_err(), "the third one has left");
+    }
+
+    #[test]
+    fn one_after_the_other_is_run_by_one_thread_which_ends_when_there_is_nothing() {
+        let crew = Crew::new("test", 8);
+        let (sender, told) = channel();
+        let mut seen = Vec::new();
+        for _ in 0..3 {
+            let (work, go) = work(&sender);
+            crew.enter(work).unwrap();
+            seen.push(told.recv_timeout(LONG).unwrap());
+            drop(go);
+            while crew.state.lock().idle == 0 {
+                thread::yield_now();
+            }
+        }
+        assert!(seen.iter().all(|id| *id == seen[0]), "{seen:?}");
+        #[allow(clippy::disallowed_methods, reason = "the limit of a wait")]
+        let late = std::time::Instant::now() + LONG;
+        while crew.state.lock().threads > 0 {
+            #[allow(clippy::disallowed_methods, reason = "the limit of a wait")]
+            let now = std::time::Instant::now();
+            assert!(now < late);
+            thread::yield_now();
+        }
+        let (work, _go) = work(&sender);
+        crew.enter(work).unwrap();
+        told.recv_timeout(LONG).unwrap();
+    }
+
+    #[test]
+    fn work_that_panics_costs_no_thread() {
+        let crew = Crew::new("test", 1);
+        let (sender, told) = channel();
+        crew.enter(Box::new(|| panic!("a plugin's"))).unwrap();
+        let (work, _go) = work(&sender);
+        crew.enter(work).unwrap();
+        told.recv_timeout(LONG).unwrap();
+    }
+}
