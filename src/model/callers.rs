@@ -9,7 +9,12 @@ use super::explorer::Dice;
 use super::world::{self, Finish, Plan};
 use crate::channel::Channel;
 use crate::client::Call;
+use crate::credentials::{
+    AuthMetadataContext, CallCredentials, access_token_call_credentials,
+    composite_call_credentials, metadata_call_credentials, metadata_call_credentials_later,
+};
 use crate::error::ResultError;
+use crate::metadata::Metadata;
 use crate::status::{Code, Status};
 use crate::sync::{Condvar, Mutex, model};
 
@@ -148,10 +153,30 @@ pub(super) fn call(n: u64, channel: &Channel, desk: &Desk, plan: &Plan) {
             n,
             format!("call {turn}, kind {kind}, deadline {deadline:?}, cancelled {cancelled}"),
         );
-        let to = To { channel, desk, deadline, cancelled, may };
+        let credentials = dice.once_in(3).then(|| credentials(&mut dice));
+        let to = To { channel, desk, deadline, cancelled, credentials, may };
         to.call(kind, &mut dice);
     }
     world::at(n, "done".into());
+}
+
+/// What a call proves: known, asked for, or told by its plugin.
+fn credentials(dice: &mut Dice) -> CallCredentials {
+    let takes = Duration::from_millis(dice.one_of(&[0, 1, 10]));
+    let parts = (0..1 + dice.below(2)).map(|_| match dice.below(3) {
+        0 => access_token_call_credentials("t").expect("a good token"),
+        1 => metadata_call_credentials(move |_: &AuthMetadataContext| {
+            model::assert_no_lock();
+            model::sleep(takes);
+            Ok(Metadata::new())
+        }),
+        _ => metadata_call_credentials_later(move |_, reply| {
+            model::assert_no_lock();
+            model::sleep(takes);
+            reply.send(Ok(Metadata::new()));
+        }),
+    });
+    composite_call_credentials(parts)
 }
 
 /// One call.
@@ -160,12 +185,16 @@ struct To<'a> {
     desk: &'a Desk,
     deadline: Option<Duration>,
     cancelled: bool,
+    credentials: Option<CallCredentials>,
     may: May,
 }
 
 macro_rules! method {
     ($to:ident, $kind:ident, $path:literal) => {{
-        let method = $to.channel.$kind($path).expect("a good path");
+        let mut method = $to.channel.$kind($path).expect("a good path");
+        if let Some(credentials) = &$to.credentials {
+            method = method.credentials(credentials);
+        }
         match $to.deadline {
             Some(deadline) => method.timeout(deadline),
             None => method,

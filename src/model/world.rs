@@ -11,6 +11,7 @@ use super::explorer::Dice;
 use super::pipes::InMemory;
 use crate::channel::Channel;
 use crate::codec::{Codec, Raw};
+use crate::credentials::local_channel_credentials;
 use crate::link::{self, model::Limits};
 use crate::reactor::{self, ThreadPool};
 use crate::server::{
@@ -163,7 +164,8 @@ pub(super) fn run(plan: &Plan) {
 fn play(plan: &Plan, ours: Arc<()>, theirs: Arc<()>) {
     let server = Arc::new(serve(plan, theirs));
     let dial = InMemory { server: Arc::downgrade(&server), plan: plan.clone(), token: ours };
-    let channel = Channel::builder("in.memory:1").connect_by(Some(Box::new(dial)));
+    let channel = Channel::builder("in.memory:1").credentials(&local_channel_credentials());
+    let channel = channel.connect_by(Some(Box::new(dial)));
     let channel = channel.expect("a channel");
     let desk = Desk::new();
     let callers: Vec<_> = (0..plan.callers)
