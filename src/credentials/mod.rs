@@ -14,8 +14,6 @@
 //! Owns certificates, keys, roots and tokens as values; knows no sockets. What may block, and what runs user code, is left to
 //! those who have threads for it: see `Rotating`.
 
-#![allow(dead_code, unused_imports, reason = "what the transport takes is not wired to it yet")]
-
 mod bundle;
 mod call;
 #[cfg(feature = "tls")]
@@ -70,8 +68,6 @@ pub(crate) use channel::TlsChannel;
 pub(crate) use explain::explain;
 #[cfg(feature = "tls")]
 pub(crate) use identity::Agreed;
-#[cfg(feature = "tls")]
-pub(crate) use provider::provider;
 #[cfg(feature = "tls")]
 pub(crate) use server::TlsServer;
 #[cfg(feature = "tls")]

@@ -12,6 +12,7 @@ use rustls::{
 
 use super::super::*;
 use super::{Met, cert, der, serving, trusting};
+use crate::credentials::provider::provider;
 
 /// A server that shows what it is given, whether it is fit or not.
 fn unchecked(key: &[u8], chain: &[&[u8]]) -> ServerCredentials {

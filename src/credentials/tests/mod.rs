@@ -19,6 +19,7 @@ use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, Error, ServerConfig, ServerConnection};
 
 use super::*;
+use crate::credentials::provider::provider;
 
 /// The octets of a file of `tests/certs`.
 macro_rules! cert {
