@@ -1,6 +1,7 @@
 //! Accepting on the server's poller.
 
 use std::io;
+use std::mem;
 use std::net::{Shutdown, TcpListener};
 use std::os::fd::AsFd;
 use std::sync::{Arc, Weak};
@@ -14,21 +15,25 @@ use super::TcpPipe;
 use crate::reactor::{Job, Mode, OnTimer, Poller, Readiness, Ready, Token, clock};
 use crate::tell;
 
-/// How long accepting rests when the process is out of descriptors or memory (A23).
-const REST: Duration = Duration::from_millis(100);
-
 /// What is done with each connection. Runs on a polling thread: never blocks.
 pub(crate) type OnAccept = Box<dyn Fn(TcpPipe) + Send + Sync>;
 
 /// A listening socket on a poller.
 pub(crate) struct Listener {
     poller: Arc<Poller>,
-    /// Guards the socket, which is gone once closed. A leaf.
-    socket: Mutex<Option<(Arc<TcpListener>, Token)>>,
+    /// A leaf.
+    state: Mutex<State>,
     /// No other process has the socket.
     own: bool,
     on_accept: OnAccept,
     this: Weak<Listener>,
+}
+
+#[derive(Default)]
+struct State {
+    /// Gone once closed.
+    socket: Option<(Arc<TcpListener>, Token)>,
+    rest: Rest,
 }
 
 impl Listener {
@@ -42,23 +47,23 @@ impl Listener {
         listener.set_nonblocking(true)?;
         let this = Arc::new_cyclic(|this| Self {
             poller: poller.clone(),
-            socket: Mutex::new(None),
+            state: Mutex::default(),
             own,
             on_accept,
             this: this.clone(),
         });
         let ready: Arc<dyn Ready> = this.clone();
         // Held over the registration, so that the first event finds the socket.
-        let mut socket = this.socket.lock();
+        let mut state = this.state.lock();
         let token = poller.add(listener.as_fd(), Mode::Edge, ready)?;
-        *socket = Some((Arc::new(listener), token));
-        drop(socket);
+        state.socket = Some((Arc::new(listener), token));
+        drop(state);
         Ok(this)
     }
 
     /// Stops accepting and closes the socket: new connections are refused from here on.
     pub(crate) fn close(&self) {
-        let last = self.socket.lock().take();
+        let last = self.state.lock().socket.take();
         if let Some((socket, token)) = last {
             self.poller.remove(token, socket.as_fd());
             // A thread that accepts just now holds the descriptor for a moment more; its address is free from here on. A socket
@@ -71,7 +76,7 @@ impl Listener {
 
     fn accept_all(&self) {
         loop {
-            let Some((socket, _)) = self.socket.lock().clone() else { return };
+            let Some(socket) = self.open_socket() else { return };
             match socket.accept() {
                 Ok((stream, _)) => match TcpPipe::new(stream) {
                     Ok(pipe) => (self.on_accept)(pipe),
@@ -81,15 +86,74 @@ impl Listener {
                 },
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(error) if passing(&error) => {}
-                Err(error) => {
-                    tell::warn!("accepting rests for {REST:?}: {error}");
-                    if let Some(this) = self.this.upgrade() {
-                        self.poller.timer(clock::now() + REST, this, 0);
-                    }
-                    return;
-                }
+                Err(error) => return self.rest(&error),
             }
         }
+    }
+
+    /// The socket, while somebody may accept.
+    fn open_socket(&self) -> Option<Arc<TcpListener>> {
+        let state = self.state.lock();
+        let (socket, _) = state.socket.as_ref().filter(|_| !state.rest.resting)?;
+        Some(socket.clone())
+    }
+
+    /// Sets the one timer. Who finds that another thread has begun the rest leaves it at that.
+    fn rest(&self, error: &io::Error) {
+        let now = clock::now();
+        let Some(line) = self.state.lock().rest.begin(now) else { return };
+        match line {
+            Line::Loud(0) => tell::warn!("accepting rests for {REST:?}: {error}"),
+            Line::Loud(times) => {
+                tell::warn!(
+                    "accepting rests for {REST:?}, and did {times} times since told: {error}"
+                )
+            }
+            Line::Quiet => tell::debug!("accepting rests for {REST:?}: {error}"),
+        }
+        if let Some(this) = self.this.upgrade() {
+            self.poller.timer(now + REST, this, 0);
+        }
+    }
+}
+
+/// Whether accepting rests: nobody accepts then, edges are nothing, and one timer ends it. A connection that comes
+/// meanwhile waits in the socket.
+#[derive(Debug, Default)]
+struct Rest {
+    resting: bool,
+    /// When the log was told last.
+    told: Option<Instant>,
+    /// How often it has begun since.
+    untold: u32,
+}
+
+/// How loudly a rest is told.
+#[derive(Debug, PartialEq, Eq)]
+enum Line {
+    /// And how many others were not, since the last that was.
+    Loud(u32),
+    Quiet,
+}
+
+impl Rest {
+    /// `None`: it rests already.
+    fn begin(&mut self, now: Instant) -> Option<Line> {
+        if mem::replace(&mut self.resting, true) {
+            return None;
+        }
+        let quiet =
+            self.told.is_some_and(|told| now.saturating_duration_since(told) < TOLD_AGAIN_AFTER);
+        if quiet {
+            self.untold = self.untold.saturating_add(1);
+            return Some(Line::Quiet);
+        }
+        self.told = Some(now);
+        Some(Line::Loud(mem::take(&mut self.untold)))
+    }
+
+    fn end(&mut self) {
+        self.resting = false;
     }
 }
 
@@ -107,9 +171,16 @@ impl Ready for Listener {
 
 impl OnTimer for Listener {
     fn fire(&self, _tag: u64, _now: Instant, _jobs: &mut Vec<Job>) {
+        self.state.lock().rest.end();
         self.accept_all();
     }
 }
+
+/// How long accepting rests when the process is out of descriptors or memory (A23).
+const REST: Duration = Duration::from_millis(100);
+
+/// A process may be out of descriptors for hours: this often it says so.
+const TOLD_AGAIN_AFTER: Duration = Duration::from_secs(10);
 
 #[cfg(test)]
 mod tests {
@@ -192,9 +263,27 @@ mod tests {
         with_few(name, run_out_of_descriptors);
     }
 
+    #[test]
+    fn a_rest_begins_once_and_is_told_once_in_ten_seconds() {
+        let (mut rest, start) = (Rest::default(), clock::now());
+        let mut begin = |ms| {
+            let line = rest.begin(start + Duration::from_millis(ms));
+            assert_eq!(rest.begin(start + Duration::from_millis(ms)), None);
+            rest.end();
+            line
+        };
+        assert_eq!(begin(0), Some(Line::Loud(0)));
+        for tick in 1..100 {
+            assert_eq!(begin(tick * 100), Some(Line::Quiet));
+        }
+        assert_eq!(begin(10_000), Some(Line::Loud(99)));
+        assert_eq!(begin(10_100), Some(Line::Quiet));
+    }
+
     fn run_out_of_descriptors() {
         let pool = ThreadPool::new(2);
-        let (address, _listener, accepted) = accepting(&pool.poller().unwrap());
+        let poller = pool.poller().unwrap();
+        let (address, listener, accepted) = accepting(&poller);
         let (_early, early) = (TcpStream::connect(address).unwrap(), accepted.recv().unwrap());
         let mut hoard = hoard();
         drop(hoard.pop());
@@ -207,6 +296,12 @@ mod tests {
         assert_eq!(early.try_write(b"x").unwrap(), 1);
         // Creation of what a poller needs fails as an error (L14).
         assert!(Poller::new().is_err());
+        // However many edges there are, one timer ends the rest, and none of them accepts meanwhile.
+        let most = (0..1_000).map(|_| {
+            listener.ready(Readiness { read: true, ..Readiness::default() }, &mut Vec::new());
+            poller.timers()
+        });
+        assert!(most.max() <= Some(1));
         drop(hoard);
         let peer = accepted.recv().unwrap().peer();
         assert_eq!(peer, format!("ipv4:{}", late.local_addr().unwrap()));
