@@ -93,7 +93,11 @@ impl From<ConfigError> for Status {
 pub enum ResultError {
     /// The time given for this wait is over. The call itself goes on.
     TimedOut,
-    /// The call was cancelled from this side.
+    /// The time given to [`Channel::wait_ready`](crate::Channel::wait_ready) or
+    /// [`ReadyFuture::result`](crate::ReadyFuture::result) is over, and the channel is not ready; it goes on connecting.
+    /// The status is DEADLINE_EXCEEDED; its text says the channel's state, and why the last attempt to connect failed.
+    NotReady(Status),
+    /// The call was cancelled from this side, by `cancel` of one of its handles.
     Cancelled,
     /// The value was already taken: a result is given once.
     Taken,
@@ -107,6 +111,7 @@ impl fmt::Display for ResultError {
             Self::TimedOut => f.write_str("the wait timed out; the call goes on"),
             Self::Cancelled => f.write_str("the call was cancelled from this side"),
             Self::Taken => f.write_str("the result was already taken"),
+            Self::NotReady(status) => f.write_str(status.message()),
             Self::Rpc(status) => status.fmt(f),
         }
     }
@@ -115,13 +120,13 @@ impl fmt::Display for ResultError {
 impl Error for ResultError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
-            Self::Rpc(status) => Some(status),
+            Self::NotReady(status) | Self::Rpc(status) => Some(status),
             _ => None,
         }
     }
 }
 
-/// `DEADLINE_EXCEEDED`, `CANCELLED`, `INTERNAL` (taken twice is a fault of this
+/// `DEADLINE_EXCEEDED` (of both waits), `CANCELLED`, `INTERNAL` (taken twice is a fault of this
 /// program) and the call's own status.
 impl From<ResultError> for Status {
     fn from(error: ResultError) -> Self {
@@ -129,7 +134,7 @@ impl From<ResultError> for Status {
             ResultError::TimedOut => Status::deadline_exceeded(error.to_string()),
             ResultError::Cancelled => Status::cancelled(error.to_string()),
             ResultError::Taken => Status::internal(error.to_string()),
-            ResultError::Rpc(status) => status,
+            ResultError::NotReady(status) | ResultError::Rpc(status) => status,
         }
     }
 }

@@ -100,7 +100,7 @@ fn a_ready_future_waits_for_a_server_that_comes_later() {
         let ready = channel_ready_future(&channel);
         assert!(matches!(
             ready.result(Some(Duration::from_millis(30))),
-            Err(ResultError::TimedOut)
+            Err(ResultError::NotReady(_))
         ));
         let (tell, told) = mpsc::channel();
         ready.add_done_callback(move || tell.send(()).unwrap());

@@ -137,14 +137,15 @@ impl Channel {
     /// passed, or the channel is closed from another thread.
     ///
     /// # Errors
-    /// [`ResultError::TimedOut`]; [`ResultError::Rpc`] with CANCELLED when the channel is closed.
+    /// [`ResultError::NotReady`] when `timeout` has passed: it says the channel's state, and why the last attempt failed.
+    /// [`ResultError::Rpc`] with CANCELLED when the channel is closed.
     pub fn wait_ready(&self, timeout: Option<Duration>) -> Result<(), ResultError> {
         let shared = &self.handle.shared;
         shared.want();
         let until = timeout.and_then(|timeout| clock::now().checked_add(timeout));
         let done = |state| matches!(state, Connectivity::Ready | Connectivity::Shutdown);
         if !shared.wait(until, done) {
-            return Err(ResultError::TimedOut);
+            return Err(shared.not_ready());
         }
         if shared.closed() {
             return Err(ResultError::Rpc(Status::fixed(Code::Cancelled, "Channel closed!")));

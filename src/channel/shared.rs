@@ -7,10 +7,12 @@ use std::time::{Duration, Instant};
 use crate::sync::{Condvar, Mutex, RwLock};
 
 use crate::call::client::{Core, Defaults, Expiry};
+use crate::error::ResultError;
 use crate::http2::types::Reason;
 use crate::link::Link;
 use crate::net::Pipe;
 use crate::reactor::{Crew, Job, OnTimer, Poller, clock};
+use crate::status::Status;
 use crate::tell;
 
 use super::connectivity::{Attempt, Connectivity};
@@ -100,6 +102,12 @@ impl Shared {
                 format!("a connection to {target}, which is {state}; the last one: {cause}")
             }
         }
+    }
+
+    /// What is told to those who waited for a connection in vain.
+    pub(super) fn not_ready(&self) -> ResultError {
+        let text = format!("the wait timed out: there is not yet {}", self.waiting_for());
+        ResultError::NotReady(Status::deadline_exceeded(text))
     }
 
     /// Takes a call that has no stream.

@@ -63,6 +63,8 @@ impl fmt::Debug for Subscription {
 pub struct ReadyFuture {
     waiting: Arc<Waiting>,
     subscription: Option<Subscription>,
+    /// For what is told of a wait in vain.
+    channel: Weak<Shared>,
 }
 
 #[derive(Default)]
@@ -92,7 +94,7 @@ impl ReadyFuture {
         let waiting = Arc::<Waiting>::default();
         let callback = Self::watching(&waiting);
         let subscription = Some(Subscription::with(shared, true, callback, true));
-        Self { waiting, subscription }
+        Self { waiting, subscription, channel: Arc::downgrade(shared) }
     }
 
     /// What is told of the channel's changes.
@@ -108,7 +110,7 @@ impl ReadyFuture {
     /// Waits until the channel is ready: with `None` as long as that takes, else at most `timeout`.
     ///
     /// # Errors
-    /// [`ResultError::TimedOut`] when `timeout` has passed, [`ResultError::Cancelled`] after [`cancel`](Self::cancel),
+    /// [`ResultError::NotReady`] when `timeout` has passed, [`ResultError::Cancelled`] after [`cancel`](Self::cancel),
     /// [`ResultError::Rpc`] with CANCELLED when the channel was closed.
     pub fn result(&self, timeout: Option<Duration>) -> Result<(), ResultError> {
         let until = timeout.and_then(|timeout| clock::now().checked_add(timeout));
@@ -127,7 +129,10 @@ impl ReadyFuture {
                 Some(at) => {
                     let wait = self.waiting.changed.wait_until(&mut progress, at);
                     if wait.timed_out() && progress.outcome.is_none() {
-                        return Err(ResultError::TimedOut);
+                        // The channel's lock ranks above this one.
+                        drop(progress);
+                        let channel = self.channel.upgrade();
+                        return Err(channel.map_or(ResultError::TimedOut, |it| it.not_ready()));
                     }
                 }
                 None => self.waiting.changed.wait(&mut progress),
@@ -280,7 +285,7 @@ mod tests {
         let callback = ReadyFuture::watching(&waiting);
         let watcher = Watcher::new(Weak::<Shared>::new(), true, callback);
         let subscription = Some(Subscription { watcher: watcher.clone() });
-        let future = ReadyFuture { waiting, subscription };
+        let future = ReadyFuture { waiting, subscription, channel: Weak::new() };
         for _ in 0..2 {
             let captured = Captured(tell.clone());
             future.add_done_callback(move || drop(captured));

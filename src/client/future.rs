@@ -38,7 +38,7 @@ impl<Resp: 'static> CallFuture<Resp> {
     ///
     /// # Errors
     /// [`TimedOut`](ResultError::TimedOut) when `timeout` has passed: the call goes on.
-    /// [`Cancelled`](ResultError::Cancelled) when it was cancelled from this side.
+    /// [`Cancelled`](ResultError::Cancelled) after [`cancel`](Self::cancel).
     /// [`Taken`](ResultError::Taken) when the value was already given.
     /// [`Rpc`](ResultError::Rpc) with the status when the call failed.
     pub fn result(&mut self, timeout: Option<Duration>) -> Result<Resp, ResultError> {
@@ -74,7 +74,8 @@ impl<Resp: 'static> CallFuture<Resp> {
         self.core.try_status().is_some()
     }
 
-    /// Whether the call was cancelled from this side. A `CANCELLED` of the server's does not count.
+    /// Whether [`cancel`](Self::cancel) ended the call. Another `CANCELLED` does not count: the server's, or that of a
+    /// channel that was closed.
     #[must_use]
     pub fn cancelled(&self) -> bool {
         self.core.was_cancelled()

@@ -32,6 +32,7 @@ impl<Req: 'static, Resp: 'static> StreamStream<Req, Resp> {
     }
 
     /// Begins the call and returns at once. The requests are pulled by a thread of the library, which ends with them.
+    /// When the iterator panics, that is logged, and the call ends with CANCELLED, here and on the server.
     pub fn spawn<I>(&self, requests: I) -> Responses<Resp>
     where
         I: IntoIterator<Item = Req>,

@@ -4,7 +4,6 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use crate::deadline::Deadline;
-use crate::error::ResultError;
 use crate::link::Replies;
 use crate::reactor::{helper, user};
 use crate::status::{Code, Status};
@@ -58,6 +57,7 @@ impl<Req: 'static, Resp: 'static> StreamUnary<Req, Resp> {
     }
 
     /// Begins the call and returns at once. The requests are pulled by a thread of the library, which ends with them.
+    /// When the iterator panics, that is logged, and the call ends with CANCELLED, here and on the server.
     #[must_use = "dropping the future cancels the call"]
     pub fn future<I>(&self, requests: I) -> CallFuture<Resp>
     where
@@ -69,7 +69,9 @@ impl<Req: 'static, Resp: 'static> StreamUnary<Req, Resp> {
         future
     }
 
-    /// Begins the call and returns at once: a sender for the requests, and a future for the response.
+    /// Begins the call and returns at once: a sender for the requests, and a future for the response. A sender that
+    /// is dropped without [`done_writing`](RequestSender::done_writing) ends the call: the future's result is
+    /// [`ResultError::Rpc`](crate::ResultError::Rpc) with a CANCELLED that says so.
     #[must_use = "dropping either handle cancels the call"]
     pub fn open(&self) -> (RequestSender<Req>, CallFuture<Resp>) {
         let method = &self.method;
@@ -102,8 +104,6 @@ impl<Req: 'static, Resp: 'static> StreamUnary<Req, Resp> {
         let _ = sender.finish();
         match future.result(None) {
             Ok(response) => Ok((response, future.handle())),
-            // The channel was closed meanwhile: the status says so.
-            Err(ResultError::Cancelled) => Err(future.status()),
             Err(error) => Err(error.into()),
         }
     }
@@ -125,9 +125,15 @@ pub(super) fn pull<Req: 'static>(
                 }
             }
         });
-        // How the call ended, the other handle tells. A sender that is dropped instead cancels.
-        if pulled.is_ok() {
-            let _ = sender.finish();
+        // How the call ended, the other handle tells.
+        match pulled {
+            Ok(()) => {
+                let _ = sender.finish();
+            }
+            Err(_) => {
+                let text = "the iterator of requests panicked";
+                sender.core().fail(Status::fixed(Code::Cancelled, text));
+            }
         }
     };
     if let Err((error, work)) = helper::spawn("requests", Box::new(work)) {

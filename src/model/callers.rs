@@ -117,7 +117,7 @@ impl May {
             Ok(_) => {}
             Err(ResultError::Rpc(status)) => self.end(&status),
             Err(ResultError::Cancelled) => {
-                assert!(self.be_cancelled || self.finish == Finish::Close, "cancelled by nobody");
+                assert!(self.be_cancelled, "cancelled by nobody");
             }
             Err(other) => panic!("a result is {other:?}"),
         }

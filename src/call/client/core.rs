@@ -215,7 +215,7 @@ impl Core {
         self.state.lock().stream().cloned()
     }
 
-    /// Ended from this side with CANCELLED.
+    /// Ended by a cancel of its user's.
     pub(crate) fn was_cancelled(&self) -> bool {
         self.state.lock().cancelled()
     }

@@ -26,12 +26,12 @@ pub(super) enum Settled {
 
 impl Core {
     pub(crate) fn cancel(&self) -> bool {
-        self.fail(Status::fixed(Code::Cancelled, "Locally cancelled by application!"))
+        self.fail_as(Status::fixed(Code::Cancelled, "Locally cancelled by application!"), true)
     }
 
     /// The owner lets go: what has not ended is cancelled, what was received is dropped.
     pub(crate) fn abandon(&self) {
-        self.fail(Status::fixed(Code::Cancelled, "the handle of the call was dropped"));
+        self.fail_as(Status::fixed(Code::Cancelled, "the handle of the call was dropped"), true);
         self.let_go_received(true);
     }
 
@@ -44,8 +44,14 @@ impl Core {
 
     /// Ends the call from this side: what was received and not yet delivered is lost. False: it had ended.
     pub(crate) fn fail(&self, status: Status) -> bool {
+        self.fail_as(status, false)
+    }
+
+    /// `wanted`: by a cancel of the user's, who is told of no more than that.
+    fn fail_as(&self, status: Status, wanted: bool) -> bool {
         loop {
-            let state = self.state.lock();
+            let mut state = self.state.lock();
+            state.cancel_wanted |= wanted;
             if state.status().is_some() {
                 return false;
             }

@@ -29,7 +29,9 @@ pub(super) struct State {
     /// The sending half, once messages are sent by hand.
     outbox: Option<Arc<Outbox>>,
     status: Option<Status>,
-    /// Ended by [`Core::cancel`](super::Core::cancel) or the like, not by the peer.
+    /// The user has cancelled it, or let go of it. Perhaps the end was first.
+    pub(super) cancel_wanted: bool,
+    /// That is what ended it: not the peer, a channel that closed, or a sender that was dropped.
     cancelled: bool,
     /// It was repeated once.
     repeated: bool,
@@ -164,7 +166,7 @@ impl State {
     /// The end: from here on it has a status and holds nothing.
     #[must_use = "dropped under the lock it could come back for the lock"]
     pub(super) fn end(&mut self, status: Status, local: bool) -> Gone {
-        self.cancelled = local && status.code() == Code::Cancelled;
+        self.cancelled = local && self.cancel_wanted && status.code() == Code::Cancelled;
         self.status = Some(status);
         Gone {
             held: self.held.take(),

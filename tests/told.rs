@@ -1,0 +1,110 @@
+//! What a user is told when something went wrong: which side, which call, and why.
+#![allow(clippy::disallowed_methods, reason = "tests have threads and a clock of their own")]
+
+#[path = "support/service.rs"]
+mod service;
+mod support;
+
+use bytes::Bytes;
+use grpc_threads::{Channel, Code, ResultError, Status, channel_ready_future, insecure_channel};
+use std::net::TcpListener;
+use std::sync::mpsc;
+use std::time::Duration;
+use support::frames::Listener;
+use support::{LONG, within};
+
+fn both(status: &Status) -> (Code, &str) {
+    (status.code(), status.message())
+}
+
+fn rpc<T: std::fmt::Debug>(result: Result<T, ResultError>) -> Status {
+    match result.unwrap_err() {
+        ResultError::Rpc(status) => status,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// A channel to a peer that takes connections and says nothing.
+fn silent() -> (Channel, Listener) {
+    let listener = Listener::new();
+    (insecure_channel(&listener.target()).unwrap(), listener)
+}
+
+#[test]
+fn a_future_of_a_closed_channel_says_so_whenever_it_was_closed() {
+    let (channel, _listener) = silent();
+    within(LONG, move || {
+        let unary = channel.raw_unary_unary("/t.S/M").unwrap();
+        let mut before = unary.future(&Bytes::new());
+        channel.close();
+        let mut after = unary.future(&Bytes::new());
+        for future in [&mut before, &mut after] {
+            let status = rpc(future.result(None));
+            assert_eq!(both(&status), (Code::Cancelled, "Channel closed!"));
+            assert!(!future.cancelled());
+            assert_eq!(future.exception(None).unwrap().unwrap().code(), Code::Cancelled);
+        }
+    });
+}
+
+#[test]
+fn an_iterator_of_requests_that_panics_is_named() {
+    let told = (Code::Cancelled, "the iterator of requests panicked");
+    let served = service::Served::new();
+    let channel = served.channel();
+    within(LONG, move || {
+        let bad = || (0..3).map(|n| if n < 2 { Bytes::new() } else { panic!("on purpose") });
+        let sum = channel.raw_stream_unary(service::SUM).unwrap();
+        let mut future = sum.future(bad());
+        assert_eq!(both(&rpc(future.result(None))), told);
+        assert_eq!(
+            (future.code(), &*future.details(), future.cancelled()),
+            (told.0, told.1, false)
+        );
+        let (tell, result) = mpsc::channel();
+        let call = sum.future(bad()).on_result(move |result| tell.send(result).unwrap());
+        assert_eq!(both(&result.recv().unwrap().unwrap_err()), told);
+        assert_eq!(both(&call.status()), told);
+        let mut responses = channel.raw_stream_stream(service::BIDI).unwrap().spawn(bad());
+        let end = loop {
+            if let Err(status) = responses.recv() {
+                break status;
+            }
+        };
+        assert_eq!(both(&end), told);
+    });
+}
+
+#[test]
+fn a_future_whose_sender_was_dropped_says_so() {
+    let (channel, _listener) = silent();
+    within(LONG, move || {
+        let (sender, mut future) = channel.raw_stream_unary("/t.S/M").unwrap().open();
+        drop(sender);
+        let text = "the sender of the requests was dropped without done_writing";
+        assert_eq!(both(&rpc(future.result(None))), (Code::Cancelled, text));
+        assert!(!future.cancelled());
+        // One's own cancel is another thing, and needs no text.
+        let (_sender, mut future) = channel.raw_stream_unary("/t.S/M").unwrap().open();
+        assert!(future.cancel() && future.cancelled());
+        assert!(matches!(future.result(None), Err(ResultError::Cancelled)));
+    });
+}
+
+#[test]
+fn a_wait_for_a_connection_in_vain_says_what_was_wrong() {
+    let target = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    within(LONG, move || {
+        let channel = insecure_channel(&target).unwrap();
+        let ready = channel_ready_future(&channel);
+        let short = Some(Duration::from_millis(300));
+        for error in [channel.wait_ready(short).unwrap_err(), ready.result(short).unwrap_err()] {
+            assert!(matches!(&error, ResultError::NotReady(_)), "{error:?}");
+            let text = error.to_string();
+            assert!(text.contains(&target) && text.contains("onnection refused"), "{text}");
+            assert!(text.contains("TRANSIENT_FAILURE") || text.contains("CONNECTING"), "{text}");
+            assert!(!text.contains("the call"), "{text}");
+            assert_eq!(Status::from(error).code(), Code::DeadlineExceeded);
+        }
+    });
+}
