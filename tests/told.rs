@@ -108,3 +108,31 @@ fn a_wait_for_a_connection_in_vain_says_what_was_wrong() {
         }
     });
 }
+
+#[test]
+fn the_limit_on_metadata_is_the_channels_and_a_status_beyond_it_keeps_its_code() {
+    let wordy = service::unary(|_, _| {
+        let text = format!("no such place; {}", "x".repeat(20_000));
+        Err(Status::not_found(text).with_details(Bytes::from(vec![7; 3_000])))
+    });
+    let served = service::Served::with(1, [("Wordy", wordy)]);
+    within(LONG, move || {
+        let told = |limit: Option<usize>| {
+            let builder = Channel::builder(&served.target());
+            let builder = match limit {
+                Some(limit) => builder.max_metadata_size(limit),
+                None => builder,
+            };
+            let channel = builder.connect_lazily().unwrap();
+            channel.raw_unary_unary("/test.Test/Wordy").unwrap().call(&Bytes::new()).unwrap_err()
+        };
+        let cut = told(None);
+        assert_eq!(cut.code(), Code::NotFound);
+        assert!(cut.message().starts_with("no such place; xx"), "{cut}");
+        assert!(cut.message().ends_with("x...") && cut.message().len() > 15_000, "{cut}");
+        assert!(cut.details().is_empty());
+        let whole = told(Some(64 << 10));
+        assert_eq!((whole.code(), whole.message().len()), (Code::NotFound, 20_015));
+        assert_eq!(whole.details().len(), 3_000);
+    });
+}

@@ -10,17 +10,20 @@ use super::Outbox;
 use crate::link::{End, Outgoing, Stream};
 use crate::metadata::Metadata;
 use crate::status::Status;
+use crate::tell;
 use crate::wire::headers::{self, Subtype};
 
 /// What is left to send when a call has just been ended by its handler.
-pub(super) struct Closing {
+pub(super) struct Closing<'a> {
+    /// Of the method, for the log.
+    pub(super) path: &'a str,
     pub(super) status: Status,
     pub(super) trailing: Metadata,
     pub(super) subtype: Subtype,
     pub(super) head_claimed: bool,
 }
 
-impl Closing {
+impl Closing<'_> {
     fn is_plain(&self) -> bool {
         self.status.is_ok() && self.status.message().is_empty() && self.trailing.is_empty()
     }
@@ -36,7 +39,9 @@ impl Closing {
         stream.send(Outgoing { head, data, end: End::Trailers(&block) });
     }
 
-    /// The trailers; those that the client would not take are replaced by a status that says so.
+    /// The trailers. Of a status that is larger than the client takes, what does not fit is left out; its code is what
+    /// the client has to know. An OK whose metadata do not fit is replaced by a status that says so: what should come with
+    /// the response has not come.
     fn block(&self, stream: &Stream, only: bool) -> Vec<u8> {
         let encode = |status: &Status, trailing: &Metadata| {
             let mut block = Vec::with_capacity(64);
@@ -51,8 +56,16 @@ impl Closing {
         match stream.link().takes_headers(size) {
             Ok(()) => block,
             Err(most) => {
-                let only = only.then_some(self.subtype);
-                headers::trailers_within(most, only, &too_much_metadata(size, most))
+                let (only, path) = (only.then_some(self.subtype), self.path);
+                tell::debug!(
+                    "{path}: the trailers have {size} bytes, as HTTP/2 counts, and the client takes {most}: it is told {}",
+                    if self.status.is_ok() { "so" } else { "what fits" }
+                );
+                if !self.status.is_ok() {
+                    return headers::trailers_within(most, only, &self.status, &self.trailing);
+                }
+                let refused = too_much_metadata(size, most);
+                headers::trailers_within(most, only, &refused, &Metadata::new())
             }
         }
     }

@@ -342,7 +342,7 @@ impl ServerCall {
     }
 
     /// Claims the end of the call. `None` when something else has ended it.
-    fn end_with(&self, outcome: Result<(), Status>) -> Option<(Closing, Vec<Callback>)> {
+    fn end_with(&self, outcome: Result<(), Status>) -> Option<(Closing<'_>, Vec<Callback>)> {
         let mut reply = self.reply.lock();
         if reply.ended != Ended::No {
             return None;
@@ -354,7 +354,8 @@ impl ServerCall {
             trailing.extend(status.trailing_metadata());
         }
         let subtype = self.head.subtype;
-        let closing = Closing { status, trailing, subtype, head_claimed: reply.head_claimed };
+        let (path, head_claimed) = (&*self.head.path, reply.head_claimed);
+        let closing = Closing { path, status, trailing, subtype, head_claimed };
         let callbacks = std::mem::take(&mut reply.callbacks);
         drop(reply);
         if let Some(place) = &self.place {

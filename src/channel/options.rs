@@ -157,6 +157,12 @@ impl Settings {
                 64 << 10..,
                 "that is the smallest window",
             ),
+            within(
+                "max_metadata_size",
+                http2.max_header_list,
+                1 << 10..,
+                "ordinary responses would be refused",
+            ),
             within("max_stream_window", http2.max_window, 65_535.., "HTTP/2 begins with as much"),
             within("write_timeout", http2.write_timeout, ms(100).., "a busy server would lose us"),
             within(
@@ -302,6 +308,14 @@ impl ChannelBuilder {
         self.set(|settings| settings.defaults.max_send = bytes)
     }
 
+    /// The longest list of response headers or trailers, in bytes as HTTP/2 counts them: each field is its name, its value and
+    /// 32, and each part of a `-bin` value with commas is a field. Default: 16 KiB; at least 1 KiB. The server is told of it.
+    /// gRPC servers cut or refuse what is longer; what comes all the same ends its call with `RESOURCE_EXHAUSTED`. Raise it
+    /// for long messages or details of statuses. Each call may hold about four times as much memory.
+    pub fn max_metadata_size(self, bytes: usize) -> Self {
+        self.set(|settings| settings.http2.max_header_list = bytes)
+    }
+
     /// How many bytes all calls of a connection may have received and not yet read, beyond
     /// 128 KiB each. Default: 16 MiB; at least 64 KiB. More fills long fat lines with many streams; this is the channel's largest use of
     /// memory. A reply that somebody waits for comes even when others have used it up.
@@ -407,6 +421,10 @@ mod tests {
                 "busy_poll is 2ms, and has to be at most 1ms",
             ),
             (builder().busy_poll(Duration::MAX), "busy_poll"),
+            (
+                builder().max_metadata_size(1_023),
+                "max_metadata_size is 1023, and has to be at least 1024",
+            ),
             (
                 builder().keepalive(Duration::MAX, Duration::ZERO, true),
                 "keepalive (its timeout) is 0ns",

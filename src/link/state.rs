@@ -295,7 +295,12 @@ impl State {
     /// Ends a request that nobody has taken with a status, trailers only.
     pub(super) fn answer(&mut self, key: Key, status: &Status) {
         let most = self.conn.peer_max_header_list();
-        let block = headers::trailers_within(most, Some(Subtype::Plain), status);
+        let block = headers::trailers_within(
+            most,
+            Some(Subtype::Plain),
+            status,
+            status.trailing_metadata(),
+        );
         self.conn.headers(key, &block, true);
         self.effects.refused(status);
         self.conn.forget(key);

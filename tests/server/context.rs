@@ -163,14 +163,21 @@ fn w29_metadata_that_the_client_does_not_take_becomes_resource_exhausted() {
     });
     let failing = unary(move |_, _| Err(Status::not_found("?").with_metadata(much(5000))));
     let methods = service().method("Early", early).method("Late", late).method("Failing", failing);
+    let wordy = unary(|_, _| Err(Status::not_found(format!("where{}", "ü".repeat(3_000)))));
+    let methods = methods.method("Wordy", wordy);
     let mut pair = Pair::of(1, methods);
     pair.peer = Peer::connect_with(("127.0.0.1", pair.port), &[(MAX_HEADER_LIST_SIZE, 4096)]);
     let ended = pair.call("Early", b"");
     assert_eq!((ended.status(), ended.head("much").map(|much| much.len())), (OK, Some(3000)));
-    for method in ["Late", "Failing"] {
+    for (method, code) in [("Late", RESOURCE_EXHAUSTED), ("Failing", NOT_FOUND)] {
         let ended = pair.call(method, b"");
-        assert_eq!((ended.status(), ended.trailer("much")), (RESOURCE_EXHAUSTED, None));
+        assert_eq!((ended.status(), ended.trailer("much")), (code, None));
     }
+    let ended = pair.call("Wordy", b"");
+    let message = ended.trailer("grpc-message").unwrap();
+    assert_eq!(ended.status(), NOT_FOUND);
+    assert!(message.starts_with("where") && message.ends_with("%BC..."), "{message}");
+    assert!((2_000..4_096).contains(&message.len()), "{}", message.len());
 }
 
 #[test]

@@ -48,8 +48,10 @@ fn too_large(text: &'static str) -> Status {
 
 const REQUEST_TOO_LARGE: &str =
     "the request's metadata is larger than the server's limit (its max_metadata_size raises it)";
-const HEAD_TOO_LARGE: &str = "the response headers are larger than the client's limit of 16 KiB";
-const TRAILERS_TOO_LARGE: &str = "the trailers are larger than the client's limit of 16 KiB";
+const HEAD_TOO_LARGE: &str =
+    "the response headers are larger than the client's limit (its max_metadata_size raises it)";
+const TRAILERS_TOO_LARGE: &str =
+    "the trailers are larger than the client's limit (its max_metadata_size raises it)";
 
 /// Metadata under a `-bin` key that is no base64 (W27).
 fn bad_binary(name: &[u8]) -> Status {

@@ -33,6 +33,26 @@ pub(super) fn decode(text: &[u8]) -> String {
     percent_decode(text).decode_utf8_lossy().into_owned()
 }
 
+/// As much of `text` as takes `room` octets when it is encoded, with an ellipsis where that is not all. Characters stay whole.
+pub(super) fn cut(text: &str, room: usize) -> String {
+    let cost = |c: char| match c {
+        '%' => 3,
+        ' '..='~' => 1,
+        _ => 3 * c.len_utf8(),
+    };
+    let (mut used, mut end) = (ELLIPSIS.len(), 0);
+    for (index, c) in text.char_indices() {
+        used += cost(c);
+        if used > room {
+            return if end == 0 { String::new() } else { format!("{}{ELLIPSIS}", &text[..end]) };
+        }
+        end = index + c.len_utf8();
+    }
+    text.to_owned()
+}
+
+const ELLIPSIS: &str = "...";
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -50,9 +50,14 @@ pub(crate) fn trailers_only_as(
     trailers(out, status, metadata);
 }
 
-/// The last block of an answer of this side's own making, or the only one (for `only`), within the header list that the
-/// client takes (W29): the metadata is left out for that, then the text. The code alone always goes out.
-pub(crate) fn trailers_within(most: usize, only: Option<Subtype>, status: &Status) -> Vec<u8> {
+/// The last block of an answer, or the only one (for `only`), within the header list that the client takes (W29): for that
+/// the metadata is left out, then the details, and then the text is cut. The code always goes out.
+pub(crate) fn trailers_within(
+    most: usize,
+    only: Option<Subtype>,
+    status: &Status,
+    metadata: &Metadata,
+) -> Vec<u8> {
     let block = |status: &Status, metadata: &Metadata| {
         let mut block = Vec::with_capacity(128);
         match only {
@@ -62,12 +67,23 @@ pub(crate) fn trailers_within(most: usize, only: Option<Subtype>, status: &Statu
         (list_size(&block, metadata) <= most, block)
     };
     let none = Metadata::new();
-    match block(status, status.trailing_metadata()) {
+    if let (true, block) = block(status, metadata) {
+        return block;
+    }
+    if let (true, block) = block(status, &none) {
+        return block;
+    }
+    let bare = |text: &str| block(&Status::new(status.code(), text), &none);
+    if let (true, block) = bare(status.message()) {
+        return block;
+    }
+    let alone = bare("").1;
+    // The field's name, and the lengths in front of it and of its value.
+    let field = b"grpc-message".len() + 16;
+    let room = most.saturating_sub(list_size(&alone, &none) + field);
+    match bare(&percent::cut(status.message(), room)) {
         (true, block) => block,
-        _ => match block(status, &none) {
-            (true, block) => block,
-            _ => block(&Status::from(status.code()), &none).1,
-        },
+        _ => alone,
     }
 }
 
@@ -228,16 +244,27 @@ mod tests {
     #[test]
     fn w29_an_answer_of_our_own_fits_what_the_client_takes_or_is_its_code_alone() {
         let metadata = Metadata::new().with("k", &"v".repeat(400)).unwrap();
-        let status = Status::internal("m".repeat(300)).with_metadata(metadata);
+        let status = Status::internal("m".repeat(300))
+            .with_details(Bytes::from(vec![b'd'; 300]))
+            .with_metadata(metadata);
         for only in [None, Some(Subtype::Plain)] {
-            let sizes = [2_000, 700, 300, 10].map(|most| {
-                let block = trailers_within(most, only, &status);
+            let sizes = [2_000, 1_300, 700, 400, 10].map(|most| {
+                let block = trailers_within(most, only, &status, status.trailing_metadata());
                 let list = decode(&block);
                 assert_eq!(list.get(b"grpc-status"), Some(&b"13"[..]));
                 assert!(list.size() <= most || most == 10, "{most}");
-                (list.get(b"k").is_some(), list.get(b"grpc-message").is_some())
+                let message = list.get(b"grpc-message").map_or(0, <[u8]>::len);
+                let details = list.get(b"grpc-status-details-bin").is_some();
+                (list.get(b"k").is_some(), details, message == 300, message > 0)
             });
-            assert_eq!(sizes, [(true, true), (false, true), (false, false), (false, false)]);
+            let expected = [
+                (true, true, true, true),
+                (false, true, true, true),
+                (false, false, true, true),
+                (false, false, false, true),
+                (false, false, false, false),
+            ];
+            assert_eq!(sizes, expected);
         }
     }
 
