@@ -42,7 +42,8 @@ pub trait Codec<T>: Send + Sync + 'static {
     fn encode(&self, message: &T, out: &mut dyn BufMut) -> Result<(), Status>;
 
     /// Makes a message of all of `bytes`. An error ends the call with that
-    /// status; the usual code for bytes that make no message is `INTERNAL`.
+    /// status, in front of whose message the library says which side could not decode what of which method; the usual
+    /// code for bytes that make no message is `INTERNAL`.
     ///
     /// `bytes` is a slice of a larger receive buffer: a message that keeps a
     /// part of it keeps the whole buffer (at most 64 KiB more than a large message).
@@ -73,7 +74,7 @@ impl<T: Message + Default> Codec<T> for Prost {
         // W39: what the peer sent is no message of this type.
         T::decode(bytes).map_err(|error| {
             let name = short_name(std::any::type_name::<T>());
-            Status::internal(format!("a received message could not be decoded as {name}: {error}"))
+            Status::internal(format!("a message could not be decoded as {name}: {error}"))
         })
     }
 

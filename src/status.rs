@@ -307,6 +307,11 @@ impl Status {
         self.change(|inner| inner.debug = debug.into())
     }
 
+    /// The same with this in front of its message.
+    pub(crate) fn with_prefix(self, prefix: &str) -> Self {
+        self.change(|inner| inner.message = Cow::Owned(format!("{prefix}{}", inner.message)))
+    }
+
     fn inner(&self) -> Option<&Inner> {
         self.0.as_deref()
     }

@@ -136,3 +136,56 @@ fn the_limit_on_metadata_is_the_channels_and_a_status_beyond_it_keeps_its_code()
         assert_eq!(whole.details().len(), 3_000);
     });
 }
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct Name {
+    #[prost(string, tag = "1")]
+    text: String,
+}
+
+#[test]
+fn w39_what_cannot_be_decoded_is_told_with_its_side_and_method() {
+    let named =
+        grpc_threads::unary_unary_rpc_method_handler(|name: Name, _: &service::ServicerContext| {
+            Ok(name)
+        });
+    let served = service::Served::with(1, [("Name", named)]);
+    let channel = served.channel();
+    let path = "/test.Test/Name";
+    within(LONG, move || {
+        let bad = Bytes::from_static(b"\x0a\xff");
+        let words = |status: Status, words: [&str; 2]| {
+            assert_eq!(status.code(), Code::Internal);
+            assert!(words.iter().all(|words| status.message().contains(words)), "{status}");
+        };
+        let server = ["the request of /test.Test/Name, at the server: ", "decoded as Name: "];
+        words(channel.raw_unary_unary(path).unwrap().call(&bad).unwrap_err(), server);
+        let client = ["the response of /test.Test/Bad, at the client: ", "decoded as Name: "];
+        let served =
+            service::Served::with(1, [("Bad", service::unary(move |_, _| Ok(bad.clone())))]);
+        let bad = served.channel().unary_unary::<Name, Name>("/test.Test/Bad").unwrap();
+        let name = Name { text: "x".into() };
+        words(bad.call(&name).unwrap_err(), client);
+        words(rpc(bad.future(&name).result(None)), client);
+    });
+}
+
+#[test]
+fn w56_a_deadline_that_the_peer_found_says_how_long_the_call_took() {
+    let late = service::unary(|_, _| Err(Status::deadline_exceeded("of an inner call")));
+    let served = service::Served::with(1, [("Late", late)]);
+    let channel = served.channel();
+    within(LONG, move || {
+        let late = channel.raw_unary_unary("/test.Test/Late").unwrap();
+        let told = |status: Status, words: &str| {
+            let debug = status.debug_error_string();
+            assert!(debug.contains("the peer said so, by its trailers"), "{debug}");
+            assert_eq!(debug.contains("after the call began, which had"), !words.is_empty());
+            assert!(debug.contains(words), "{debug}");
+        };
+        let timed = late.timeout(Duration::from_secs(20));
+        told(timed.call(&Bytes::new()).unwrap_err(), "which had 20.0s");
+        told(rpc(timed.future(&Bytes::new()).result(None)), "which had 20.0s");
+        told(late.call(&Bytes::new()).unwrap_err(), "");
+    });
+}

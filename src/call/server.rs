@@ -28,7 +28,7 @@ use crate::status::{Code, Status};
 use crate::tell;
 use crate::wire::framing::Messages;
 use crate::wire::headers::{self, RequestHead};
-use crate::wire::outcome::{Due, Ending, cardinality, deadline_exceeded};
+use crate::wire::outcome::{Due, Ending, cardinality, deadline_exceeded, undecodable};
 
 /// Something to run once a call is over.
 pub(crate) type Callback = Box<dyn FnOnce() + Send>;
@@ -309,6 +309,13 @@ impl ServerCall {
     /// The codec of its responses panicked.
     pub(crate) fn response_codec_panicked(&self) {
         self.broke("the codec panicked at a response");
+    }
+
+    /// What a request is answered that its codec could not decode, and has said so.
+    pub(crate) fn undecodable(&self, by_codec: Status) -> Status {
+        let status = undecodable(Due::Request, &self.head.path, by_codec);
+        tell::debug!("of {}: {status}", self.peer());
+        status
     }
 
     fn broke(&self, what: &'static str) {

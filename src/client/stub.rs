@@ -3,7 +3,7 @@
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use bytes::Bytes;
+use bytes::{BufMut, Bytes};
 
 use crate::call;
 use crate::call::client::{Auth, Core, Launch, Source, Template};
@@ -13,6 +13,7 @@ use crate::credentials::CallCredentials;
 use crate::link::Replies;
 use crate::reactor::clock;
 use crate::status::Status;
+use crate::wire::outcome::{Due, undecodable};
 
 use super::{CallOptions, MethodPath};
 
@@ -26,18 +27,40 @@ pub(super) struct Method<Req, Resp> {
     types: PhantomData<fn(Req) -> Resp>,
 }
 
+/// A codec that says which method's response it could not decode.
+struct Named<C> {
+    codec: Arc<C>,
+    path: MethodPath,
+}
+
+impl<T, C: Codec<T>> Codec<T> for Named<C> {
+    fn encode(&self, message: &T, out: &mut dyn BufMut) -> Result<(), Status> {
+        self.codec.encode(message, out)
+    }
+
+    fn decode(&self, bytes: Bytes) -> Result<T, Status> {
+        let name = |status| undecodable(Due::Response, self.path.as_str(), status);
+        self.codec.decode(bytes).map_err(name)
+    }
+
+    fn size_hint(&self, message: &T) -> usize {
+        self.codec.size_hint(message)
+    }
+}
+
 impl<Req: 'static, Resp: 'static> Method<Req, Resp> {
     pub(super) fn new<C>(channel: &Channel, path: MethodPath, codec: C) -> Arc<Self>
     where
         C: Codec<Req> + Codec<Resp>,
     {
         let codec = Arc::new(codec);
+        let response = Named { codec: codec.clone(), path: path.clone() };
         Arc::new(Self {
             template: channel.template(path.as_str()),
             path,
             source: channel.source(),
-            request: codec.clone(),
-            response: codec,
+            request: codec,
+            response: Arc::new(response),
             types: PhantomData,
         })
     }

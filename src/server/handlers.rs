@@ -18,7 +18,6 @@ use crate::call::SendError;
 use crate::codec::{Codec, Prost};
 use crate::reactor::{spares, user};
 use crate::status::Status;
-use crate::tell;
 
 /// How many messages a method takes and gives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -556,9 +555,7 @@ fn single<Req: 'static>(context: &ServicerContext, codec: &dyn Codec<Req>) -> Re
     let call = context.call();
     let request = call.single_request()?;
     user::run_or_end(|| spares::decode(codec, request), || call.request_codec_panicked())
-        .inspect_err(|status| {
-            tell::debug!("a request of {} from {}: {status}", context.method(), context.peer());
-        })
+        .map_err(|status| call.undecodable(status))
 }
 
 /// Sends what the iterator gives, then the status. Stops pulling once the call is over.

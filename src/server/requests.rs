@@ -13,7 +13,6 @@ use crate::deadline::Deadline;
 use crate::error::ResultError;
 use crate::reactor::{clock, spares, user};
 use crate::status::Status;
-use crate::tell;
 
 /// The messages a client sends, in order; ends when it has half-closed.
 ///
@@ -98,7 +97,7 @@ impl<Req: 'static> RequestIterator<Req> {
         match user::run_or_end(decode, || call.request_codec_panicked()) {
             Ok(message) => Ok(Some(message)),
             Err(status) => {
-                tell::debug!("a request of {} from {}: {status}", call.head().path, call.peer());
+                let status = call.undecodable(status);
                 self.fail(status)
             }
         }

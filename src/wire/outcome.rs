@@ -122,7 +122,7 @@ impl Ending {
             Self::Trailers(status) if deadline_passed && status.code() == Code::Cancelled => {
                 late(status)
             }
-            Self::Trailers(status) if is_of_both(status.code()) => by_peer(status),
+            Self::Trailers(status) if is_of_both(status.code()) => by_peer(status, known.took),
             Self::Trailers(status) | Self::Local(status) => status.clone(),
             Self::Several => cardinality(Due::Response, known.method, true),
             Self::NoTrailers(early) => no_trailers(early.as_deref()),
@@ -176,6 +176,8 @@ pub(crate) struct Known<'a> {
     pub(crate) peer: Option<&'a str>,
     /// The call's own deadline has passed.
     pub(crate) deadline_passed: bool,
+    /// How long the call took, of how much time it had when it began. Known of calls with a deadline that failed.
+    pub(crate) took: Option<(Duration, Duration)>,
     /// This side has closed the channel: connections that are lost then were given up.
     pub(crate) closed: bool,
     /// It is the second stream of the call: the peer did not take the first.
@@ -220,7 +222,7 @@ pub(crate) fn judge_single<M>(
     }
 }
 
-/// Which one message was due.
+/// Which message was due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Due {
     /// The client's.
@@ -243,6 +245,16 @@ pub(crate) fn cardinality(due: Due, method: &str, several: bool) -> Status {
         Code::Unimplemented,
         format!("the {side} sent {sent} where exactly one is due: the {message}{of}{method}"),
     )
+}
+
+/// What ends a call one message of which the codec could not decode: its status, and in front of its text whose codec it
+/// was, and which message.
+pub(crate) fn undecodable(due: Due, method: &str, by_codec: Status) -> Status {
+    let (message, side) = match due {
+        Due::Request => ("request", "server"),
+        Due::Response => ("response", "client"),
+    };
+    by_codec.with_prefix(&format!("the {message} of {method}, at the {side}: "))
 }
 
 /// What a server says of a call whose time is over (W56). `timeout` is what its client gave it.
@@ -325,8 +337,11 @@ fn is_of_both(code: Code) -> bool {
     matches!(code, Code::DeadlineExceeded | Code::ResourceExhausted)
 }
 
-fn by_peer(status: &Status) -> Status {
+fn by_peer(status: &Status, took: Option<(Duration, Duration)>) -> Status {
     let mut told = String::from("the peer said so, by its trailers");
+    if let (Code::DeadlineExceeded, Some((took, of))) = (status.code(), took) {
+        told.push_str(&format!(", {took:.1?} after the call began, which had {of:.1?}"));
+    }
     if !status.debug_error_string().is_empty() {
         told.push_str("; ");
         told.push_str(status.debug_error_string());

@@ -4,6 +4,7 @@
 
 use crate::sync::atomic::Ordering;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use crate::sync::MutexGuard;
 
@@ -210,7 +211,7 @@ impl Core {
     }
 
     fn judge(&self, held: &Held, ending: &Ending, state: &State) -> Status {
-        let known = known(&*held.source, Some(ending), self.deadline());
+        let known = known(&*held.source, Some(ending), (self.deadline(), self.time));
         let peer = state.peer.as_deref().filter(|_| ending.tells_the_peer());
         let method = held.launch.template.path();
         let known = Known { repeated: state.repeated(), method, peer, ..known };
@@ -258,17 +259,22 @@ impl Core {
     }
 }
 
-/// What the caller's side knows beside how the stream ended. The clock is asked only where it counts.
+/// What the caller's side knows beside how the stream ended; `time` is what there was until the deadline when the call
+/// began. The clock is asked only where it counts.
 pub(super) fn known(
     source: &dyn Source,
     ending: Option<&Ending>,
-    deadline: Deadline,
+    (deadline, time): (Deadline, Option<Duration>),
 ) -> Known<'static> {
     let ended_well = matches!(ending, Some(Ending::Trailers(status)) if status.is_ok());
+    let at = deadline.instant().filter(|_| !ended_well).map(|at| (at, clock::now()));
+    let took = |(at, now): (Instant, Instant)| {
+        let (left, over) = (at.saturating_duration_since(now), now.saturating_duration_since(at));
+        time.map(|time| (time.saturating_sub(left).saturating_add(over), time))
+    };
     Known {
-        deadline_passed: !ended_well
-            && deadline.instant().is_some()
-            && deadline.expired(clock::now()),
+        deadline_passed: at.is_some_and(|(at, now)| at <= now),
+        took: at.and_then(took),
         closed: matches!(ending, Some(Ending::Lost(_))) && source.closed(),
         ..Known::default()
     }

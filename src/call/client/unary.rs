@@ -6,6 +6,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -110,13 +111,13 @@ impl Unary<'_> {
         let until = self.deadline.instant();
         let expired = || expired_here(timeout, &format!("{} to answer", link.peer()));
         match link.exchange(&block, body, self.receive_limit, until, expired) {
-            Ok(exchanged) => self.finish(exchanged, link),
+            Ok(exchanged) => self.finish(exchanged, link, timeout),
             Err(_) => Fast::NoLink,
         }
     }
 
     /// Looks at what came of a stream that is over.
-    fn finish(&self, exchanged: Exchanged, link: Arc<Link>) -> Fast {
+    fn finish(&self, exchanged: Exchanged, link: Arc<Link>, time: Option<Duration>) -> Fast {
         let Exchanged { id, head, mut messages, ending } = exchanged;
         let retry_safe = |ending: &Ending| ending.retry_safe(self.retry_refused);
         if head.is_none() && ending.as_ref().is_some_and(retry_safe) {
@@ -126,7 +127,7 @@ impl Unary<'_> {
         let first = messages.next();
         let several = !messages.is_empty();
         let peer = ending.as_ref().filter(|ending| ending.tells_the_peer()).map(|_| link.peer());
-        let known = known(&**self.source, ending.as_ref(), self.deadline);
+        let known = known(&**self.source, ending.as_ref(), (self.deadline, time));
         let known = Known { method: self.template.path(), peer: peer.as_deref(), ..known };
         let verdict = judge_single(ending.as_ref(), Some(&head), (first, several), known);
         Fast::Done(verdict.map(|(message, status)| {
