@@ -51,10 +51,10 @@
 //! | on a client | waits for | ends also |
 //! |---|---|---|
 //! | [`UnaryUnary::call`], `with_call` | the response | |
-//! | [`StreamUnary::call`], `with_call`, `try_call` | room to send, the response; runs your iterator | |
+//! | [`StreamUnary::call`], `with_call`, `try_call` | room to send, the response; runs your iterator | not in its `next`, however long that blocks; `future` does |
 //! | [`Responses`]: `next`, [`recv`](Responses::recv), `collect_all` | the next response, or all | |
 //! | [`Responses::recv_timeout`], [`Duplex::recv_timeout`] | the next response | after its timeout |
-//! | [`Exchange`]: `next`, [`recv`](Exchange::recv) | the next response; runs your iterator | |
+//! | [`Exchange`]: `next`, [`recv`](Exchange::recv) | the next response; runs your iterator | not in its `next`, however long that blocks; `spawn` does |
 //! | [`RequestSender::send`], [`Duplex::send`], `done_writing` | a connection; room, when 64 KiB wait to be sent | |
 //! | [`RequestSender::send_timeout`], [`Duplex::send_timeout`] | the same | after its timeout |
 //! | [`CallFuture::result`], [`exception`](CallFuture::exception) | the end of the call | after its timeout |

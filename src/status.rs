@@ -176,6 +176,9 @@ impl From<Code> for i32 {
 /// assert_eq!(status.to_string(), r#"NOT_FOUND: no feature called "Old Bridge""#);
 /// ```
 ///
+/// A handler that makes a call of its own and passes its error on with `?` hands on all of it, also the details and the
+/// trailing metadata that the inner server sent; `Status::new(status.code(), status.message())` is the code and the text alone.
+///
 /// `Debug` prints a sentence rather than a structure, so that a program may
 /// simply return it from `main`:
 ///

@@ -128,6 +128,7 @@ impl Channel {
 
     /// Waits until the state is another than `last`: true. False: `timeout` has passed. `None`: no bound,
     /// but [`close`](Self::close) from another thread changes the state too.
+    #[must_use = "false: the time is over, and the state is still the same"]
     pub fn wait_for_state_change(&self, last: Connectivity, timeout: Option<Duration>) -> bool {
         let until = timeout.and_then(|timeout| clock::now().checked_add(timeout));
         self.handle.shared.wait(until, |state| state != last)

@@ -98,6 +98,7 @@ impl Call {
 
     /// Runs `callback` on the library's notifier thread when the call has ended. False:
     /// it has ended already, and the callback is dropped. A callback that blocks holds up all others.
+    #[must_use = "false: it was over, and the callback will not run"]
     pub fn add_callback(&self, callback: impl FnOnce(&Call) + Send + 'static) -> bool {
         let call = self.clone();
         self.core.on_end(Box::new(move || callback(&call))).is_ok()
@@ -201,6 +202,7 @@ macro_rules! call_handle {
 
             /// Runs `callback` on the library's notifier thread when the call has ended.
             /// False: it has ended already.
+            #[must_use = "false: it was over, and the callback will not run"]
             pub fn add_callback(
                 &self,
                 callback: impl FnOnce(&$crate::client::Call) + Send + 'static,

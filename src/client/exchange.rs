@@ -15,7 +15,9 @@ use super::{RequestSender, Responses};
 ///
 /// `next()` gives a response that is already there; else it sends one request and looks
 /// again; with the requests at their end, or no room for another, it waits. So the request iterator runs
-/// on this thread and must not wait for responses itself: for that use `spawn` or `open`. Dropping it cancels a call that has not ended.
+/// on this thread and must not wait for responses itself: for that use `spawn` or `open`. A `next()` of it that blocks, such as
+/// that of a [`Receiver`](std::sync::mpsc::Receiver), outlives the call: no deadline and no cancel ends it. There, too, use
+/// [`spawn`](crate::StreamStream::spawn). Dropping it cancels a call that has not ended.
 #[must_use = "dropping it cancels a call that has not ended"]
 pub struct Exchange<'a, Req, Resp> {
     requests: Option<Box<dyn Iterator<Item = Req> + 'a>>,

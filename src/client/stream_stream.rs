@@ -21,7 +21,8 @@ per_call_options!(StreamStream);
 
 impl<Req: 'static, Resp: 'static> StreamStream<Req, Resp> {
     /// Begins the call and returns at once. Requests are pulled on the thread that reads the
-    /// responses, between them; see [`Exchange`].
+    /// responses, between them; see [`Exchange`]. Neither the deadline nor a cancel ends a `next()` of the iterator that
+    /// blocks: for one that waits, such as that of a [`Receiver`](std::sync::mpsc::Receiver), use [`spawn`](Self::spawn).
     pub fn call<'a, I>(&self, requests: I) -> Exchange<'a, Req, Resp>
     where
         I: IntoIterator<Item = Req>,

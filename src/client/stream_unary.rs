@@ -25,7 +25,8 @@ per_call_options!(StreamUnary);
 impl<Req: 'static, Resp: 'static> StreamUnary<Req, Resp> {
     /// Sends all requests, which are pulled on this thread, and waits for the response. When
     /// the call ends early the rest are not pulled. The deadline, the loss of the connection and the
-    /// channel's `close` end the wait, but not a `next()` of the iterator that blocks.
+    /// channel's `close` end the wait, but not a `next()` of the iterator that blocks: for one that waits, such as that of a
+    /// [`Receiver`](std::sync::mpsc::Receiver), use [`future`](Self::future).
     ///
     /// # Errors
     /// The status of a call that failed.

@@ -356,7 +356,7 @@ fn one_callback_that_panics_does_not_silence_the_others_of_its_call() {
     let handle = future.handle();
     let (tell, told) = mpsc::channel();
     let first = tell.clone();
-    handle.add_callback(move |_| {
+    let _ = handle.add_callback(move |_| {
         first.send(1).unwrap();
         panic!("the first callback");
     });

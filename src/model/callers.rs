@@ -273,7 +273,7 @@ impl To<'_> {
                 let mut answers = bidi.spawn(vec![hi.clone(), hi]);
                 self.leave(answers.handle());
                 let told = Told(Some(self.desk.callback()));
-                answers.handle().add_callback(move |_| drop(told));
+                let _ = answers.handle().add_callback(move |_| drop(told));
                 while let Some(answer) = answers.next() {
                     may.status(answer.map(drop));
                 }

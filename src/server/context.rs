@@ -123,6 +123,7 @@ impl ServicerContext {
     ///
     /// It runs on the library's notifier thread: be quick, and do not wait for other calls
     /// there. A panic is caught and logged.
+    #[must_use = "false: it was over, and the callback will not run"]
     pub fn add_callback(&self, callback: impl FnOnce() + Send + 'static) -> bool {
         self.call.add_callback(Box::new(callback))
     }

@@ -95,7 +95,7 @@ fn w56_a_deadline_ends_the_call_while_its_handler_sleeps() {
     let (told, tell) = mpsc::sync_channel(2);
     let sleeps = unary(move |request, context| {
         let ended = told.clone();
-        context.add_callback(move || ended.send(None).unwrap());
+        let _ = context.add_callback(move || ended.send(None).unwrap());
         waiting.pass();
         told.send(Some(context.clone())).unwrap();
         Ok(request)
@@ -236,7 +236,7 @@ fn a_handler_may_cancel_its_call_and_learns_of_the_clients_cancel() {
     let waits = unary(move |request, context| {
         let told = told.clone();
         let seen = context.clone();
-        context.add_callback(move || told.send(seen.is_active()).unwrap());
+        let _ = context.add_callback(move || told.send(seen.is_active()).unwrap());
         waiting.pass();
         Ok(request)
     });
