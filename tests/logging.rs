@@ -6,7 +6,7 @@ mod service;
 mod support;
 
 use bytes::Bytes;
-use grpc_threads::{Cardinality, ServerStream, Status};
+use grpc_threads::{Cardinality, Prost, ServerStream, Status};
 use service::*;
 use std::io::Write;
 use std::net::TcpStream;
@@ -189,4 +189,68 @@ fn a_handler_that_fails_with_ok_is_told_with_its_method_and_peer() {
         "code OK",
         "ipv4:127.0.0.1:"
     ]));
+}
+
+#[test]
+fn a_request_that_is_no_grpc_or_malformed_is_told_with_what_it_asked_for() {
+    listen();
+    let served = Served::new();
+    let mut peer = support::frames::Peer::connect_with(served.address(), &[]);
+    let head = |path: &'static str, kind: &'static str| {
+        [
+            (":method", "POST"),
+            (":scheme", "http"),
+            (":path", path),
+            (":authority", "x"),
+            ("content-type", kind),
+            ("te", "trailers"),
+        ]
+    };
+    peer.open_with(&head("/page/of-html", "text/html"), true);
+    let words = ["DEBUG grpc_threads::link", "POST", "/page/of-html", "text/html", "HTTP 415"];
+    assert!(logged(&words));
+    peer.open_with(&head("/mal/for/med", "application/grpc"), true);
+    assert!(logged(&["DEBUG grpc_threads::link", "/mal/for/med", "malformed method path"]));
+}
+
+struct Panicking;
+
+impl grpc_threads::Codec<Put> for Panicking {
+    fn encode(&self, _: &Put, _: &mut dyn bytes::BufMut) -> Result<(), Status> {
+        panic!("of encode")
+    }
+
+    fn decode(&self, _: Bytes) -> Result<Put, Status> {
+        panic!("of decode")
+    }
+}
+
+struct Generic;
+
+impl grpc_threads::GenericRpcHandler for Generic {
+    fn service(
+        &self,
+        _: &grpc_threads::HandlerCallDetails<'_>,
+    ) -> Option<grpc_threads::RpcMethodHandler> {
+        panic!("of a generic handler")
+    }
+}
+
+#[test]
+fn a_panic_is_told_as_whose_it_was() {
+    listen();
+    let answers = || |_: Put, _: &ServicerContext| Ok(Put::default());
+    let reads = grpc_threads::unary_unary_rpc_method_handler_with(answers(), Panicking, Prost);
+    let writes = grpc_threads::unary_unary_rpc_method_handler_with(answers(), Prost, Panicking);
+    let served = Served::with(2, [("Reads", reads), ("Writes", writes)]);
+    served.server.add_generic_rpc_handlers([Generic]).unwrap();
+    for (path, words) in [
+        ("/test.Test/Reads", "the codec of the requests of /test.Test/Reads for ipv4:"),
+        ("/test.Test/Writes", "the codec of the responses of /test.Test/Writes for ipv4:"),
+        ("/any.Thing/Else", "a generic handler, asked for /any.Thing/Else of ipv4:"),
+    ] {
+        let call = served.channel().raw_unary_unary(path).unwrap().timeout(LONG);
+        assert_eq!(call.call(&Bytes::new()).unwrap_err().code(), Code::Unknown);
+        assert!(logged(&["ERROR grpc_threads::reactor", words, "panicked: of "]), "{path}");
+    }
 }

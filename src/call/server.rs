@@ -77,6 +77,8 @@ struct Reply {
     trailing: Metadata,
     callbacks: Vec<Callback>,
     watched: bool,
+    /// Whose codec panicked, if one did.
+    codec_panicked: Option<&'static str>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -303,11 +305,18 @@ impl ServerCall {
 
     /// The codec of its requests panicked, on whatever thread of the user's.
     pub(crate) fn request_codec_panicked(&self) {
+        self.reply.lock().codec_panicked = Some("requests");
         self.broke("the codec panicked at a request");
+    }
+
+    /// Whose codec panicked on the way out of the handler, where one did: that of the "requests" or the "responses".
+    pub(crate) fn codec_panicked(&self) -> Option<&'static str> {
+        self.reply.lock().codec_panicked
     }
 
     /// The codec of its responses panicked.
     pub(crate) fn response_codec_panicked(&self) {
+        self.reply.lock().codec_panicked = Some("responses");
         self.broke("the codec panicked at a response");
     }
 

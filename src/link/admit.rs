@@ -87,8 +87,13 @@ impl State {
         let Some(mut cell) = self.cells.remove(key) else { return };
         self.admission.give_up(&cell);
         match cell.refusal.take() {
+            // It was told when it came.
             Some(refusal) => self.answer_plainly(key, &refusal),
-            None => self.answer(key, status),
+            None => {
+                let method = cell.pending.as_ref().map_or("", |pending| &*pending.head.path);
+                self.effects.refused(|| format!("{method}: {status}"));
+                self.answer(key, status);
+            }
         }
     }
 }

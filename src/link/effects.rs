@@ -5,7 +5,6 @@ use std::mem;
 use std::sync::Arc;
 
 use crate::http2::types::Key;
-use crate::status::Status;
 use crate::tell;
 
 use super::cell::{Cell, Listener, Pending, Waiting};
@@ -31,7 +30,7 @@ pub(super) struct Effects {
     /// Only to be dropped.
     pub(super) dropped: VecDeque<(Key, Held)>,
     /// Requests that were turned down before anybody saw them, for the log. Empty unless it wants to know.
-    refused: Vec<Status>,
+    refused: Vec<String>,
 }
 
 impl Effects {
@@ -46,15 +45,15 @@ impl Effects {
     }
 
     /// A request was turned down. The log may be the user's code: it is told later, without the lock.
-    pub(super) fn refused(&mut self, status: &Status) {
+    pub(super) fn refused(&mut self, line: impl FnOnce() -> String) {
         if tell::hears_debug() {
-            self.refused.push(status.clone());
+            self.refused.push(line());
         }
     }
 
     pub(super) fn log_refused(&mut self, peer: impl Fn() -> String) {
-        for status in self.refused.drain(..) {
-            tell::debug!("refused a request of {}: {status}", peer());
+        for line in self.refused.drain(..) {
+            tell::debug!("refused a request of {}: {line}", peer());
         }
     }
 

@@ -43,12 +43,14 @@ impl Receiver<'_> {
         let head = match headers::parse_request(fields) {
             Ok(head) => head,
             Err(refusal) => {
+                self.effects.refused(|| headers::told(fields, &refusal));
                 self.refuse(key, refusal, end);
                 return Taker::Nobody;
             }
         };
         match acceptor.admit(&head) {
             Admit::Refuse(status) => {
+                self.effects.refused(|| format!("{}: {status}", head.path));
                 self.after.push(After::Refuse(key, status));
                 Taker::Nobody
             }
@@ -181,6 +183,7 @@ impl Receiver<'_> {
             Fault::Broken(status) => status,
         };
         if cell.pending.is_some() {
+            self.effects.refused(|| format!("{method}: {status}"));
             self.admission.give_up(cell);
             self.cells.remove(key);
             return self.after.push(After::Refuse(key, status));

@@ -289,7 +289,6 @@ impl State {
         self.conn.headers(key, &block, false);
         self.conn.data(key, Bytes::from(refusal.body()), true);
         self.conn.forget(key);
-        self.effects.refused(&Status::unknown(format!("HTTP {}", refusal.http())));
     }
 
     /// Ends a request that nobody has taken with a status, trailers only.
@@ -302,7 +301,6 @@ impl State {
             status.trailing_metadata(),
         );
         self.conn.headers(key, &block, true);
-        self.effects.refused(status);
         self.conn.forget(key);
     }
 }

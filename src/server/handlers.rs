@@ -141,6 +141,9 @@ where
 
 /// A method with one request and one response, over a closure and prost messages.
 ///
+/// Its error is the status that the client gets, with its details and trailing metadata. So is that of a call which the
+/// handler makes itself and passes on with `?`; `Status::new(status.code(), status.message())` strips it of both.
+///
 /// ```no_run
 /// use grpc_threads::{ServicerContext, unary_unary_rpc_method_handler};
 ///

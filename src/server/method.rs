@@ -127,7 +127,13 @@ impl Method {
                     method: context.method(),
                     invocation_metadata: context.invocation_metadata(),
                 };
-                match registry.ask(&details) {
+                let (path, peer) = (context.method(), Peer(context.call()));
+                let what = format_args!("a generic handler, asked for {path} of {peer},");
+                // Where it panics: logged, and its call ends as with a method's own handler.
+                let Ok(found) = user::run(what, || registry.ask(&details)) else {
+                    return context.call().panicked();
+                };
+                match found {
                     Some(handler) => handler.run(context, slot),
                     None => {
                         let status = unknown_method(context.method());
@@ -262,8 +268,7 @@ impl Task {
             return;
         }
         let started = method.is_sampled().then(clock::now);
-        let (path, peer) = (&method.path, Peer(self.context.call()));
-        let run = user::run(format_args!("the handler of {path} for {peer}"), || {
+        let run = user::run(format_args!("{}", Whose(&self.context)), || {
             method.run(&self.context, &mut self.slot);
         });
         if run.is_err() {
@@ -282,6 +287,19 @@ impl Task {
             call.expire();
         }
         !call.is_active()
+    }
+}
+
+/// Whose code it was that panicked, asked for only then: the handler, or the codec within it.
+struct Whose<'a>(&'a ServicerContext);
+
+impl fmt::Display for Whose<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.call().codec_panicked() {
+            Some(which) => write!(f, "the codec of the {which} of ")?,
+            None => f.write_str("the handler of ")?,
+        }
+        write!(f, "{} for {}", self.0.method(), self.0.peer())
     }
 }
 

@@ -27,7 +27,7 @@ mod response;
 mod trailers;
 
 pub(crate) use request::{
-    Refusal, RequestHead, RequestTemplate, Subtype, is_method_path, parse_request,
+    Refusal, RequestHead, RequestTemplate, Subtype, is_method_path, parse_request, told,
 };
 #[cfg(test)]
 pub(crate) use response::response_head;

@@ -9,7 +9,7 @@ use crate::http2::hpack::encode::{self, index};
 use crate::metadata::{self, Metadata};
 use crate::status::{Code, Status};
 
-use super::intake::{Intake, Once};
+use super::intake::{Intake, Once, Torn};
 use super::{REQUEST_TOO_LARGE, put, too_large};
 
 /// What is the same in every request of a method, already in the form it is sent in.
@@ -184,6 +184,21 @@ pub(crate) fn parse_request(fields: &Fields) -> Result<RequestHead, Refusal> {
         subtype,
         metadata,
     })
+}
+
+/// A request that is turned down, for the log: what it asked for, and why it is.
+pub(crate) fn told(fields: &Fields, refusal: &Refusal) -> String {
+    let raw = Raw::sort(fields);
+    let path = quoted(raw.path);
+    if let Some(status) = refusal.status() {
+        return format!("{path}: {status}");
+    }
+    let kind = match raw.content_type.get() {
+        Ok(Some(kind)) => quoted(kind),
+        Ok(None) => "none".into(),
+        Err(Torn) => "twice, and different".into(),
+    };
+    format!("{} {path}, content-type {kind}: HTTP {}", quoted(raw.method), refusal.http())
 }
 
 /// The metadata of a request that is one, `user-agent` among it.
