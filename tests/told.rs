@@ -189,3 +189,66 @@ fn w56_a_deadline_that_the_peer_found_says_how_long_the_call_took() {
         told(late.call(&Bytes::new()).unwrap_err(), "");
     });
 }
+
+#[test]
+fn an_address_that_refuses_is_named_once() {
+    let target = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    within(LONG, move || {
+        let channel = insecure_channel(&target).unwrap();
+        let call = channel.raw_unary_unary("/t.S/M").unwrap();
+        let status = call.call(&Bytes::new()).unwrap_err();
+        assert_eq!(status.message().matches(&target).count(), 1, "{status}");
+        assert!(status.message().contains("onnection refused"), "{status}");
+    });
+}
+
+#[test]
+fn a_peer_that_closes_without_a_word_may_be_no_http2_server() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let target = listener.local_addr().unwrap().to_string();
+    within(LONG, move || {
+        let call = insecure_channel(&target).unwrap().raw_unary_unary("/t.S/M").unwrap();
+        let waiting = std::thread::spawn(move || call.call(&Bytes::new()).unwrap_err());
+        let (mut socket, _) = listener.accept().unwrap();
+        let mut preface = [0; 24];
+        std::io::Read::read_exact(&mut socket, &mut preface).unwrap();
+        socket.shutdown(std::net::Shutdown::Write).unwrap();
+        let status = waiting.join().unwrap();
+        let words = "(not an HTTP/2 server, or one with TLS)";
+        assert!(
+            status.message().contains("closed by") && status.message().contains(words),
+            "{status}"
+        );
+    });
+}
+
+#[test]
+fn a_service_that_comes_after_the_end_is_told_so() {
+    let server = grpc_threads::server(grpc_threads::ThreadPool::new(1));
+    server.start().unwrap();
+    server.stop(None);
+    let error = server.add_service(grpc_threads::Service::new("a.B")).unwrap_err();
+    assert!(error.to_string().contains("the server was stopped"), "{error}");
+}
+
+#[test]
+fn requests_that_are_kept_beyond_their_handler_say_that_the_call_has_ended() {
+    let (keep, kept) = mpsc::sync_channel(1);
+    let keeps = grpc_threads::stream_unary_rpc_method_handler_with(
+        move |requests: service::RequestIterator<Bytes>, _: &service::ServicerContext| {
+            keep.send(requests).unwrap();
+            Ok(Bytes::new())
+        },
+        service::Raw,
+        service::Raw,
+    );
+    let served = service::Served::with(1, [("Keeps", keeps)]);
+    within(LONG, move || {
+        let method = served.channel().raw_stream_unary("/test.Test/Keeps").unwrap();
+        let (sender, mut future) = method.open();
+        future.result(None).unwrap();
+        let status = kept.recv().unwrap().next().unwrap().unwrap_err();
+        assert!(status.message().contains("the call has ended"), "{status}");
+        drop(sender);
+    });
+}

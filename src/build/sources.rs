@@ -26,6 +26,11 @@ impl Sources {
         protos: &[impl AsRef<Path>],
         includes: &[impl AsRef<Path>],
     ) -> Result<Self, Error> {
+        if protos.is_empty() {
+            return Err(Error::new(
+                "there is no .proto file to compile: the list of them is empty",
+            ));
+        }
         let includes: Vec<&Path> = includes.iter().map(AsRef::as_ref).collect();
         let tell = |error: protox::Error| Error::new(text(&error, &includes));
         let mut compiler = Compiler::with_file_resolver(Resolver::new(&includes));

@@ -171,6 +171,9 @@ impl ServerCall {
 
     /// The status a handler is told that meets the end of its call.
     pub(crate) fn ended_status(&self) -> Status {
+        if self.reply.lock().ended == Ended::Answered {
+            return Status::cancelled("the call has ended: its status was sent");
+        }
         let expired = self.deadline.expired(clock::now());
         match self.stream.ending() {
             Some(ending) => ending.to_status(expired),

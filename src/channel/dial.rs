@@ -210,6 +210,9 @@ impl Attempt {
     }
 
     fn failed(self, why: &dyn std::fmt::Display) {
+        // Which of the addresses it was stands in front, also where there is but one.
+        let told = why.to_string();
+        let why = told.strip_prefix(&format!("{}: ", self.target)).unwrap_or(&told);
         (self.outcome)(Err(format!("cannot connect to {}: {why}", self.target)));
     }
 }

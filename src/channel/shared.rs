@@ -21,7 +21,7 @@ use super::events::Events;
 use super::options::Settings;
 use super::queue::Queue;
 use super::random::random;
-use super::state::{ASKERS, CLOSED, Inner, SILENT, Todo, Turn, put_back};
+use super::state::{ASKERS, CLOSED, Inner, SILENT, Todo, Turn, put_back, unspoken};
 use super::watcher::{Watched, Watcher};
 
 /// The state of a channel.
@@ -381,11 +381,7 @@ impl Shared {
                     todo.connect = inner.machine.want(false, now, random());
                 }
             } else {
-                let cause = match self.settings.is_secure() {
-                    // Its name is right, and it speaks HTTP/2: what it thinks of us comes after the handshake (RFC 8446 §4.4.2.4).
-                    true => format!("{} refuses the connection: {cause}", self.settings.target),
-                    false => format!("no HTTP/2 server at {}: {cause}", self.settings.target),
-                };
+                let cause = unspoken(&self.settings.target, self.settings.is_secure(), cause);
                 if inner.machine.failed(attempt, cause) {
                     inner.after_failure(todo, (!over).then_some(attempt));
                 }

@@ -30,6 +30,19 @@ pub(super) const ASKERS: usize = 16;
 pub(super) const SILENT: &str =
     "takes connections and says nothing: not started, or no HTTP/2 server";
 
+/// Why there is no connection to one who was connected to, and was not heard in HTTP/2. What it said instead is in `cause`;
+/// one who hangs up without a word may be waiting for TLS.
+pub(super) fn unspoken(target: &Target, secure: bool, cause: &str) -> String {
+    match (secure, cause.starts_with("connection ")) {
+        // Its name is right, and it speaks HTTP/2: what it thinks of us comes after the handshake (RFC 8446 §4.4.2.4).
+        (true, _) => format!("{target} refuses the connection: {cause}"),
+        (false, true) => {
+            format!("no word of {target}: {cause} (not an HTTP/2 server, or one with TLS)")
+        }
+        (false, false) => format!("no HTTP/2 server at {target}: {cause}"),
+    }
+}
+
 pub(super) struct Inner {
     pub(super) machine: Machine,
     /// All connections that live: at most one current, and those that drain.

@@ -121,9 +121,10 @@ fn name(endpoint: &str) -> Result<(String, Place), String> {
         return Err(format!("this is a port without its host: localhost:{host} is this machine"));
     }
     let host_alone = address::without_zone(host);
-    if let Some(bad) = host.chars().find(|c| !c.is_ascii_graphic() || "/@?#\"<>\\".contains(*c)) {
-        return Err(format!("{bad:?} cannot stand in a host name"));
+    if let Some(why) = address::no_name(host) {
+        return Err(why);
     }
+    check_port(port)?;
     let authority = match host.contains(':') {
         true => format!("[{host_alone}]"),
         false => host.to_owned(),
@@ -142,11 +143,20 @@ fn addresses(
     let mut found = Vec::new();
     for item in list.split(',') {
         let (host, port) = split(item)?;
+        check_port(port)?;
         let address = parse(host, port.unwrap_or(DEFAULT_PORT))?;
         found.push(address.ok_or_else(|| format!("{host:?} is no address of this family"))?);
     }
     let first = found.first().map(|first| SocketAddr::new(first.ip(), first.port()));
     Ok((first.map(|first| first.to_string()).unwrap_or_default(), Place::Addresses(found)))
+}
+
+/// Nobody listens on port 0: it stands for a free one where a server is set up.
+fn check_port(port: Option<u16>) -> Result<(), String> {
+    match port {
+        Some(0) => Err("nobody listens on port 0: use the port that add_insecure_port gave".into()),
+        _ => Ok(()),
+    }
 }
 
 impl fmt::Display for Target {
@@ -225,6 +235,9 @@ mod tests {
             (":50051", "no host in it: localhost:50051"),
             ("50051", "a port without its host: localhost:50051"),
             ("h:1:2", "more than one colon"),
+            ("h:0", "port 0: use the port that add_insecure_port gave"),
+            ("ipv4:127.0.0.1:0", "port 0: use the port that add_insecure_port gave"),
+            ("a b:1", "' ' cannot stand in a host name"),
         ] {
             let error = Target::parse(text).unwrap_err().to_string();
             assert!(error.contains(words), "{error}");

@@ -37,8 +37,8 @@ impl MethodPath {
     /// A path known when the program runs.
     ///
     /// # Errors
-    /// When it does not begin with `/`, has no second `/` with a method behind it, or has characters that a
-    /// header cannot carry.
+    /// When it does not begin with `/`, has no second `/` with a method behind it, has an empty part, or characters that a
+    /// header cannot carry or that end a path (`?`, `#`).
     pub fn new(path: impl Into<String>) -> Result<Self, ConfigError> {
         let path = path.into();
         if !is_path(path.as_bytes()) {
@@ -66,7 +66,14 @@ const fn is_path(path: &[u8]) -> bool {
         if !rest[at].is_ascii_graphic() {
             return false;
         }
+        if rest[at] == b'?' || rest[at] == b'#' {
+            return false;
+        }
         if rest[at] == b'/' {
+            // No part is empty.
+            if at > 0 && rest[at - 1] == b'/' {
+                return false;
+            }
             slash = Some(at);
         }
         at += 1;
@@ -110,7 +117,10 @@ mod tests {
 
     #[test]
     fn bad_paths_are_named_in_the_error() {
-        for path in ["", "/", "a/b", "/a", "/a/", "//b", "/a b/c", "/a/b\n", "/ä/b", "/a/b\0"] {
+        for path in [
+            "", "/", "a/b", "/a", "/a/", "//b", "/a b/c", "/a/b\n", "/ä/b", "/a/b\0", "/a//b",
+            "/a/b?x=1", "/a/b#c",
+        ] {
             let error = MethodPath::new(path).unwrap_err();
             assert_eq!(error.kind(), ConfigErrorKind::Method);
             assert!(error.to_string().contains(&format!("{path:?}")));

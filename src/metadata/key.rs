@@ -38,13 +38,26 @@ pub(super) fn check(key: &str, binary: bool) -> Result<(), ConfigError> {
     let problem = if !legal(key.as_bytes()) {
         "a key is one or more of 0-9 a-z _ - ."
     } else if reserved(key.to_ascii_lowercase().as_bytes()) {
-        "this key belongs to the protocol; the library sets it"
+        whose(&key.to_ascii_lowercase())
     } else if is_binary(key.to_ascii_lowercase().as_bytes()) != binary {
         if binary { "a key of bytes ends in -bin" } else { "a key that ends in -bin takes bytes" }
     } else {
         return Ok(());
     };
     Err(ConfigError::new(ConfigErrorKind::Metadata, format!("metadata key {key:?}: {problem}")))
+}
+
+/// Why an application cannot set a reserved key, and what it can do instead.
+fn whose(key: &str) -> &'static str {
+    match key {
+        "connection" | "keep-alive" | "proxy-connection" | "transfer-encoding" | "upgrade" => {
+            "HTTP/2 forbids it (RFC 9113 \u{a7}8.2.2)"
+        }
+        "user-agent" => "the library sets it; ChannelBuilder::user_agent adds your program's name",
+        "host" => "the library sets :authority instead; see ChannelBuilder::authority",
+        "grpc-timeout" => "the library sets it from the timeout or the deadline of a call",
+        _ => "this key belongs to the protocol; the library sets it",
+    }
 }
 
 #[cfg(test)]
@@ -86,6 +99,21 @@ mod tests {
         assert!(check("grpc-previous-rpc-attempts", false).is_ok());
         assert!(check("grpc-retry-pushback-ms", false).is_ok());
         assert!(check("grpc-status-details-bin", true).is_ok());
+    }
+
+    #[test]
+    fn w26_a_refused_key_says_what_to_do_instead() {
+        for (key, words) in [
+            ("connection", "HTTP/2 forbids it"),
+            ("Transfer-Encoding", "HTTP/2 forbids it"),
+            ("upgrade", "HTTP/2 forbids it"),
+            ("user-agent", "ChannelBuilder::user_agent"),
+            ("grpc-timeout", "the timeout or the deadline of a call"),
+            ("grpc-status", "the library sets it"),
+        ] {
+            let error = check(key, false).unwrap_err().to_string();
+            assert!(error.contains(words), "{error}");
+        }
     }
 
     #[test]

@@ -72,6 +72,12 @@ pub(crate) fn without_zone(host: &str) -> &str {
     }
 }
 
+/// What is wrong with the name of a host; `None`: it may be one.
+pub(crate) fn no_name(host: &str) -> Option<String> {
+    let bad = host.chars().find(|c| !c.is_ascii_graphic() || "/@?#\"<>\\".contains(*c))?;
+    Some(format!("{bad:?} cannot stand in a host name"))
+}
+
 /// What is wrong with an address that looks like a URI; `None`: it does not.
 pub(crate) fn no_uri(text: &str) -> Option<String> {
     let (scheme, rest) = text.split_once("://")?;

@@ -82,7 +82,7 @@ fn addresses(text: &str) -> io::Result<Vec<SocketAddr>> {
         return Err(wrong("unix sockets are not supported yet".into()));
     }
     let (host, port) = address::split(text).map_err(wrong)?;
-    if let Some(why) = no_host(host, port) {
+    if let Some(why) = no_host(host, port).or_else(|| address::no_name(host)) {
         return Err(wrong(why));
     }
     let Some(port) = port else {
@@ -244,6 +244,7 @@ mod tests {
             ("http://127.0.0.1:80", "leave \"http://\" out: \"127.0.0.1:80\""),
             ("https://[::]:443/", "TLS"),
             ("tcp://h:1", "\"tcp\""),
+            (" 127.0.0.1:80", "' ' cannot stand in a host name"),
             ("unix:/tmp/x", "unix"),
             ("127.0.0.1:99999", "99999"),
             ("[fe80::1%no-such-one]:0", "no-such-one"),

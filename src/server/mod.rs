@@ -48,12 +48,13 @@ pub use self::stopped::{StillRunning, Stopped, Termination};
 pub use self::stream::ServerStream;
 
 use self::core::Core;
+use self::life::Phase;
 use self::method::Method;
 use self::ports::{Guard, Port};
 use self::registry::Registry;
 use crate::credentials::ServerCredentials;
 use crate::deadline::Deadline;
-use crate::error::ConfigError;
+use crate::error::{ConfigError, ConfigErrorKind};
 use crate::net::BindError;
 use crate::reactor::{Executor, ThreadPool, clock};
 use crate::tell;
@@ -175,6 +176,10 @@ impl Server {
     /// When the server has been started, a name is not one, or a method is there already.
     pub fn add_service(&self, service: impl IntoService) -> Result<(), ConfigError> {
         let service = service.into_service();
+        if matches!(self.core.life().phase(), Phase::Stopping | Phase::Stopped) {
+            let text = format!("{:?} comes too late: the server was stopped", service.name());
+            return Err(ConfigError::new(ConfigErrorKind::State, text));
+        }
         registry::check_name("service", service.name())?;
         service.methods().try_for_each(|name| registry::check_name("method", name))?;
         let entries = service.into_entries();

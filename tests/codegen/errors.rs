@@ -96,3 +96,10 @@ fn outside_a_build_script_somebody_has_to_say_where_to_write() {
     let error = Builder::new().compile_protos(&[folder.path("a.proto")], &[&folder.0]).unwrap_err();
     assert!(error.to_string().contains("out_dir()"), "{error}");
 }
+
+#[test]
+fn an_empty_list_of_files_is_an_error() {
+    let none: [&str; 0] = [];
+    let error = grpc_threads::build::compile_protos(&none, &["."]).unwrap_err();
+    assert!(error.to_string().contains("no .proto file"), "{error}");
+}

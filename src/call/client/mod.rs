@@ -158,7 +158,7 @@ fn fits(size: usize, link: &Link) -> Result<(), Status> {
     link.takes_headers(size).map_err(|most| {
         Status::resource_exhausted(format!(
             "the request's metadata has {size} bytes, as HTTP/2 counts; the server takes {most}, \
-             which is its option to raise"
+             which its option raises (max_metadata_size, where it is one of this library)"
         ))
     })
 }
