@@ -36,7 +36,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         ],
     );
     let options =
-        ServerOptions::default().max_send_message_len(flags.value("max_send", usize::MAX));
+        ServerOptions::default().max_send_message_size(flags.value("max_send", usize::MAX));
     let server = Server::builder().thread_pool(ThreadPool::new(64)).options(options).build()?;
     server.add_service(peer())?;
     let port = server.add_insecure_port(&format!("127.0.0.1:{}", flags.value("port", 0u16)))?;

@@ -414,7 +414,7 @@ fn a_limit_of_the_servers_is_told_as_its_own() {
     let echo = served.channel().raw_unary_unary(ECHO).unwrap().timeout(LONG);
     let theirs = echo.call(&Bytes::from(pattern((4 << 20) + 1))).unwrap_err();
     assert_eq!(theirs.code(), Code::ResourceExhausted);
-    for words in ["the peer said so", "on a server max_receive_message_len", "4194304 bytes"] {
+    for words in ["the peer said so", "receiver's max_receive_message_size", "4194304 bytes"] {
         assert!(theirs.to_string().contains(words), "{theirs}");
     }
 }

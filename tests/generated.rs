@@ -120,14 +120,14 @@ fn methods_can_be_written_by_hand() {
 
 #[test]
 fn a_server_bounds_its_messages() {
-    let server = RouteGuideServer::new(Guide::with(&["a"])).max_receive_message_len(2);
+    let server = RouteGuideServer::new(Guide::with(&["a"])).max_receive_message_size(2);
     let (_server, channel) = pair(server);
     let stub = RouteGuideStub::new(&channel);
     stub.get_feature.call(&Point { latitude: 1, longitude: 0 }).unwrap();
     let status = stub.get_feature.call(&Point { latitude: 1, longitude: 1 }).unwrap_err();
     assert_eq!(status.code(), Code::ResourceExhausted);
 
-    let server = RouteGuideServer::new(Guide::with(&["a"])).max_send_message_len(8);
+    let server = RouteGuideServer::new(Guide::with(&["a"])).max_send_message_size(8);
     let (_server, channel) = pair(server);
     let features = RouteGuideStub::new(&channel).list_features.call(&Rectangle::default()).unwrap();
     let status = features.map(|feature| feature.unwrap_err()).next().unwrap();

@@ -202,7 +202,7 @@ fn refuse() -> Method {
 
 #[test]
 fn a_servers_windows_are_what_they_were_whatever_became_of_the_requests() {
-    let options = ServerOptions::default().window_budget(BUDGET);
+    let options = ServerOptions::default().receive_budget(BUDGET);
     let server =
         Server::builder().thread_pool(ThreadPool::new(8)).options(options).build().unwrap();
     let served = Served::start(server, "127.0.0.1:0", [deaf(), refuse()]);

@@ -298,7 +298,7 @@ impl<S: Bench> BenchServer<S> {
     /// The longest request message of the service's methods, in bytes; without it the
     /// server's limit holds.
     #[must_use]
-    pub fn max_receive_message_len(mut self, bytes: usize) -> Self {
+    pub fn max_receive_message_size(mut self, bytes: usize) -> Self {
         self.receive_limit = ::core::option::Option::Some(bytes);
         self
     }
@@ -306,7 +306,7 @@ impl<S: Bench> BenchServer<S> {
     /// The longest response message of the service's methods, in bytes; without it the
     /// server's limit holds.
     #[must_use]
-    pub fn max_send_message_len(mut self, bytes: usize) -> Self {
+    pub fn max_send_message_size(mut self, bytes: usize) -> Self {
         self.send_limit = ::core::option::Option::Some(bytes);
         self
     }
@@ -320,10 +320,10 @@ impl<S> ::core::convert::From<BenchServer<S>> for ::grpc_threads::Service {
             .method("ClientStream", server.client_stream_handler)
             .method("Bidi", server.bidi_handler);
         if let ::core::option::Option::Some(bytes) = server.receive_limit {
-            service = service.max_receive_message_len(bytes);
+            service = service.max_receive_message_size(bytes);
         }
         if let ::core::option::Option::Some(bytes) = server.send_limit {
-            service = service.max_send_message_len(bytes);
+            service = service.max_send_message_size(bytes);
         }
         service
     }

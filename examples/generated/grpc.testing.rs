@@ -576,7 +576,7 @@ impl<S: TestService> TestServiceServer<S> {
     /// The longest request message of the service's methods, in bytes; without it the
     /// server's limit holds.
     #[must_use]
-    pub fn max_receive_message_len(mut self, bytes: usize) -> Self {
+    pub fn max_receive_message_size(mut self, bytes: usize) -> Self {
         self.receive_limit = ::core::option::Option::Some(bytes);
         self
     }
@@ -584,7 +584,7 @@ impl<S: TestService> TestServiceServer<S> {
     /// The longest response message of the service's methods, in bytes; without it the
     /// server's limit holds.
     #[must_use]
-    pub fn max_send_message_len(mut self, bytes: usize) -> Self {
+    pub fn max_send_message_size(mut self, bytes: usize) -> Self {
         self.send_limit = ::core::option::Option::Some(bytes);
         self
     }
@@ -601,10 +601,10 @@ impl<S> ::core::convert::From<TestServiceServer<S>> for ::grpc_threads::Service 
             .method("HalfDuplexCall", server.half_duplex_call_handler)
             .method("UnimplementedCall", server.unimplemented_call_handler);
         if let ::core::option::Option::Some(bytes) = server.receive_limit {
-            service = service.max_receive_message_len(bytes);
+            service = service.max_receive_message_size(bytes);
         }
         if let ::core::option::Option::Some(bytes) = server.send_limit {
-            service = service.max_send_message_len(bytes);
+            service = service.max_send_message_size(bytes);
         }
         service
     }
@@ -781,7 +781,7 @@ impl<S: UnimplementedService> UnimplementedServiceServer<S> {
     /// The longest request message of the service's methods, in bytes; without it the
     /// server's limit holds.
     #[must_use]
-    pub fn max_receive_message_len(mut self, bytes: usize) -> Self {
+    pub fn max_receive_message_size(mut self, bytes: usize) -> Self {
         self.receive_limit = ::core::option::Option::Some(bytes);
         self
     }
@@ -789,7 +789,7 @@ impl<S: UnimplementedService> UnimplementedServiceServer<S> {
     /// The longest response message of the service's methods, in bytes; without it the
     /// server's limit holds.
     #[must_use]
-    pub fn max_send_message_len(mut self, bytes: usize) -> Self {
+    pub fn max_send_message_size(mut self, bytes: usize) -> Self {
         self.send_limit = ::core::option::Option::Some(bytes);
         self
     }
@@ -800,10 +800,10 @@ impl<S> ::core::convert::From<UnimplementedServiceServer<S>> for ::grpc_threads:
         let mut service = ::grpc_threads::Service::new("grpc.testing.UnimplementedService")
             .method("UnimplementedCall", server.unimplemented_call_handler);
         if let ::core::option::Option::Some(bytes) = server.receive_limit {
-            service = service.max_receive_message_len(bytes);
+            service = service.max_receive_message_size(bytes);
         }
         if let ::core::option::Option::Some(bytes) = server.send_limit {
-            service = service.max_send_message_len(bytes);
+            service = service.max_send_message_size(bytes);
         }
         service
     }

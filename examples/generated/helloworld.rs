@@ -288,7 +288,7 @@ impl<S: Greeter> GreeterServer<S> {
     /// The longest request message of the service's methods, in bytes; without it the
     /// server's limit holds.
     #[must_use]
-    pub fn max_receive_message_len(mut self, bytes: usize) -> Self {
+    pub fn max_receive_message_size(mut self, bytes: usize) -> Self {
         self.receive_limit = ::core::option::Option::Some(bytes);
         self
     }
@@ -296,7 +296,7 @@ impl<S: Greeter> GreeterServer<S> {
     /// The longest response message of the service's methods, in bytes; without it the
     /// server's limit holds.
     #[must_use]
-    pub fn max_send_message_len(mut self, bytes: usize) -> Self {
+    pub fn max_send_message_size(mut self, bytes: usize) -> Self {
         self.send_limit = ::core::option::Option::Some(bytes);
         self
     }
@@ -310,10 +310,10 @@ impl<S> ::core::convert::From<GreeterServer<S>> for ::grpc_threads::Service {
             .method("SayHelloToAll", server.say_hello_to_all_handler)
             .method("SayHelloBidiStream", server.say_hello_bidi_stream_handler);
         if let ::core::option::Option::Some(bytes) = server.receive_limit {
-            service = service.max_receive_message_len(bytes);
+            service = service.max_receive_message_size(bytes);
         }
         if let ::core::option::Option::Some(bytes) = server.send_limit {
-            service = service.max_send_message_len(bytes);
+            service = service.max_send_message_size(bytes);
         }
         service
     }

@@ -326,7 +326,7 @@ impl<S: RouteGuide> RouteGuideServer<S> {
     /// The longest request message of the service's methods, in bytes; without it the
     /// server's limit holds.
     #[must_use]
-    pub fn max_receive_message_len(mut self, bytes: usize) -> Self {
+    pub fn max_receive_message_size(mut self, bytes: usize) -> Self {
         self.receive_limit = ::core::option::Option::Some(bytes);
         self
     }
@@ -334,7 +334,7 @@ impl<S: RouteGuide> RouteGuideServer<S> {
     /// The longest response message of the service's methods, in bytes; without it the
     /// server's limit holds.
     #[must_use]
-    pub fn max_send_message_len(mut self, bytes: usize) -> Self {
+    pub fn max_send_message_size(mut self, bytes: usize) -> Self {
         self.send_limit = ::core::option::Option::Some(bytes);
         self
     }
@@ -348,10 +348,10 @@ impl<S> ::core::convert::From<RouteGuideServer<S>> for ::grpc_threads::Service {
             .method("RecordRoute", server.record_route_handler)
             .method("RouteChat", server.route_chat_handler);
         if let ::core::option::Option::Some(bytes) = server.receive_limit {
-            service = service.max_receive_message_len(bytes);
+            service = service.max_receive_message_size(bytes);
         }
         if let ::core::option::Option::Some(bytes) = server.send_limit {
-            service = service.max_send_message_len(bytes);
+            service = service.max_send_message_size(bytes);
         }
         service
     }

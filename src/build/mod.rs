@@ -37,7 +37,7 @@
 //!   context. What is left out answers UNIMPLEMENTED. The trait has no `dyn` form when it has such streams: where
 //!   a method is to return one of several iterators, return a `Box<dyn Iterator<Item = ..> + '_>` as the iterator.
 //! - `GreeterServer::new(service)`: what `Server::add_service` takes; `say_hello_with(|service, stream, context| ..)`
-//!   handles a method by hand, `max_receive_message_len` and `max_send_message_len` bound its messages.
+//!   handles a method by hand, `max_receive_message_size` and `max_send_message_size` bound its messages.
 //! - `GreeterStub::new(&channel)` and `with_options`: a field for each method, such as
 //!   `stub.say_hello.timeout(d).call(&request)`.
 //! - `SERVICE_NAME` and a `…_PATH` for each method, at both; and `FILE_DESCRIPTOR_SET` for server reflection, once

@@ -236,8 +236,8 @@ fn emit_with(method: &Method, service: &Service, style: &Style, code: &mut Code)
 
 fn emit_limits(code: &mut Code) {
     for (name, field, what) in [
-        ("max_receive_message_len", "receive_limit", "request"),
-        ("max_send_message_len", "send_limit", "response"),
+        ("max_receive_message_size", "receive_limit", "request"),
+        ("max_send_message_size", "send_limit", "response"),
     ] {
         code.line(&format!(
             "/// The longest {what} message of the service's methods, in bytes; without it the"
@@ -275,7 +275,7 @@ fn emit_conversions(service: &Service, style: &Style, code: &mut Code) {
         code.dedent();
     }
     for (name, field) in
-        [("max_receive_message_len", "receive_limit"), ("max_send_message_len", "send_limit")]
+        [("max_receive_message_size", "receive_limit"), ("max_send_message_size", "send_limit")]
     {
         code.open(&format!("if let ::core::option::Option::Some(bytes) = server.{field} {{"));
         code.line(&format!("service = service.{name}(bytes);"));

@@ -72,7 +72,7 @@ impl RpcMethodHandler {
     /// The longest request message of this method, in bytes; without it the service's or
     /// the server's limit holds. A longer one ends its call with `RESOURCE_EXHAUSTED`.
     #[must_use]
-    pub fn max_receive_message_len(mut self, bytes: usize) -> Self {
+    pub fn max_receive_message_size(mut self, bytes: usize) -> Self {
         self.receive_limit = Some(bytes);
         self
     }
@@ -80,7 +80,7 @@ impl RpcMethodHandler {
     /// The longest response message of this method, in bytes; without it the service's or
     /// the server's limit holds. A longer one ends its call with `RESOURCE_EXHAUSTED`.
     #[must_use]
-    pub fn max_send_message_len(mut self, bytes: usize) -> Self {
+    pub fn max_send_message_size(mut self, bytes: usize) -> Self {
         self.send_limit = Some(bytes);
         self
     }

@@ -79,12 +79,12 @@ impl Method {
 
     pub(super) fn receive_limit(&self) -> usize {
         let own = self.handler().and_then(|handler| handler.receive_limit);
-        own.unwrap_or(self.core.options().max_receive_message_len)
+        own.unwrap_or(self.core.options().max_receive_message_size)
     }
 
     fn send_limit(&self) -> usize {
         let own = self.handler().and_then(|handler| handler.send_limit);
-        own.unwrap_or(self.core.options().max_send_message_len)
+        own.unwrap_or(self.core.options().max_send_message_size)
     }
 
     /// Handlers of this method that have not returned.

@@ -157,7 +157,7 @@ impl Server {
     ///
     /// let server = Server::builder()
     ///     .thread_pool(ThreadPool::new(4))
-    ///     .options(ServerOptions::default().max_receive_message_len(1 << 20))
+    ///     .options(ServerOptions::default().max_receive_message_size(1 << 20))
     ///     .build()?;
     /// # Ok::<(), grpc_threads::ConfigError>(())
     /// ```

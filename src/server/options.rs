@@ -16,9 +16,9 @@ use crate::reactor::LONGEST_BUSY_POLL;
 /// use grpc_threads::ServerOptions;
 ///
 /// let options = ServerOptions::default()
-///     .max_receive_message_len(16 << 20)
+///     .max_receive_message_size(16 << 20)
 ///     .maximum_concurrent_rpcs(1_000);
-/// assert_eq!(options.max_receive_message_len, 16 << 20);
+/// assert_eq!(options.max_receive_message_size, 16 << 20);
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -26,10 +26,10 @@ pub struct ServerOptions {
     /// The longest request message, in bytes; a longer one ends its call with
     /// `RESOURCE_EXHAUSTED` before it is read. Default 4 MiB. A service or a method may
     /// have its own. 0 admits empty messages alone. Each call in progress may hold that much memory.
-    pub max_receive_message_len: usize,
+    pub max_receive_message_size: usize,
     /// The longest response message, in bytes; a longer one ends its call with
     /// `RESOURCE_EXHAUSTED`. Default: no limit; 0 lets empty ones out alone. A service or a method may have its own.
-    pub max_send_message_len: usize,
+    pub max_send_message_size: usize,
     /// How many calls may be running or waiting for a worker, in the whole server; one more
     /// ends at once with `RESOURCE_EXHAUSTED`. Default: no limit besides the worker pool's
     /// queue; at least 1. Set it to answer overload with an error rather than with delay.
@@ -64,14 +64,14 @@ pub struct ServerOptions {
     /// least 64 KiB. Less
     /// bounds memory more tightly and slows large uploads over slow lines. A message that a handler waits for comes
     /// even when others have used it up.
-    pub window_budget: usize,
+    pub receive_budget: usize,
     /// How much of its answers one connection may leave untaken, beyond 64 KiB for each call, before its further requests wait
     /// with their handlers not started (all but one), in bytes. Default 16 MiB; 0 is nothing beyond them. What handlers that have started
     /// answer comes on top of it.
     pub send_budget: usize,
     /// How long a request message that is longer than its call's window may come in without progress. Default 20 s, at least
     /// 1 s; [`Duration::MAX`]: for ever. Less than 1 KiB a second is no progress. Then its call is reset, which its client sees as
-    /// `RESOURCE_EXHAUSTED`: such messages hold up to twice [`window_budget`](Self::window_budget) of a connection's memory.
+    /// `RESOURCE_EXHAUSTED`: such messages hold up to twice [`receive_budget`](Self::receive_budget) of a connection's memory.
     /// A call's deadline ends it sooner. Raise it for clients that pause in the middle of a message. It does
     /// not matter to other calls: these pass a message that does not come on within seconds.
     pub message_timeout: Duration,
@@ -94,8 +94,8 @@ pub struct ServerOptions {
 impl Default for ServerOptions {
     fn default() -> Self {
         Self {
-            max_receive_message_len: 4 << 20,
-            max_send_message_len: usize::MAX,
+            max_receive_message_size: 4 << 20,
+            max_send_message_size: usize::MAX,
             maximum_concurrent_rpcs: None,
             max_concurrent_streams: 100,
             request_timeout: Duration::from_secs(300),
@@ -104,7 +104,7 @@ impl Default for ServerOptions {
             error_burst: 100,
             errors_per_second: 10,
             max_metadata_size: 16 << 10,
-            window_budget: 16 << 20,
+            receive_budget: 16 << 20,
             send_budget: 16 << 20,
             message_timeout: Duration::from_secs(20),
             keepalive_time: Duration::from_secs(7_200),
@@ -116,17 +116,17 @@ impl Default for ServerOptions {
 }
 
 impl ServerOptions {
-    /// Sets [`max_receive_message_len`](Self::max_receive_message_len).
+    /// Sets [`max_receive_message_size`](Self::max_receive_message_size).
     #[must_use]
-    pub fn max_receive_message_len(mut self, bytes: usize) -> Self {
-        self.max_receive_message_len = bytes;
+    pub fn max_receive_message_size(mut self, bytes: usize) -> Self {
+        self.max_receive_message_size = bytes;
         self
     }
 
-    /// Sets [`max_send_message_len`](Self::max_send_message_len).
+    /// Sets [`max_send_message_size`](Self::max_send_message_size).
     #[must_use]
-    pub fn max_send_message_len(mut self, bytes: usize) -> Self {
-        self.max_send_message_len = bytes;
+    pub fn max_send_message_size(mut self, bytes: usize) -> Self {
+        self.max_send_message_size = bytes;
         self
     }
 
@@ -174,10 +174,10 @@ impl ServerOptions {
         self
     }
 
-    /// Sets [`window_budget`](Self::window_budget).
+    /// Sets [`receive_budget`](Self::receive_budget).
     #[must_use]
-    pub fn window_budget(mut self, bytes: usize) -> Self {
-        self.window_budget = bytes;
+    pub fn receive_budget(mut self, bytes: usize) -> Self {
+        self.receive_budget = bytes;
         self
     }
 
@@ -226,7 +226,7 @@ impl ServerOptions {
         options.peer_resets = Rate { burst: self.reset_burst, per_second: self.resets_per_second };
         options.glitches = Rate { burst: self.error_burst, per_second: self.errors_per_second };
         options.max_header_list = self.max_metadata_size;
-        options.window_budget = self.window_budget;
+        options.window_budget = self.receive_budget;
         options.message_timeout = self.message_timeout;
         options.keepalive.time = Some(self.keepalive_time);
         options.keepalive.timeout = self.keepalive_timeout;
@@ -262,7 +262,12 @@ impl ServerOptions {
             within("request_timeout", self.request_timeout, ms(1).., "no request could come whole"),
             within("reset_burst", self.reset_burst, 1.., "the first would end its connection"),
             within("error_burst", self.error_burst, 1.., "the first would end its connection"),
-            within("window_budget", self.window_budget, 64 << 10.., "that is the smallest window"),
+            within(
+                "receive_budget",
+                self.receive_budget,
+                64 << 10..,
+                "that is the smallest window",
+            ),
             within(
                 "write_timeout",
                 self.write_timeout,
@@ -302,14 +307,14 @@ mod tests {
     #[test]
     fn the_defaults_are_valid_and_impossible_values_are_named() {
         assert!(ServerOptions::default().validate().is_ok());
-        let none = ServerOptions::default().max_receive_message_len(0).max_send_message_len(0);
+        let none = ServerOptions::default().max_receive_message_size(0).max_send_message_size(0);
         let least = none.send_budget(0).message_timeout(Duration::MAX);
         assert!(least.resets(1, 0).errors(1, 0).validate().is_ok(), "0 has a meaning there");
         for (options, name) in [
             (ServerOptions::default().max_concurrent_streams(0), "max_concurrent_streams"),
             (ServerOptions::default().maximum_concurrent_rpcs(0), "maximum_concurrent_rpcs"),
             (ServerOptions::default().max_metadata_size(10), "max_metadata_size"),
-            (ServerOptions::default().window_budget(10), "window_budget"),
+            (ServerOptions::default().receive_budget(10), "receive_budget"),
             (ServerOptions::default().write_timeout(Duration::ZERO), "write_timeout"),
             (ServerOptions::default().request_timeout(Duration::ZERO), "request_timeout"),
             (ServerOptions::default().resets(0, 100), "reset_burst"),

@@ -224,7 +224,7 @@ mod tests {
     /// A handler known by its receive limit.
     fn handler(mark: usize) -> RpcMethodHandler {
         let echo = |request: Bytes, _: &ServicerContext| Ok(request);
-        unary_unary_rpc_method_handler_with(echo, Raw, Raw).max_receive_message_len(mark)
+        unary_unary_rpc_method_handler_with(echo, Raw, Raw).max_receive_message_size(mark)
     }
 
     fn method(path: &str, mark: usize, core: &Arc<Core>) -> Arc<Method> {

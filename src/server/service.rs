@@ -69,14 +69,14 @@ impl Service {
 
     /// The longest request message of the methods that have no limit of their own, in bytes.
     #[must_use]
-    pub fn max_receive_message_len(mut self, bytes: usize) -> Self {
+    pub fn max_receive_message_size(mut self, bytes: usize) -> Self {
         self.receive_limit = Some(bytes);
         self
     }
 
     /// The longest response message of the methods that have no limit of their own, in bytes.
     #[must_use]
-    pub fn max_send_message_len(mut self, bytes: usize) -> Self {
+    pub fn max_send_message_size(mut self, bytes: usize) -> Self {
         self.send_limit = Some(bytes);
         self
     }

@@ -31,10 +31,8 @@ const LARGE: usize = 8 * 1024;
 const ENOUGH: usize = 4 * 1024;
 
 /// Which option raises the limit, for who reads the error on either side.
-const RAISE_RECEIVE: &str =
-    "the receiver's max_receive_message_size, on a server max_receive_message_len, raises it";
-const RAISE_SEND: &str =
-    "the sender's max_send_message_size, on a server max_send_message_len, raises it";
+const RAISE_RECEIVE: &str = "the receiver's max_receive_message_size raises it";
+const RAISE_SEND: &str = "the sender's max_send_message_size raises it";
 
 /// Appends the prefix of an uncompressed message.
 pub(crate) fn put_prefix(out: &mut Vec<u8>, len: u32) {

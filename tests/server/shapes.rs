@@ -57,10 +57,10 @@ fn w41_exactly_one_request_message() {
 #[test]
 fn w38_limits_hold_for_method_service_and_server() {
     let service = service()
-        .max_receive_message_len(100)
-        .max_send_message_len(50)
+        .max_receive_message_size(100)
+        .max_send_message_size(50)
         .method("Echo", echo())
-        .method("Large", echo().max_receive_message_len(200).max_send_message_len(200));
+        .method("Large", echo().max_receive_message_size(200).max_send_message_size(200));
     let mut pair = Pair::of(1, service);
     assert_eq!(pair.call("Echo", &[0; 50]).status(), OK);
     assert_eq!(pair.call("Echo", &[0; 51]).status(), RESOURCE_EXHAUSTED);
@@ -79,7 +79,7 @@ fn w38_a_stream_of_requests_ends_at_the_one_that_is_too_long() {
         Raw,
         Raw,
     );
-    let mut pair = Pair::of(1, service().method("Count", count.max_receive_message_len(10)));
+    let mut pair = Pair::of(1, service().method("Count", count.max_receive_message_size(10)));
     for end in [false, true] {
         let stream = pair.peer.open("/test.Test/Count", &[]);
         pair.peer.message(stream, &[0; 10], false);

@@ -216,7 +216,7 @@ impl<S: Echo> EchoServer<S> {
     /// The longest request message of the service's methods, in bytes; without it the
     /// server's limit holds.
     #[must_use]
-    pub fn max_receive_message_len(mut self, bytes: usize) -> Self {
+    pub fn max_receive_message_size(mut self, bytes: usize) -> Self {
         self.receive_limit = ::core::option::Option::Some(bytes);
         self
     }
@@ -224,7 +224,7 @@ impl<S: Echo> EchoServer<S> {
     /// The longest response message of the service's methods, in bytes; without it the
     /// server's limit holds.
     #[must_use]
-    pub fn max_send_message_len(mut self, bytes: usize) -> Self {
+    pub fn max_send_message_size(mut self, bytes: usize) -> Self {
         self.send_limit = ::core::option::Option::Some(bytes);
         self
     }
@@ -237,10 +237,10 @@ impl<S> ::core::convert::From<EchoServer<S>> for ::grpc_threads::Service {
             .method("Type", server.type_handler)
             .method("List", server.list_handler);
         if let ::core::option::Option::Some(bytes) = server.receive_limit {
-            service = service.max_receive_message_len(bytes);
+            service = service.max_receive_message_size(bytes);
         }
         if let ::core::option::Option::Some(bytes) = server.send_limit {
-            service = service.max_send_message_len(bytes);
+            service = service.max_send_message_size(bytes);
         }
         service
     }
