@@ -116,15 +116,17 @@
 //!
 //! | level | target `grpc_threads::` | what |
 //! |---|---|---|
-//! | error | `reactor` | a panic in a handler, a callback, an iterator or an executor; no thread to be had for callbacks; a poller that failed |
+//! | error | `reactor` | a panic in a handler, a codec, a callback, an iterator or an executor; no thread to be had for callbacks; a poller that failed |
 //! | error | `server`, `call` | a handler that failed with the code `OK`, or `abort` with it |
 //! | warn | `server` | a detached [`ServerStream`] dropped without `finish`; a server that listens nowhere; a connection that could not be served |
-//! | warn | `net` | an address of a name that this machine does not have; no descriptor for a connection that comes in |
+//! | warn | `net` | an address of a name that this machine does not have; no descriptor for a connection that comes in, at most once in ten seconds |
 //! | warn | `channel` | keepalive that is too often, by our rule or by a server's word |
 //! | warn | `reactor` | a callback that keeps the others waiting for a second, while it does and afterwards; timers that are late |
 //! | debug | `channel` | each change of a channel's state with its target and why; to whom it is connected; how each connection ended |
-//! | debug | `server` | how each connection ended, such as "does not speak HTTP/2" of a client with TLS; a request that could not be decoded |
+//! | debug | `server` | how each connection ended, such as "does not speak HTTP/2" of a client with TLS |
 //! | debug | `link`, `server` | a request that is refused before its handler runs |
+//! | debug | `call` | trailers that are longer than the client takes, and are cut; a request that could not be decoded |
+//! | debug | `net` | each rest of accepting, where descriptors have run out |
 //! | debug | `net` | a connection that was gone before it was served |
 //!
 //! Lines about a call name its method, and those about a call or a connection the peer. A channel tries to connect at the pace of its
