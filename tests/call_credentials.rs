@@ -370,7 +370,7 @@ fn a_connection_that_is_lost_while_a_plugin_is_asked_costs_a_second_question() {
         asked.recv().unwrap();
         drop(first);
         while channel.state(false) == Connectivity::Ready {
-            channel.wait_for_state_change(Connectivity::Ready, Some(LONG));
+            let _ = channel.wait_for_state_change(Connectivity::Ready, Some(LONG));
         }
         go.send(()).unwrap();
         let mut peer = listener.accept();
