@@ -121,7 +121,8 @@ fn any_codec_does_and_its_errors_are_the_calls() {
     let status = echo.call(&b"!abc".to_vec()).unwrap_err();
     assert_eq!((status.code(), status.message()), (Code::Internal, "not this one"));
     let status = echo.call(&b"?abc".to_vec()).unwrap_err();
-    assert_eq!((status.code(), status.message()), (Code::Internal, "not that one"));
+    let told = "the response of /test.Test/Echo, at the client: not that one";
+    assert_eq!((status.code(), status.message()), (Code::Internal, told));
 }
 
 #[test]

@@ -224,7 +224,7 @@ mod tests {
         for (text, words) in [
             ("::1:50051", "[::1]:50051"),
             ("http://h:1", "leave \"http://\" out: \"h:1\""),
-            ("https://h:1/x", "TLS is not supported yet"),
+            ("https://h:1/x", "leave \"https://\" out, \"h:1\": credentials"),
             ("grpc://h:1", "\"h:1\" may be what is meant"),
             ("xds:///service", "xds is not supported: name the server, such as"),
             ("consul:///h:1", "\"h:1\" may be what is meant"),

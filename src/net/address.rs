@@ -84,7 +84,9 @@ pub(crate) fn no_uri(text: &str) -> Option<String> {
     let place = rest.trim_start_matches('/').split('/').next().unwrap_or_default();
     Some(match scheme {
         "http" => format!("leave \"http://\" out: {place:?}"),
-        "https" => format!("TLS is not supported yet; without encryption it is {place:?}"),
+        "https" => {
+            format!("leave \"https://\" out, {place:?}: credentials are what makes it secure")
+        }
         "xds" => "xds is not supported: name the server, such as \"example.com:50051\"".into(),
         _ if place.is_empty() => format!("the scheme {scheme:?} is unknown"),
         _ => format!("the scheme {scheme:?} is unknown; {place:?} may be what is meant"),

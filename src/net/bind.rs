@@ -242,7 +242,7 @@ mod tests {
             ("::1", "[::1]:50051"),
             ("::1:50051", "[::1]:50051"),
             ("http://127.0.0.1:80", "leave \"http://\" out: \"127.0.0.1:80\""),
-            ("https://[::]:443/", "TLS"),
+            ("https://[::]:443/", "credentials are what makes it secure"),
             ("tcp://h:1", "\"tcp\""),
             (" 127.0.0.1:80", "' ' cannot stand in a host name"),
             ("unix:/tmp/x", "unix"),
