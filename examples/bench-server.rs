@@ -5,6 +5,7 @@
 mod common {
     pub(crate) mod bench;
     pub(crate) mod flags;
+    pub(crate) mod secure;
 }
 
 use std::error::Error;
@@ -12,14 +13,16 @@ use std::iter::repeat_with;
 use std::time::Duration;
 
 use common::bench::{Bench, BenchServer, Payload, StreamReq, Summary, payload};
-use common::flags::Flags;
+use common::flags::{Flags, fail};
+use common::secure;
 use grpc_threads::{RequestIterator, Server, ServerOptions, ServicerContext, Status, ThreadPool};
 
-fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
     let flags = Flags::parse(
         "Serves bench.Bench.",
         &[
             ("addr", "HOST:PORT to listen on (127.0.0.1:50051)"),
+            ("tls", "CERTIFICATE KEY: PEM files to listen with TLS, if built with --features tls"),
             ("workers", "threads that run handlers (16: one for each stream that is held at once)"),
             ("busy-poll", "microseconds to poll for input before sleeping (0)"),
         ],
@@ -30,7 +33,14 @@ fn main() -> Result<(), Box<dyn Error>> {
         .options(ServerOptions::default().busy_poll(busy_poll))
         .build()?;
     server.add_service(BenchServer::new(Load))?;
-    server.add_insecure_port(flags.get("addr").unwrap_or("127.0.0.1:50051"))?;
+    let address = flags.get("addr").unwrap_or("127.0.0.1:50051");
+    match flags.get("tls") {
+        None => server.add_insecure_port(address)?,
+        Some(files) => {
+            let files = files.split_once(' ').unwrap_or_else(|| fail("--tls CERTIFICATE KEY"));
+            secure::listen(&server, address, files)?
+        }
+    };
     payload(0, 0); // the pattern is made before the first call
     server.start()?;
     server.wait_for_termination(None);

@@ -4,6 +4,7 @@
 
 mod common {
     pub(crate) mod flags;
+    pub(crate) mod secure;
     pub(crate) mod testing;
 }
 
@@ -12,6 +13,7 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use common::flags::{Flags, fail};
+use common::secure;
 use common::testing::{
     ECHO_INITIAL, ECHO_TRAILING, EchoStatus, Empty, ResponseParameters, SimpleRequest,
     SimpleResponse, StreamingInputCallRequest, StreamingInputCallResponse,
@@ -19,7 +21,7 @@ use common::testing::{
 };
 use grpc_threads::{Code, Metadata, RequestIterator, ServicerContext, Status, ThreadPool};
 
-/// Those about TLS, compression and load reports are left out.
+/// Those about credentials for calls, compression and load reports are left out.
 const CASES: &[&str] = &[
     "empty_unary",
     "large_unary",
@@ -40,12 +42,14 @@ const CASES: &[&str] = &[
     "channel_soak",
 ];
 
-fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
     let flags = Flags::parse(
         "Serves grpc.testing.TestService on 127.0.0.1.",
         &[
             ("port", "where to listen; 0 for any free port"),
-            ("use_tls", "true is refused: there is no TLS yet"),
+            ("use_tls", "listen with TLS; for programs built with --features tls"),
+            ("tls_cert_file", "then the server's certificate, as PEM"),
+            ("tls_key_file", "and its key"),
             ("list_cases", "print the cases it is made for"),
         ],
     );
@@ -53,14 +57,19 @@ fn main() -> Result<(), Box<dyn Error>> {
         println!("{}", CASES.join("\n"));
         return Ok(());
     }
-    if flags.is_set("use_tls") {
-        fail("--use_tls: there is no TLS yet");
-    }
     let port = flags.value("port", 0u16);
 
     let server = grpc_threads::server(ThreadPool::new(32));
     server.add_service(TestServiceServer::new(Interop))?;
-    let port = server.add_insecure_port(&format!("127.0.0.1:{port}"))?;
+    let address = format!("127.0.0.1:{port}");
+    let port = if flags.is_set("use_tls") {
+        let file = |name: &str| {
+            flags.get(name).unwrap_or_else(|| fail(format_args!("--use_tls without --{name}")))
+        };
+        secure::listen(&server, &address, (file("tls_cert_file"), file("tls_key_file")))?
+    } else {
+        server.add_insecure_port(&address)?
+    };
     server.start()?;
     println!("listening on 127.0.0.1:{port}");
     server.wait_for_termination(None);

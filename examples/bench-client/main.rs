@@ -13,6 +13,8 @@ mod bench;
 mod flags;
 mod kit;
 mod load;
+#[path = "../common/secure.rs"]
+mod secure;
 
 use std::error::Error;
 use std::thread;
@@ -37,6 +39,8 @@ pub(crate) struct Options {
     pub(crate) count: usize,
     pub(crate) busy_poll: Duration,
     pub(crate) peer: String,
+    /// Whom to trust, as PEM, where TLS is wanted.
+    pub(crate) tls: Option<Vec<u8>>,
 }
 
 impl Options {
@@ -56,6 +60,7 @@ impl Options {
                 ("count", "messages in a stream (1000)"),
                 ("busy-poll", "microseconds to poll for input before sleeping (0)"),
                 ("peer", "the name in the report (ours)"),
+                ("tls", "PEM file of whom to trust: TLS, if built with --features tls"),
             ],
         );
         let text = |name, default: &str| flags.get(name).unwrap_or(default).to_owned();
@@ -76,12 +81,19 @@ impl Options {
             count: flags.value("count", 1000),
             busy_poll: Duration::from_micros(flags.value("busy-poll", 0)),
             peer: text("peer", "ours"),
+            tls: flags.get("tls").map(|file| {
+                std::fs::read(file).unwrap_or_else(|error| fail(format_args!("{file}: {error}")))
+            }),
         }
     }
 
     /// A channel of its own connection.
     pub(crate) fn connect(&self) -> Result<Channel, Box<dyn Error + Send + Sync>> {
-        Ok(Channel::builder(&self.addr).busy_poll(self.busy_poll).connect_lazily()?)
+        let mut channel = Channel::builder(&self.addr).busy_poll(self.busy_poll);
+        if let Some(roots) = &self.tls {
+            channel = secure::secure(channel, Some(roots))?;
+        }
+        Ok(channel.connect_lazily()?)
     }
 }
 

@@ -1,4 +1,5 @@
-//! The command line of the examples: `--name=value`, `--name value`, or `--name` for true.
+//! The command line of the examples: `--name=value`, `--name value`, or `--name` for true. Words that follow belong
+//! to the value, with a blank between them.
 
 #![allow(dead_code, reason = "no example uses all of it")]
 
@@ -20,12 +21,15 @@ impl Flags {
             let Some(flag) = arg.strip_prefix("--") else {
                 fail(format_args!("what is {arg:?}? See --help"));
             };
-            let (name, value) = match flag.split_once('=') {
+            let (name, mut value) = match flag.split_once('=') {
                 Some((name, value)) => (name, value.to_owned()),
                 None => {
                     (flag, args.next_if(|next| !next.starts_with("--")).unwrap_or("true".into()))
                 }
             };
+            while let Some(more) = args.next_if(|next| !next.starts_with("--")) {
+                value = format!("{value} {more}");
+            }
             if name == "help" {
                 println!("{about}\n");
                 let width = known.iter().map(|(name, _)| name.len()).max().unwrap_or_default();

@@ -10,6 +10,8 @@
 mod cases;
 #[path = "../common/flags.rs"]
 mod flags;
+#[path = "../common/secure.rs"]
+mod secure;
 #[path = "../common/testing.rs"]
 mod testing;
 
@@ -25,7 +27,7 @@ pub(crate) type Outcome = Result<(), Box<dyn Error + Send + Sync>>;
 
 type Case = (&'static str, fn(&Channel) -> Outcome);
 
-/// Those about TLS, compression and load reports are left out; the soak cases follow.
+/// Those about credentials for calls, compression and load reports are left out; the soak cases follow.
 const CASES: &[Case] = &[
     ("empty_unary", cases::empty_unary),
     ("large_unary", cases::large_unary),
@@ -54,7 +56,10 @@ fn main() -> ExitCode {
             ("server_port", "and on which port"),
             ("test_case", "which case to run"),
             ("list_cases", "print the cases there are"),
-            ("use_tls", "true is refused: there is no TLS yet"),
+            ("use_tls", "connect with TLS; for programs built with --features tls"),
+            ("use_test_ca", "then trust --ca_file, and not the system's roots"),
+            ("ca_file", "certificates of those to trust, as PEM"),
+            ("server_host_override", "the name that is in the server's certificate"),
             ("soak_iterations", "calls in a soak case (10)"),
             ("soak_max_failures", "how many of them may fail or be slow (0)"),
             ("soak_per_iteration_max_acceptable_latency_ms", "what is slow (1000)"),
@@ -65,9 +70,6 @@ fn main() -> ExitCode {
         CASES.iter().for_each(|(name, _)| println!("{name}"));
         println!("{RPC_SOAK}\n{CHANNEL_SOAK}");
         return ExitCode::SUCCESS;
-    }
-    if flags.is_set("use_tls") {
-        fail("--use_tls: there is no TLS yet");
     }
     let case = flags.get("test_case").unwrap_or_else(|| fail("--test_case is missing"));
     match run(case, &flags) {
@@ -103,7 +105,18 @@ fn run(case: &str, flags: &Flags) -> Outcome {
 fn connect(flags: &Flags) -> Result<Channel, Box<dyn Error + Send + Sync>> {
     let host = flags.get("server_host").unwrap_or("127.0.0.1");
     let port = flags.get("server_port").unwrap_or_else(|| fail("--server_port is missing"));
-    Ok(grpc_threads::insecure_channel(&format!("{host}:{port}"))?)
+    let mut channel = Channel::builder(&format!("{host}:{port}"));
+    if flags.is_set("use_tls") {
+        let roots = flags.is_set("use_test_ca").then(|| {
+            let file = flags.get("ca_file").unwrap_or_else(|| fail("--ca_file is missing"));
+            std::fs::read(file).unwrap_or_else(|error| fail(format_args!("{file}: {error}")))
+        });
+        channel = secure::secure(channel, roots.as_deref())?;
+        if let Some(name) = flags.get("server_host_override") {
+            channel = secure::call_it(channel, name);
+        }
+    }
+    Ok(channel.connect_lazily()?)
 }
 
 /// Many times the same, of which only so many may fail or be slow.

@@ -1,0 +1,56 @@
+//! TLS for the examples that offer it as a flag: with the feature `tls`. Built without it they say so where it is asked for.
+
+#![allow(dead_code, reason = "client and server use a part each")]
+
+use std::error::Error;
+
+use grpc_threads::{ChannelBuilder, Server};
+
+type Failure = Box<dyn Error + Send + Sync>;
+
+/// Listens with TLS; the certificate and its key are files.
+#[cfg(feature = "tls")]
+pub(crate) fn listen(
+    server: &Server,
+    address: &str,
+    (certificate, key): (&str, &str),
+) -> Result<u16, Failure> {
+    use grpc_threads::credentials::{Pem, ServerCredentials};
+
+    let credentials =
+        ServerCredentials::builder().pair(Pem::file(key), Pem::file(certificate)).build()?;
+    Ok(server.add_secure_port(address, &credentials)?)
+}
+
+/// A channel over TLS that trusts these roots, or the system's. It resumes no session of another channel.
+#[cfg(feature = "tls")]
+pub(crate) fn secure(
+    channel: ChannelBuilder,
+    roots: Option<&[u8]>,
+) -> Result<ChannelBuilder, Failure> {
+    Ok(channel.credentials(&grpc_threads::ssl_channel_credentials(roots, None, None)?))
+}
+
+/// Makes the channel call the server by a name that is in its certificate.
+#[cfg(feature = "tls")]
+pub(crate) fn call_it(channel: ChannelBuilder, name: &str) -> ChannelBuilder {
+    channel.ssl_target_name_override(name)
+}
+
+#[cfg(not(feature = "tls"))]
+pub(crate) fn listen(_: &Server, _: &str, _: (&str, &str)) -> Result<u16, Failure> {
+    Err(NOT_BUILT.into())
+}
+
+#[cfg(not(feature = "tls"))]
+pub(crate) fn secure(_: ChannelBuilder, _: Option<&[u8]>) -> Result<ChannelBuilder, Failure> {
+    Err(NOT_BUILT.into())
+}
+
+#[cfg(not(feature = "tls"))]
+pub(crate) fn call_it(channel: ChannelBuilder, _: &str) -> ChannelBuilder {
+    channel
+}
+
+const NOT_BUILT: &str =
+    "TLS is asked for, and this program was built without it: cargo build --features tls";
