@@ -131,10 +131,10 @@ impl Channel {
     #[must_use = "false: the time is over, and the state is still the same"]
     pub fn wait_for_state_change(&self, last: Connectivity, timeout: Option<Duration>) -> bool {
         let until = timeout.and_then(|timeout| clock::now().checked_add(timeout));
-        self.handle.shared.wait(until, |state| state != last)
+        self.handle.shared.wait(until, |state| state != last).is_some()
     }
 
-    /// Begins to connect if need be, and waits until there is a connection, `timeout` has
+    /// Begins to connect if need be, again if the connection is lost meanwhile, and waits until there is one, `timeout` has
     /// passed, or the channel is closed from another thread.
     ///
     /// # Errors
@@ -142,16 +142,12 @@ impl Channel {
     /// [`ResultError::Rpc`] with CANCELLED when the channel is closed.
     pub fn wait_ready(&self, timeout: Option<Duration>) -> Result<(), ResultError> {
         let shared = &self.handle.shared;
-        shared.want();
         let until = timeout.and_then(|timeout| clock::now().checked_add(timeout));
-        let done = |state| matches!(state, Connectivity::Ready | Connectivity::Shutdown);
-        if !shared.wait(until, done) {
-            return Err(shared.not_ready());
+        match shared.wait_ready(until) {
+            None => Err(shared.not_ready()),
+            Some(Connectivity::Ready) if !shared.closed() => Ok(()),
+            Some(_) => Err(ResultError::Rpc(Status::fixed(Code::Cancelled, "Channel closed!"))),
         }
-        if shared.closed() {
-            return Err(ResultError::Rpc(Status::fixed(Code::Cancelled, "Channel closed!")));
-        }
-        Ok(())
     }
 
     /// Tells `callback` the state now and each change from now on, on the library's notifier

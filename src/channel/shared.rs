@@ -168,17 +168,36 @@ impl Shared {
         self.close();
     }
 
-    /// Waits until `done` says so (true) or `until` has passed (false).
-    pub(super) fn wait(&self, until: Option<Instant>, done: impl Fn(Connectivity) -> bool) -> bool {
+    /// Connects, and waits until the channel is ready or closed. `None`: `until` has passed.
+    pub(super) fn wait_ready(&self, until: Option<Instant>) -> Option<Connectivity> {
+        loop {
+            self.want();
+            // There was a connection, and it was lost before this thread looked: nobody else asks for the next.
+            let state = self.wait(until, |state| {
+                matches!(state, Connectivity::Ready | Connectivity::Shutdown | Connectivity::Idle)
+            })?;
+            if state != Connectivity::Idle {
+                return Some(state);
+            }
+        }
+    }
+
+    /// Waits for a state of which `done` says so. `None`: `until` has passed.
+    pub(super) fn wait(
+        &self,
+        until: Option<Instant>,
+        done: impl Fn(Connectivity) -> bool,
+    ) -> Option<Connectivity> {
         let mut inner = self.inner.lock();
         loop {
-            if done(inner.machine.state()) {
-                return true;
+            let state = inner.machine.state();
+            if done(state) {
+                return Some(state);
             }
             match until {
                 Some(at) => {
                     if self.changed.wait_until(&mut inner, at).timed_out() {
-                        return done(inner.machine.state());
+                        return Some(inner.machine.state()).filter(|state| done(*state));
                     }
                 }
                 None => self.changed.wait(&mut inner),
@@ -466,6 +485,37 @@ mod tests {
         shared.want();
         assert!(told.try_recv().unwrap(), "its socket would be held until it is out of time");
         assert!(shared.inner.lock().dialing.is_none());
+    }
+
+    /// Connects at once; all connections but the third are lost before anybody looks.
+    fn flighty() -> (Arc<Shared>, std::sync::mpsc::Receiver<bool>) {
+        let made = AtomicUsize::new(0);
+        scripted(move |shared| {
+            let third = made.fetch_add(1, Ordering::Relaxed) == 2;
+            shared.change(|inner, _| {
+                let attempt = inner.machine.attempt();
+                assert!(inner.machine.up(attempt));
+                if !third {
+                    inner.machine.gone(true, "lost".into(), clock::now());
+                }
+            });
+        })
+    }
+
+    #[test]
+    fn who_waits_for_ready_connects_again_when_that_was_lost_before_it_looked() {
+        let (shared, told) = flighty();
+        let until = clock::now() + Duration::from_secs(10);
+        assert_eq!(shared.wait_ready(Some(until)), Some(Connectivity::Ready));
+        assert_eq!(told.try_iter().count(), 3);
+    }
+
+    #[test]
+    fn a_future_of_ready_connects_again_when_that_was_lost_before_it_was_told() {
+        let (shared, told) = flighty();
+        let future = crate::channel::ReadyFuture::new(&shared);
+        assert!(future.result(Some(Duration::from_secs(10))).is_ok());
+        assert_eq!(told.try_iter().count(), 3);
     }
 
     #[test]

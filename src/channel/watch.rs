@@ -92,17 +92,23 @@ enum Outcome {
 impl ReadyFuture {
     pub(super) fn new(shared: &Arc<Shared>) -> Self {
         let waiting = Arc::<Waiting>::default();
-        let callback = Self::watching(&waiting);
+        let callback = Self::watching(&waiting, Arc::downgrade(shared));
         let subscription = Some(Subscription::with(shared, true, callback, true));
         Self { waiting, subscription, channel: Arc::downgrade(shared) }
     }
 
     /// What is told of the channel's changes.
-    fn watching(waiting: &Arc<Waiting>) -> Callback {
+    fn watching(waiting: &Arc<Waiting>, shared: Weak<Shared>) -> Callback {
         let told = waiting.clone();
         Box::new(move |state| match state {
             Connectivity::Ready => drop(told.end(Outcome::Ready)),
             Connectivity::Shutdown => drop(told.end(Outcome::Closed)),
+            // There was a connection, and it was lost before this was told: nobody else asks for the next.
+            Connectivity::Idle if told.progress.lock().outcome.is_none() => {
+                if let Some(shared) = shared.upgrade() {
+                    shared.want();
+                }
+            }
             _ => {}
         })
     }
@@ -282,7 +288,7 @@ mod tests {
         }
         let (tell, told) = channel();
         let waiting = Arc::<Waiting>::default();
-        let callback = ReadyFuture::watching(&waiting);
+        let callback = ReadyFuture::watching(&waiting, Weak::new());
         let watcher = Watcher::new(Weak::<Shared>::new(), true, callback);
         let subscription = Some(Subscription { watcher: watcher.clone() });
         let future = ReadyFuture { waiting, subscription, channel: Weak::new() };

@@ -93,7 +93,9 @@ impl Watcher {
             delivery.again = true;
             return None;
         }
-        if self.ended.load(Ordering::Acquire) || delivery.last == Some(state) {
+        // The library's own asks for a connection when there is none, and may have been told of none in between.
+        let known = delivery.last == Some(state) && !self.own;
+        if self.ended.load(Ordering::Acquire) || known {
             return None;
         }
         let callback = delivery.callback.take()?;
