@@ -93,8 +93,8 @@ impl Link {
             Ok(read) => read,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Some(Read::Emptied),
             Err(error) => {
-                self.fail(&error);
-                return Some(Read::Emptied);
+                // Who lingers has the rest to drop.
+                return if self.fail(&error) { None } else { Some(Read::Emptied) };
             }
         };
         self.reads.fetch_add(1, Ordering::Relaxed);
@@ -203,11 +203,22 @@ impl Link {
         state.releases()
     }
 
-    /// The socket failed: the connection is over.
-    pub(super) fn fail(&self, error: &io::Error) {
+    /// The socket failed: the connection is over. True: its end is yet to be read.
+    ///
+    /// That the octets are invalid is what a TLS session says, and its alert, the last word, is out: a server leaves the
+    /// peer the time to read it, or a reset because of unread octets would overtake it.
+    pub(super) fn fail(&self, error: &io::Error) -> bool {
+        let why = format!("connection to {} failed: {error}", self.peer());
         let mut state = self.state.lock();
-        self.shut(&mut state, &format!("connection to {} failed: {error}", self.peer()));
+        let said = error.kind() == io::ErrorKind::InvalidData && !self.side.is_client();
+        let lingers = said && state.phase == Phase::Open;
+        if lingers {
+            self.await_end(&mut state, &why);
+        } else {
+            self.shut(&mut state, &why);
+        }
         self.settle(state);
+        lingers
     }
 
     fn end_of_input(&self) {
@@ -251,12 +262,19 @@ impl Link {
             }
             return;
         }
-        state.lose(CLOSED);
-        state.phase = Phase::Lingering;
-        self.pipe.shutdown_write();
         if self.side.is_client() {
+            state.lose(CLOSED);
+            self.pipe.shutdown_write();
             return self.shut(state, CLOSED);
         }
+        self.await_end(state, CLOSED);
+    }
+
+    /// Nothing more is said, and what still comes is dropped.
+    fn await_end(&self, state: &mut State, why: &str) {
+        state.lose(why);
+        state.phase = Phase::Lingering;
+        self.pipe.shutdown_write();
         self.poller.timer(clock::now() + LINGER, self.timer_target(), TIMER_LINGER);
     }
 

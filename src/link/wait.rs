@@ -147,7 +147,9 @@ impl Link {
                     self.read();
                 }
             }
-            Err(error) => self.fail(&error),
+            Err(error) => {
+                self.fail(&error);
+            }
         }
     }
 

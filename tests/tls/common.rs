@@ -312,24 +312,31 @@ impl Session {
 /// A handshake by rustls alone with a server of ours, and what comes after it, until its end.
 pub fn raw_handshake(server: SocketAddr, session: &mut Session) -> io::Result<Vec<u8>> {
     let mut wire = TcpStream::connect(server)?;
-    let (mut plain, mut buffer) = (Vec::new(), vec![0; 1 << 16]);
-    loop {
-        let mut out = Vec::new();
-        while session.wants_write() {
-            session.write_tls(&mut out)?;
-        }
-        wire.write_all(&out)?;
-        let n = wire.read(&mut buffer)?;
-        if n == 0 {
-            return Ok(plain);
-        }
-        let mut at = &buffer[..n];
-        while !at.is_empty() {
-            session.read_tls(&mut at)?;
-            session.process()?;
-        }
-        session.read_all(&mut plain);
+    let mut plain = Vec::new();
+    while raw_turn(session, &mut wire, &mut plain)? {}
+    Ok(plain)
+}
+
+/// Says what there is to say, and hears something. False: the end.
+pub fn raw_turn(
+    session: &mut Session,
+    wire: &mut TcpStream,
+    plain: &mut Vec<u8>,
+) -> io::Result<bool> {
+    let mut out = Vec::new();
+    while session.wants_write() {
+        session.write_tls(&mut out)?;
     }
+    wire.write_all(&out)?;
+    let mut buffer = vec![0; 1 << 16];
+    let n = wire.read(&mut buffer)?;
+    let mut at = &buffer[..n];
+    while !at.is_empty() {
+        session.read_tls(&mut at)?;
+        session.process()?;
+    }
+    session.read_all(plain);
+    Ok(n > 0)
 }
 
 pub fn raw_session(alpn: &[&str]) -> Session {

@@ -97,6 +97,33 @@ fn our_alert_comes_before_a_reset_whatever_the_peer_has_sent() {
 }
 
 #[test]
+fn our_alert_comes_before_a_reset_on_a_connection_that_was_good_until_then() {
+    let server = Secure::new();
+    let mut forged = vec![23, 3, 3, 0, 40];
+    forged.resize(2_000_000, 7);
+    for _ in 0..10 {
+        let mut session = raw_session(&["h2"]);
+        let mut wire = TcpStream::connect(server.address()).unwrap();
+        session.write(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").unwrap();
+        let mut plain = Vec::new();
+        while plain.is_empty() {
+            assert!(raw_turn(&mut session, &mut wire, &mut plain).unwrap());
+        }
+        wire.write_all(&forged).unwrap();
+        let error = loop {
+            match raw_turn(&mut session, &mut wire, &mut plain) {
+                Ok(more) => assert!(more, "an end without a word"),
+                Err(error) => break error,
+            }
+        };
+        assert!(error.to_string().contains("BadRecordMac"), "{error}");
+        // A reset may overtake an alert or not; so there is to be none, whatever else comes.
+        wire.write_all(b"more").unwrap();
+        assert_eq!(wire.read(&mut [0; 100]).unwrap(), 0);
+    }
+}
+
+#[test]
 fn a_plain_server_is_told_from_a_secure_one() {
     let served = Served::new();
     refused(&lazily(secure(&served.target())), &["does not speak TLS", &served.target()]);

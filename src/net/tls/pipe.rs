@@ -33,6 +33,8 @@ const READ: usize = 256 * 1024;
 const ROUNDS: usize = 16;
 /// The least: a record.
 const LEAST_READ: usize = 16 * 1024;
+/// What is read at a time of what nobody wants.
+const AWAY: usize = 8 * 1024;
 /// Room in front of it for a record that came in parts, or a message of a handshake in some records.
 const TAIL: usize = 64 * 1024;
 /// What is sealed at a time, at the most.
@@ -69,6 +71,8 @@ struct State {
     /// Nothing plain has come yet.
     quiet: bool,
     over: Option<Over>,
+    /// The session has failed, and that was told. What still comes is dropped, for the peer to read our alert.
+    drops: bool,
 }
 
 /// Plain octets that were sealed and are not yet told as written.
@@ -120,8 +124,16 @@ impl<P: Pipe> TlsPipe<P> {
         let tail = AtomicUsize::new(session.tail_len());
         let over = session.ended().then_some(Over::End);
         let out = Queue::default();
-        let state =
-            State { session, out, batch: None, sending: false, met: false, quiet: true, over };
+        let state = State {
+            session,
+            out,
+            batch: None,
+            sending: false,
+            met: false,
+            quiet: true,
+            over,
+            drops: false,
+        };
         Self {
             inner,
             state: Mutex::new(state),
@@ -169,6 +181,10 @@ impl<P: Pipe> TlsPipe<P> {
     /// What is there without the socket; `Some`: that is the answer.
     fn read_left(&self, into: &mut [u8], filled: &mut usize) -> Option<io::Result<usize>> {
         let mut state = self.state.lock();
+        if state.drops {
+            drop(state);
+            return Some(self.read_away());
+        }
         *filled = state.session.take_surplus(into);
         let left = state.session.has_surplus();
         self.pending.store(left || state.over.is_some(), Ordering::Relaxed);
@@ -176,6 +192,19 @@ impl<P: Pipe> TlsPipe<P> {
             return Some(Ok(*filled));
         }
         state.over.as_ref().map(|over| if *filled > 0 { Ok(*filled) } else { over.tell() })
+    }
+
+    /// Nothing plain comes any more, but the end.
+    fn read_away(&self) -> io::Result<usize> {
+        let mut buffer = [0; AWAY];
+        for _ in 0..ROUNDS {
+            if self.inner.try_read(&mut buffer)? == 0 {
+                return Ok(0);
+            }
+        }
+        // There may be more, and no edge will tell of it.
+        self.tell(Readiness { read: true, ..Readiness::default() });
+        Err(io::ErrorKind::WouldBlock.into())
     }
 
     /// One read of the socket, and what it comes to: how much was read, of how much that was asked for. `None`: it would block.
@@ -436,8 +465,10 @@ impl<P: Pipe> Pipe for TlsPipe<P> {
     /// Says close_notify first (RFC 8446 §6.1: "Each party MUST send a "close_notify" alert before closing its write side").
     fn shutdown_write(&self) {
         let mut state = self.state.lock();
-        let State { session, out, sending, .. } = &mut *state;
-        if !*sending && session.close_notify(out).is_ok() {
+        state.drops = matches!(state.over, Some(Over::Failed(..)));
+        let State { session, out, sending, drops, .. } = &mut *state;
+        // After a fatal alert there is nothing to say (RFC 8446 §6.2), and rustls would panic where it is built for debugging.
+        if !*sending && !*drops && session.close_notify(out).is_ok() {
             *sending = true;
             let mut wire = std::mem::take(out);
             drop(state);

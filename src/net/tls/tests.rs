@@ -376,6 +376,12 @@ fn a_record_that_was_forged_ends_both_ends_and_the_alert_is_named() {
     assert!(error.to_string().contains("BadRecordMac"), "{error}");
     assert!(near.try_write(b"x").is_err());
     assert!(far.try_write(b"x").is_err());
+    // Who lingers reads the rest away.
+    far.shutdown_write();
+    near.inner().try_write(&forged).unwrap();
+    assert!(blocks(far.try_read(&mut into)));
+    near.inner().shutdown_write();
+    assert_eq!(far.try_read(&mut into).unwrap(), 0);
 }
 
 #[test]
