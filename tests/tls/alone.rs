@@ -12,27 +12,38 @@ mod common;
 use common::*;
 use std::io::Write;
 use std::net::TcpStream;
-use support::alone;
-use support::leaks::Holdings;
+use support::leaks::{Holdings, resident};
 use support::proxy::{Harm, Plan, Proxy};
+use support::{alone, timed};
+
+/// How many to try: as the environment says, or what does for each day.
+fn how_many(variable: &str, usual: usize) -> usize {
+    std::env::var(variable).map_or(usual, |text| text.parse().unwrap())
+}
 
 #[test]
 fn handshakes_that_stall_hold_nobody_up_and_leave_nothing() {
     let _alone = alone();
     let server = Secure::new();
-    call(&server.channel()).unwrap();
+    let connect = || {
+        let (time, answer) = timed(|| call(&server.channel()).unwrap());
+        assert_eq!(answer, b"hello"[..]);
+        time
+    };
+    connect();
+    let usual = (0..5).map(|_| connect()).max().unwrap();
     let before = Holdings::now();
     let hello = client_hello();
-    let stalled: Vec<_> = (0..200)
+    let stalled: Vec<_> = (0..how_many("TLS_STALLS", 300))
         .map(|at| {
             let mut socket = TcpStream::connect(server.address()).unwrap();
             socket.write_all(&hello[..at % hello.len()]).unwrap();
             socket
         })
         .collect();
-    for _ in 0..5 {
-        assert_eq!(call(&server.channel()).unwrap(), b"hello"[..]);
-    }
+    // The least of some: what others do on the machine is not meant.
+    let beside = (0..5).map(|_| connect()).min().unwrap();
+    assert!(beside < usual * 4, "{beside:?} to connect, without them {usual:?} at most");
     assert_eq!(Holdings::now().threads, before.threads, "none holds a thread");
     drop(stalled);
     before.assert_no_more();
@@ -47,18 +58,28 @@ fn connections_that_are_cut_off_in_the_handshake_leave_nothing_on_either_side() 
     call(&channel()).unwrap();
     let (up, down) = proxy.passed();
     let before = Holdings::now();
-    // Not random: every place is met in the end, and a failure can be had again.
-    for at in 0..60 {
+    let (count, mut memory) = (how_many("TLS_CUTS", 100), 0);
+    for at in 0..count {
         let harm = [Harm::Close, Harm::Reset, Harm::HalfClose][at % 3];
+        // As good as random, and a failure can be had again.
+        let place = at.wrapping_mul(0x9E37_79B9) >> 8;
         proxy.next(match at % 2 {
-            0 => Plan::up(at * 37 % up, harm),
-            _ => Plan::down(at * 37 % down, harm),
+            0 => Plan::up(place % up, harm),
+            _ => Plan::down(place % down, harm),
         });
         let channel = channel();
         // What it comes to is another matter: the next connection passes.
         let _ = call(&channel);
         drop(channel);
+        if at % 50 == 0 {
+            proxy.cut(Harm::Close);
+        }
+        if at == count / 10 {
+            memory = resident();
+        }
     }
     proxy.cut(Harm::Close);
     before.assert_no_more();
+    let grown = resident().saturating_sub(memory);
+    assert!(grown < 8 << 20, "{grown} octets more than after a tenth of {count}");
 }
