@@ -18,6 +18,12 @@ use crate::tell;
 /// What is done with each connection. Runs on a polling thread: never blocks.
 pub(crate) type OnAccept = Box<dyn Fn(TcpPipe) + Send + Sync>;
 
+/// Connections that are accepted at a stretch.
+const ROUNDS: usize = 16;
+/// What a timer is for.
+const RESTED: u64 = 0;
+const LATER: u64 = 1;
+
 /// A listening socket on a poller.
 pub(crate) struct Listener {
     poller: Arc<Poller>,
@@ -34,6 +40,8 @@ struct State {
     /// Gone once closed.
     socket: Option<(Arc<TcpListener>, Token)>,
     rest: Rest,
+    /// There may be more, and its turn is still to come: edges are nothing until then.
+    later: bool,
 }
 
 impl Listener {
@@ -74,8 +82,9 @@ impl Listener {
         }
     }
 
-    fn accept_all(&self) {
-        loop {
+    /// Accepts what is there, or a few: who connects without end has to let others have their turn.
+    fn accept_some(&self) {
+        for _ in 0..ROUNDS {
             let Some(socket) = self.open_socket() else { return };
             match socket.accept() {
                 Ok((stream, _)) => match TcpPipe::new(stream) {
@@ -89,12 +98,18 @@ impl Listener {
                 Err(error) => return self.rest(&error),
             }
         }
+        let first = !mem::replace(&mut self.state.lock().later, true);
+        if let Some(this) = self.this.upgrade().filter(|_| first) {
+            let this: Arc<dyn OnTimer> = this;
+            self.poller.later(&this, LATER);
+        }
     }
 
     /// The socket, while somebody may accept.
     fn open_socket(&self) -> Option<Arc<TcpListener>> {
         let state = self.state.lock();
-        let (socket, _) = state.socket.as_ref().filter(|_| !state.rest.resting)?;
+        let waits = state.rest.resting || state.later;
+        let (socket, _) = state.socket.as_ref().filter(|_| !waits)?;
         Some(socket.clone())
     }
 
@@ -112,7 +127,7 @@ impl Listener {
             Line::Quiet => tell::debug!("accepting rests for {REST:?}: {error}"),
         }
         if let Some(this) = self.this.upgrade() {
-            self.poller.timer(now + REST, this, 0);
+            self.poller.timer(now + REST, this, RESTED);
         }
     }
 }
@@ -165,14 +180,19 @@ fn passing(error: &io::Error) -> bool {
 
 impl Ready for Listener {
     fn ready(&self, _readiness: Readiness, _jobs: &mut Vec<Job>) {
-        self.accept_all();
+        self.accept_some();
     }
 }
 
 impl OnTimer for Listener {
-    fn fire(&self, _tag: u64, _now: Instant, _jobs: &mut Vec<Job>) {
-        self.state.lock().rest.end();
-        self.accept_all();
+    fn fire(&self, tag: u64, _now: Instant, _jobs: &mut Vec<Job>) {
+        let mut state = self.state.lock();
+        match tag {
+            LATER => state.later = false,
+            _ => state.rest.end(),
+        }
+        drop(state);
+        self.accept_some();
     }
 }
 
@@ -216,6 +236,20 @@ mod tests {
             TcpStream::connect(address).unwrap_err().kind(),
             io::ErrorKind::ConnectionRefused
         );
+    }
+
+    #[test]
+    fn who_connects_without_end_lets_others_have_their_turn() {
+        let poller = Poller::new().unwrap();
+        let (address, _listener, accepted) = accepting(&poller);
+        let clients: Vec<_> = (0..40).map(|_| TcpStream::connect(address).unwrap()).collect();
+        let mut came = 0;
+        while came < clients.len() {
+            poller.turn(&mut Vec::new()).unwrap();
+            let now = accepted.try_iter().count();
+            assert!(now <= 2 * ROUNDS, "an edge, and what was left: {now}");
+            came += now;
+        }
     }
 
     /// Though a thread is just accepting.

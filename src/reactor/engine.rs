@@ -173,7 +173,7 @@ impl Engine {
     /// Queues a job from outside. What does not fit is dropped, which answers it.
     pub(super) fn submit(&self, job: Job) -> Result<(), Rejected> {
         let mut state = self.state.lock();
-        if state.stopping || !self.has_room(&state) {
+        if state.stopping || !self.has_room(&state, 0) {
             drop(state);
             drop(job);
             return Err(Rejected);
@@ -272,7 +272,7 @@ impl Engine {
             let mut found = jobs.drain(..);
             // The first runs inline, unless others have waited longer.
             let inline = if state.queue.is_empty() { found.next() } else { None };
-            let refused = self.queue(&mut state, found);
+            let refused = self.queue(&mut state, usize::from(inline.is_some()), found);
             let Some(job) = inline.or_else(|| state.queue.take()) else { continue };
             let left = state.queue.left(&job);
             let wakes = state.duty.leave(left);
@@ -316,7 +316,7 @@ impl Engine {
             }
             self.turn(&mut jobs);
             let mut state = self.state.lock();
-            let refused = self.queue(&mut state, jobs.drain(..));
+            let refused = self.queue(&mut state, 0, jobs.drain(..));
             let queued = state.queue.queued();
             let wakes = state.duty.reserve_back(queued);
             self.wake(state, Wakes { reserve: false, ..wakes });
@@ -333,17 +333,18 @@ impl Engine {
         }
     }
 
-    /// Whether one more may wait. Those for which a worker is free do not, though it has still to wake up.
-    fn has_room(&self, state: &State) -> bool {
-        let free = self.shelves.len().saturating_sub(state.duty.busy());
+    /// Whether one more may wait. Those for which a worker is free do not, though it has still to wake up. `about`: so many
+    /// are about to be busy.
+    fn has_room(&self, state: &State, about: usize) -> bool {
+        let free = self.shelves.len().saturating_sub(state.duty.busy() + about);
         state.queue.len() < self.limit.saturating_add(free)
     }
 
     /// Queues jobs; what does not fit is handed back, to be dropped after the lock.
-    fn queue(&self, state: &mut State, jobs: impl Iterator<Item = Job>) -> Vec<Job> {
+    fn queue(&self, state: &mut State, about: usize, jobs: impl Iterator<Item = Job>) -> Vec<Job> {
         let mut refused = Vec::new();
         for job in jobs {
-            if self.has_room(state) && !state.stopping {
+            if self.has_room(state, about) && !state.stopping {
                 state.queue.push(job);
             } else {
                 refused.push(job);

@@ -566,17 +566,10 @@ fn send_all<I, Resp: 'static>(context: &ServicerContext, responses: I, codec: &d
 where
     I: IntoIterator<Item = Result<Resp, Status>>,
 {
-    let call = context.call();
-    for response in responses {
-        let sent = match response {
-            Ok(message) => send_one(context, &message, codec),
-            Err(status) => Err(status),
-        };
-        if let Err(status) = sent {
-            return call.finish(Err(status));
-        }
-    }
-    call.finish(Ok(()));
+    let send = |response: Result<Resp, Status>| send_one(context, &response?, codec);
+    // The iterator is gone before its call is over.
+    let outcome = responses.into_iter().try_for_each(send);
+    context.call().finish(outcome);
 }
 
 /// Sends one message of a stream; waits while too many are queued.

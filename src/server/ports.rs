@@ -17,6 +17,8 @@ use crate::link::{Acceptor, Admit, Link, LinkEvents};
 #[cfg(feature = "tls")]
 use crate::net::tls;
 use crate::net::{self, BindError, Listener, Pipe, TcpPipe};
+#[cfg(feature = "tls")]
+use crate::reactor::Keep;
 use crate::reactor::clock;
 use crate::status::Status;
 use crate::tell;
@@ -47,7 +49,8 @@ pub(super) enum Guard {
 
 #[cfg(feature = "tls")]
 pub(super) struct Gate {
-    credentials: crate::credentials::TlsServer,
+    /// With the user's fetcher, perhaps.
+    credentials: Keep<crate::credentials::TlsServer>,
     handshakes: tls::Handshakes,
     renewals: Arc<tls::Renewals>,
 }
@@ -58,7 +61,7 @@ impl Guard {
             ServerSecurity::Local => Self::Local,
             #[cfg(feature = "tls")]
             ServerSecurity::Tls(credentials) => Self::Tls(Arc::new(Gate {
-                credentials: credentials.clone(),
+                credentials: Keep::new(credentials.clone()),
                 handshakes: tls::Handshakes::default(),
                 renewals: Arc::default(),
             })),
@@ -180,8 +183,8 @@ fn let_in(core: &Arc<Core>, registry: &Arc<Registry>, guard: &Guard, pipe: TcpPi
         Guard::Tls(gate) => {
             let (core, registry, own) = (core.clone(), registry.clone(), gate.clone());
             let shake = move || shake(&core, &registry, &own, pipe);
-            if gate.credentials.is_renewal_due(clock::now()) {
-                let credentials = gate.credentials.clone();
+            let due = gate.credentials.get().filter(|own| own.is_renewal_due(clock::now()));
+            if let Some(credentials) = due.cloned() {
                 gate.renewals.before(move || credentials.renew(clock::now()), shake);
             } else {
                 shake();
@@ -199,7 +202,7 @@ fn shake(core: &Arc<Core>, registry: &Arc<Registry>, gate: &Gate, pipe: TcpPipe)
         Ok(pipe) => accept(&core, &registry, Arc::new(pipe)),
         Err(failure) => turned_away(&peer, &failure),
     });
-    let config = gate.credentials.server_config();
+    let Some(config) = gate.credentials.get().map(|own| own.server_config()) else { return };
     if let Some(handshake) = tls::server(poller, pipe, config, shaken) {
         gate.handshakes.add(handshake);
     }

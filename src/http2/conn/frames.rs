@@ -10,6 +10,9 @@ use super::super::stream::{Closed, Known, Receiving, Sending};
 use super::super::types::{Key, Reason, Role};
 use super::{Connection, Room, Sink};
 
+/// With more open streams than these, a frame that concerns all of them costs much more than its octets tell.
+const CROWD: u32 = 256;
+
 impl Connection {
     /// A whole frame, other than DATA.
     pub(super) fn on_frame(&mut self, head: &Head, payload: &[u8], sink: &mut dyn Sink) {
@@ -215,8 +218,8 @@ impl Connection {
         self.peer.apply(&settings, first);
         let delta = self.peer.initial_window - before.initial_window;
         if delta != 0 {
-            // Each changes all streams.
-            if !first {
+            // Each changes all streams: nothing to speak of, unless there are many.
+            if !first && self.streams.active > CROWD {
                 self.glitch()?;
             }
             let reason = Reason::FLOW_CONTROL_ERROR;
@@ -275,7 +278,7 @@ impl Connection {
     fn on_goaway(&mut self, frame: &GoAway<'_>, sink: &mut dyn Sink) -> Result<(), Error> {
         let client = self.role == Role::Client;
         // Two say all there is to say. Each is compared with all streams.
-        if self.shutdown.is_announced() {
+        if self.shutdown.is_announced() && self.streams.active > CROWD {
             self.glitch()?;
         }
         self.shutdown.on_goaway(frame.last, client)?;

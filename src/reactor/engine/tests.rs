@@ -171,6 +171,21 @@ fn what_the_queue_does_not_hold_is_rejected_from_outside_and_from_events() {
 }
 
 #[test]
+fn what_one_turn_brings_is_no_more_than_there_is_room_for() {
+    let pool = ThreadPool::with_queue(1, 1);
+    let (sender, receiver) = channel();
+    for _ in 0..50 {
+        let (let_go, held) = channel::<()>();
+        let long = job(false, move || held.recv().unwrap());
+        bring(&pool, vec![long, telling(&sender), telling(&sender)]);
+        assert_eq!(receiver.recv_timeout(LATER).unwrap(), "rejected");
+        let_go.send(()).unwrap();
+        assert_eq!(receiver.recv_timeout(LATER).unwrap(), "ran");
+        wait_until(|| pool.running() == 0);
+    }
+}
+
+#[test]
 fn a_pool_without_a_queue_takes_as_many_jobs_as_it_has_free_workers() {
     let pool = ThreadPool::with_queue(3, 0);
     let (sender, receiver) = channel();
