@@ -128,9 +128,12 @@ impl Method {
                     invocation_metadata: context.invocation_metadata(),
                 };
                 let (path, peer) = (context.method(), Peer(context.call()));
-                let what = format_args!("a generic handler, asked for {path} of {peer},");
                 // Where it panics: logged, and its call ends as with a method's own handler.
-                let Ok(found) = user::run(what, || registry.ask(&details)) else {
+                let asked = user::run(
+                    format_args!("a generic handler, asked for {path} of {peer},"),
+                    || registry.ask(&details),
+                );
+                let Ok(found) = asked else {
                     return context.call().panicked();
                 };
                 match found {
