@@ -19,7 +19,7 @@ use support::frames::{
 };
 
 /// Connections live through so many calls.
-const CALLS: u64 = 1500;
+const CALLS: u64 = 400;
 /// What a stream announces that nobody reads: it is granted as far as the budget goes.
 const ANNOUNCED: u32 = 600 << 10;
 /// What all calls of a connection may have received and not read: little, so that what is not given back is soon missed.
