@@ -65,7 +65,7 @@ impl Shutdown {
     }
 
     pub(crate) fn is_dead(&self) -> bool {
-        self.phase == Phase::Dead
+        matches!(self.phase, Phase::Dead)
     }
 
     pub(crate) fn deadline(&self) -> Option<Instant> {

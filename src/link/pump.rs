@@ -330,7 +330,11 @@ impl Link {
             let how = self.read_rounds(Some(jobs), &mut turn);
             state = self.state.lock();
             if !state.watch.read(how) {
-                return self.settle(state);
+                // After an emptied socket nothing is left that the last read has not settled.
+                if how == Read::Left {
+                    self.settle(state);
+                }
+                return;
             }
         }
     }

@@ -109,7 +109,10 @@ impl State {
 
     /// When to look again, though nothing comes.
     pub(super) fn next_timeout(&self) -> Option<Instant> {
-        [self.conn.poll_timeout(), self.admission.due()].into_iter().flatten().min()
+        match (self.conn.poll_timeout(), self.admission.due()) {
+            (Some(conn), Some(due)) => Some(conn.min(due)),
+            (conn, due) => conn.or(due),
+        }
     }
 
     /// Moves about `budget` octets of output to `out`. What is returned is not needed any more, and is
@@ -264,10 +267,10 @@ impl State {
         work(&mut self.conn, &mut sink);
         // What follows from the peer's input counts as that itself does (A9).
         let before = self.conn.control_len();
-        for item in after {
-            self.follow_up(item);
+        if !after.is_empty() {
+            after.into_iter().for_each(|item| self.follow_up(item));
+            self.conn.charge(before);
         }
-        self.conn.charge(before);
         if self.effects.lost.is_some() {
             self.drop_requests();
         }

@@ -39,8 +39,10 @@ impl Turn {
 
     /// Octets have come. Those of short reads cost time as well, when one edge follows the other.
     pub(super) fn came(&mut self, now: Instant) {
-        let began = *self.began.get_or_insert(now);
-        self.over |= now.saturating_duration_since(began) >= STRETCH;
+        match self.began {
+            None => self.began = Some(now),
+            Some(began) => self.over |= now.saturating_duration_since(began) >= STRETCH,
+        }
     }
 
     /// A read of all of `stride` has been worked off: how much to read the next time.

@@ -3,11 +3,11 @@
 use super::super::error::Error;
 use super::super::frame::{Continuation, Head, Headers, MAX_31};
 use super::super::goaway::Phase;
-use super::super::hpack::Fields;
 use super::super::stream::{Closed, Receiving};
 use super::super::types::{Key, Reason, Role};
 use super::frames::Standing;
 use super::options::FRAGMENT;
+use super::recent::List;
 use super::{Connection, Sink, validate};
 
 /// So many informational responses before a response are nothing to wonder at.
@@ -67,26 +67,24 @@ impl Connection {
         block: &[u8],
         sink: &mut dyn Sink,
     ) -> Result<(), Error> {
-        let mut fields = std::mem::take(&mut self.fields);
-        fields.clear();
-        let result = self
-            .decoder
-            .decode(block, &mut fields)
-            .and_then(|()| self.on_fields(id, end, &fields, sink));
-        self.fields = fields;
+        let mut recent = self.recent.take().unwrap_or_default();
+        let result = recent
+            .decode(block, &mut self.decoder)
+            .and_then(|list| self.on_list(id, end, list, sink));
+        self.recent = Some(recent);
         result
     }
 
-    fn on_fields(
+    fn on_list(
         &mut self,
         id: u32,
         end: bool,
-        fields: &Fields,
+        list: &List,
         sink: &mut dyn Sink,
     ) -> Result<(), Error> {
         match self.standing(id) {
-            Standing::Open(key) => self.on_more(key, end, fields, sink),
-            Standing::Idle if self.role == Role::Server => self.on_request(id, end, fields, sink),
+            Standing::Open(key) => self.on_more(key, end, list, sink),
+            Standing::Idle if self.role == Role::Server => self.on_request(id, end, list, sink),
             // "An endpoint that receives an unexpected stream identifier MUST respond with a
             // connection error of type PROTOCOL_ERROR" §5.1.1
             Standing::Idle => Err(Error::protocol("HEADERS on an idle stream")),
@@ -111,7 +109,7 @@ impl Connection {
         &mut self,
         id: u32,
         end: bool,
-        fields: &Fields,
+        list: &List,
         sink: &mut dyn Sink,
     ) -> Result<(), Error> {
         // "Streams initiated by a client MUST use odd-numbered stream identifiers" §5.1.1 (A19)
@@ -129,9 +127,9 @@ impl Connection {
             return self.refuse(id);
         }
         let malformed = |cause| Error::stream(id, Reason::PROTOCOL_ERROR, cause);
-        let promised = match fields.overflowed() {
+        let promised = match list.fields.overflowed() {
             true => None, // W30: the list is gone; the answer is the user's.
-            false => validate::request(fields).map_err(malformed)?,
+            false => validate::request(list).map_err(malformed)?,
         };
         if end && promised.is_some_and(|n| n > 0) {
             return Err(malformed("content-length does not match"));
@@ -141,7 +139,7 @@ impl Connection {
             slot.promised = promised;
             slot.receiving = if end { Receiving::Done } else { Receiving::Body };
         }
-        let taker = sink.headers(key, fields, end);
+        let taker = sink.headers(key, &list.fields, end);
         self.takes(key, taker);
         Ok(())
     }
@@ -171,13 +169,13 @@ impl Connection {
         &mut self,
         key: Key,
         end: bool,
-        fields: &Fields,
+        list: &List,
         sink: &mut dyn Sink,
     ) -> Result<(), Error> {
         let Some(slot) = self.streams.get(key) else { return Ok(()) };
         let malformed = |cause| Error::stream(key.id, Reason::PROTOCOL_ERROR, cause);
         match slot.receiving {
-            Receiving::Head => self.on_response(key, end, fields, sink),
+            Receiving::Head => self.on_response(key, end, list, sink),
             Receiving::Done => {
                 let reason = Reason::STREAM_CLOSED;
                 Err(Error::stream(key.id, reason, "HEADERS after END_STREAM"))
@@ -190,9 +188,9 @@ impl Connection {
                 if slot.promised.is_some_and(|left| left > 0) {
                     return Err(malformed("content-length does not match"));
                 }
-                validate::trailers(fields).map_err(malformed)?;
+                validate::trailers(list).map_err(malformed)?;
                 if self.hears(key) {
-                    sink.trailers(key, fields);
+                    sink.trailers(key, &list.fields);
                 }
                 self.received_end(key);
                 Ok(())
@@ -204,13 +202,13 @@ impl Connection {
         &mut self,
         key: Key,
         end: bool,
-        fields: &Fields,
+        list: &List,
         sink: &mut dyn Sink,
     ) -> Result<(), Error> {
         let malformed = |cause| Error::stream(key.id, Reason::PROTOCOL_ERROR, cause);
         let mut promised = None;
-        if !fields.overflowed() {
-            let (status, length) = validate::response(fields).map_err(malformed)?;
+        if !list.fields.overflowed() {
+            let (status, length) = validate::response(list).map_err(malformed)?;
             if (100..200).contains(&status) {
                 if end {
                     return Err(malformed("1xx response with END_STREAM"));
@@ -231,7 +229,7 @@ impl Connection {
             slot.promised = promised;
             slot.receiving = Receiving::Body;
         }
-        sink.headers(key, fields, end);
+        sink.headers(key, &list.fields, end);
         if end {
             self.received_end(key);
         }

@@ -23,6 +23,7 @@ mod input;
 mod lapse;
 mod options;
 mod output;
+mod recent;
 mod sink;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -38,7 +39,7 @@ use super::frame::{self, MAX_31, Ping, Settings, WindowUpdate};
 use super::goaway::{Phase, Shutdown};
 use super::grant::{Intake, Ledger, Patience};
 use super::guard::Bucket;
-use super::hpack::{Decoder, Fields};
+use super::hpack::Decoder;
 use super::ping::{Keepalive, Probe, RoundTrip, Strikes};
 use super::settings::{Exchange, Peer};
 use super::stream::{Closed, Receiving, Sending, Streams};
@@ -46,6 +47,7 @@ use super::types::{Key, Reason, Role};
 use input::Input;
 use lapse::Lapses;
 use output::Output;
+use recent::Recent;
 
 pub(crate) use options::Options;
 pub(crate) use sink::Sink;
@@ -103,8 +105,8 @@ pub(crate) struct Connection {
     input: Input,
     out: Output,
     decoder: Decoder,
-    /// Used for block after block.
-    fields: Fields,
+    /// Made with the first block.
+    recent: Option<Box<Recent>>,
     window: ConnWindow,
     peer: Peer,
     exchange: Exchange,
@@ -144,7 +146,7 @@ impl Connection {
             input: Input::new(role),
             out: Output::new(),
             decoder: Decoder::new(options.max_header_list, options.max_fields()),
-            fields: Fields::new(),
+            recent: None,
             window: ConnWindow::new(i64::from(options.connection_window)),
             peer: Peer::new(),
             exchange: Exchange::new(now),
@@ -386,7 +388,7 @@ impl Connection {
         self.streams.rest();
         self.out.rest();
         self.input.rest();
-        self.fields = Fields::new();
+        self.recent = None;
         self.begun = Vec::new();
     }
 }

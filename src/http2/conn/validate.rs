@@ -5,12 +5,41 @@
 //! Deliberately ignores what gRPC makes of the fields (`wire/`), and limits (HPACK's).
 
 use super::super::hpack::Fields;
+use super::recent::{List, Sound};
 
 /// Why a message is malformed.
 pub(super) type Malformed = &'static str;
 
 /// A request's list. Returns its `content-length`.
-pub(super) fn request(fields: &Fields) -> Result<Option<u64>, Malformed> {
+pub(super) fn request(list: &List) -> Result<Option<u64>, Malformed> {
+    if let Some(Sound::Request(length)) = list.sound.get() {
+        return Ok(length);
+    }
+    let length = judge_request(&list.fields)?;
+    list.sound.set(Some(Sound::Request(length)));
+    Ok(length)
+}
+
+/// A response's list. Returns its status and `content-length`.
+pub(super) fn response(list: &List) -> Result<(u16, Option<u64>), Malformed> {
+    if let Some(Sound::Response(status, length)) = list.sound.get() {
+        return Ok((status, length));
+    }
+    let (status, length) = judge_response(&list.fields)?;
+    list.sound.set(Some(Sound::Response(status, length)));
+    Ok((status, length))
+}
+
+/// A trailer list.
+pub(super) fn trailers(list: &List) -> Result<(), Malformed> {
+    if list.sound.get() != Some(Sound::Trailers) {
+        judge_trailers(&list.fields)?;
+        list.sound.set(Some(Sound::Trailers));
+    }
+    Ok(())
+}
+
+fn judge_request(fields: &Fields) -> Result<Option<u64>, Malformed> {
     let mut seen = Pseudo::default();
     let mut regular = Regular::default();
     for (name, value) in fields.iter() {
@@ -60,8 +89,7 @@ pub(super) fn request(fields: &Fields) -> Result<Option<u64>, Malformed> {
     Ok(regular.length)
 }
 
-/// A response's list. Returns its status and `content-length`.
-pub(super) fn response(fields: &Fields) -> Result<(u16, Option<u64>), Malformed> {
+fn judge_response(fields: &Fields) -> Result<(u16, Option<u64>), Malformed> {
     let mut status = None;
     let mut regular = Regular::default();
     for (name, value) in fields.iter() {
@@ -83,8 +111,7 @@ pub(super) fn response(fields: &Fields) -> Result<(u16, Option<u64>), Malformed>
     Ok((status.ok_or(":status missing")?, regular.length))
 }
 
-/// A trailer list.
-pub(super) fn trailers(fields: &Fields) -> Result<(), Malformed> {
+fn judge_trailers(fields: &Fields) -> Result<(), Malformed> {
     let mut regular = Regular::default();
     for (name, value) in fields.iter() {
         // "Trailers MUST NOT include pseudo-header fields" §8.1
@@ -249,7 +276,7 @@ mod tests {
                 fields.push(own.as_bytes(), text.as_bytes());
             }
             fields.push(name.as_bytes(), value);
-            request(&fields)
+            judge_request(&fields)
         };
         for good in [&b"http"[..], b"https", b"HTTP", b"grpc+x"] {
             assert!(with(":scheme", good).is_ok(), "{good:?}");

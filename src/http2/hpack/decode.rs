@@ -22,6 +22,8 @@ pub(crate) struct Decoder {
     max_list_size: usize,
     /// Most fields of a list: the size alone would admit 500 short ones (A6).
     max_fields: usize,
+    /// Counts the changes of the dynamic table.
+    version: u64,
 }
 
 impl Decoder {
@@ -29,7 +31,7 @@ impl Decoder {
     /// changed, so SETTINGS_HEADER_TABLE_SIZE need not be announced.
     pub(crate) fn new(max_list_size: usize, max_fields: usize) -> Self {
         let table = Table::with_dynamic_size(MAX_TABLE_SIZE);
-        Self { table, max_list_size, max_fields }
+        Self { table, max_list_size, max_fields, version: 0 }
     }
 
     /// Decodes a whole block into `into`, whose former content is lost.
@@ -59,6 +61,11 @@ impl Decoder {
         Ok(())
     }
 
+    /// Which state of the table this is: the same block means the same list as long as it is the same.
+    pub(crate) fn version(&self) -> u64 {
+        self.version
+    }
+
     /// Takes the table size updates at the beginning of a block.
     ///
     /// "This dynamic table size update MUST occur at the beginning of the first
@@ -75,6 +82,7 @@ impl Decoder {
             if size > MAX_TABLE_SIZE {
                 return Err(error("table size above the limit"));
             }
+            self.version += 1;
             self.table.update_max_dynamic_size(size);
         }
         Ok(())
@@ -153,6 +161,7 @@ impl Decoder {
 
     /// Adds an entry to the dynamic table.
     fn insert(&mut self, name: &[u8], value: &[u8]) {
+        self.version += 1;
         let max = self.table.max_dynamic_size();
         if name.len() + value.len() + OVERHEAD > max as usize {
             // "An attempt to add an entry larger than the maximum size causes the

@@ -35,6 +35,7 @@ struct Span {
 
 impl Fields {
     /// No fields, no memory.
+    #[cfg(any(test, feature = "_internals"))]
     pub(crate) fn new() -> Self {
         Self::default()
     }
@@ -74,6 +75,11 @@ impl Fields {
     #[cfg(test)]
     pub(crate) fn size(&self) -> usize {
         self.arena.len() + self.spans.len() * OVERHEAD
+    }
+
+    /// The length of all names and values.
+    pub(crate) fn octets(&self) -> usize {
+        self.arena.len()
     }
 
     /// Did the block go past the decoder's limits? Then the list is empty.

@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::*;
+use crate::http2::hpack::Fields;
 use crate::http2::{Claim, Heard, Taker};
 
 /// Some instant, always the same: tests move on from it.

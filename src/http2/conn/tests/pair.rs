@@ -5,6 +5,7 @@ use std::collections::{HashMap, VecDeque};
 
 use super::*;
 use crate::http2::grant::ACCOUNTS;
+use crate::http2::hpack::Fields;
 use crate::http2::stream::State;
 
 /// xorshift64: the same operations for the same seed.

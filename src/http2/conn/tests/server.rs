@@ -344,6 +344,13 @@ fn h2spec_8_1_trailers() {
 }
 
 #[test]
+fn a_block_that_was_a_good_request_three_times_is_no_trailer() {
+    let open: Vec<_> = [1, 3, 5].map(|id| request(id, 0)).into();
+    let again = request(5, END);
+    stream_error(&open, &again, 5, P);
+}
+
+#[test]
 fn w19_malformed_requests_are_stream_errors() {
     let cases: &[&[(&str, &str)]] = &[
         &[(":method", "GET"), (":scheme", "http"), (":path", "/"), ("X-TEST", "ok")],
