@@ -187,7 +187,8 @@ impl Attempt {
                 if security.credentials.is_renewal_due(clock::now()) {
                     let own = security.clone();
                     let renew = move || own.credentials.renew(clock::now());
-                    security.renewals.clone().before(renew, move || self.shake(&security, pipe));
+                    let (renewals, poller) = (security.renewals.clone(), self.poller.clone());
+                    renewals.before(&poller, renew, move || self.shake(&security, pipe));
                 } else {
                     self.shake(&security, pipe);
                 }

@@ -181,14 +181,12 @@ fn let_in(core: &Arc<Core>, registry: &Arc<Registry>, guard: &Guard, pipe: TcpPi
         }
         #[cfg(feature = "tls")]
         Guard::Tls(gate) => {
+            let due = gate.credentials.get().filter(|own| own.is_renewal_due(clock::now()));
+            let due = due.cloned().zip(core.poller().cloned());
             let (core, registry, own) = (core.clone(), registry.clone(), gate.clone());
             let shake = move || shake(&core, &registry, &own, pipe);
-            let due = gate.credentials.get().filter(|own| own.is_renewal_due(clock::now()));
-            if let Some(credentials) = due.cloned() {
-                gate.renewals.before(move || credentials.renew(clock::now()), shake);
-            } else {
-                shake();
-            }
+            let Some((credentials, poller)) = due else { return shake() };
+            gate.renewals.before(&poller, move || credentials.renew(clock::now()), shake);
         }
     }
 }
