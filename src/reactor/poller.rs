@@ -364,14 +364,18 @@ impl Poller {
         let now = clock::now();
         let mut timers = self.timers.lock();
         timers.alarm = None;
-        // What is set while these fire lies after `now`: the loop ends.
         while let Some(timer) = timers.pop_due(now) {
             drop(timers);
             if let Some(target) = timer.target.upgrade() {
                 let jobs = &mut *jobs;
                 tell(move || target.fire(timer.tag, now, jobs));
             }
+            let over = is_over(now);
             timers = self.timers.lock();
+            if over {
+                // The alarm comes again at once, after what else there is.
+                break;
+            }
         }
         let set = timers.set_alarm(&self.kernel);
         drop(timers);

@@ -10,6 +10,10 @@ use std::time::Instant;
 
 use super::{Alarm, OnTimer, Poller};
 
+/// So many are given out at a time. A peer may choose one instant for all of its calls, and who is told of it is a poller,
+/// which has others to look after.
+const AT_A_TIME: usize = 64;
+
 /// A place in a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Ticket {
@@ -48,12 +52,13 @@ impl<T> Timetable<T> {
         self.due.remove(&ticket)
     }
 
-    /// The timer has fired: what is due, in order. [`arm`](Self::arm) has to follow.
+    /// The timer has fired: what is due, in order, or the first of it. [`arm`](Self::arm) has to follow, and sets a timer
+    /// that is due at once for the others.
     pub(crate) fn fire(&mut self, now: Instant) -> Vec<T> {
         self.alarm.fired(now);
         let mut due = Vec::new();
         while let Some(entry) = self.due.first_entry() {
-            if entry.key().at > now {
+            if entry.key().at > now || due.len() == AT_A_TIME {
                 break;
             }
             due.push(entry.remove());
@@ -134,5 +139,33 @@ mod tests {
             }
         }
         assert_eq!((poller.timers(), table.len()), (1, 500));
+    }
+
+    #[test]
+    fn a_crowd_that_is_due_at_once_is_given_out_in_parts() {
+        struct Fired(std::sync::Mutex<std::sync::mpsc::Sender<()>>);
+        impl OnTimer for Fired {
+            fn fire(&self, _: u64, _: Instant, _: &mut Vec<Job>) {
+                self.0.lock().unwrap().send(()).unwrap();
+            }
+        }
+        let (poller, now) = (Poller::new().unwrap(), clock::now());
+        let (sender, fired) = std::sync::mpsc::channel();
+        let target = Arc::new(Fired(std::sync::Mutex::new(sender)));
+        let mut table = Timetable::new();
+        for n in 0..AT_A_TIME * 2 + 1 {
+            table.enter(now, n);
+        }
+        let mut given = Vec::new();
+        for part in [AT_A_TIME, AT_A_TIME, 1] {
+            // The timer for the rest is due already.
+            table.arm(&poller, 0, || Some(target.clone()));
+            poller.turn(&mut Vec::new()).unwrap();
+            fired.try_recv().unwrap();
+            let due = table.fire(clock::now());
+            assert_eq!(due.len(), part);
+            given.extend(due);
+        }
+        assert!(given.is_sorted() && table.len() == 0);
     }
 }

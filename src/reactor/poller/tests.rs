@@ -343,3 +343,30 @@ fn what_a_turn_has_no_time_for_is_told_in_order_by_the_next() {
         assert_eq!(told.try_iter().collect::<Vec<_>>(), [n]);
     }
 }
+
+#[test]
+fn timers_without_end_share_with_what_comes() {
+    struct Slow(Mutex<Sender<u64>>);
+    impl OnTimer for Slow {
+        fn fire(&self, tag: u64, _: Instant, _: &mut Vec<Job>) {
+            let began = clock::now();
+            while clock::now() < began + STRETCH {}
+            self.0.lock().send(tag).unwrap();
+        }
+    }
+    let poller = Poller::new().unwrap();
+    let (sender, fired) = channel();
+    let slow = Arc::new(Slow(Mutex::new(sender)));
+    let now = clock::now();
+    for tag in 0..20 {
+        poller.timer(now, slow.clone(), tag);
+    }
+    let (ready, told) = tell();
+    let honest = poller.reserve(ready);
+    for tag in 0..20 {
+        poller.post(honest, Readiness { read: true, ..Readiness::default() });
+        turn(&poller);
+        assert_eq!(fired.try_iter().collect::<Vec<_>>(), [tag], "one turn's time, in order");
+        assert!(told.try_recv().is_ok(), "what is new is told beside it");
+    }
+}
