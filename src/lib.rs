@@ -178,7 +178,7 @@ pub use credentials::{
     composite_call_credentials, composite_channel_credentials, local_channel_credentials,
     local_server_credentials, metadata_call_credentials, metadata_call_credentials_later,
 };
-#[cfg(feature = "tls")]
+#[cfg(feature = "_tls")]
 pub use credentials::{ssl_channel_credentials, ssl_server_credentials};
 #[cfg(feature = "runtime")]
 pub use error::{ConfigError, ConfigErrorKind, ResultError};

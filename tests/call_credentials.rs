@@ -729,7 +729,7 @@ fn tokens_are_told_to_servers_and_to_nobody_else() {
     });
 }
 
-#[cfg(feature = "tls")]
+#[cfg(feature = "_tls")]
 #[test]
 fn over_tls_calls_of_each_kind_prove_what_they_should() {
     use grpc_threads::{ssl_channel_credentials, ssl_server_credentials};

@@ -9,7 +9,7 @@ use grpc_threads::{ChannelBuilder, Server};
 type Failure = Box<dyn Error + Send + Sync>;
 
 /// Listens with TLS; the certificate and its key are files.
-#[cfg(feature = "tls")]
+#[cfg(feature = "_tls")]
 pub(crate) fn listen(
     server: &Server,
     address: &str,
@@ -23,7 +23,7 @@ pub(crate) fn listen(
 }
 
 /// A channel over TLS that trusts these roots, or the system's. It resumes no session of another channel.
-#[cfg(feature = "tls")]
+#[cfg(feature = "_tls")]
 pub(crate) fn secure(
     channel: ChannelBuilder,
     roots: Option<&[u8]>,
@@ -32,22 +32,22 @@ pub(crate) fn secure(
 }
 
 /// Makes the channel call the server by a name that is in its certificate.
-#[cfg(feature = "tls")]
+#[cfg(feature = "_tls")]
 pub(crate) fn call_it(channel: ChannelBuilder, name: &str) -> ChannelBuilder {
     channel.ssl_target_name_override(name)
 }
 
-#[cfg(not(feature = "tls"))]
+#[cfg(not(feature = "_tls"))]
 pub(crate) fn listen(_: &Server, _: &str, _: (&str, &str)) -> Result<u16, Failure> {
     Err(NOT_BUILT.into())
 }
 
-#[cfg(not(feature = "tls"))]
+#[cfg(not(feature = "_tls"))]
 pub(crate) fn secure(_: ChannelBuilder, _: Option<&[u8]>) -> Result<ChannelBuilder, Failure> {
     Err(NOT_BUILT.into())
 }
 
-#[cfg(not(feature = "tls"))]
+#[cfg(not(feature = "_tls"))]
 pub(crate) fn call_it(channel: ChannelBuilder, _: &str) -> ChannelBuilder {
     channel
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::sync::Mutex;
 
 use crate::deadline::Deadline;
-#[cfg(feature = "tls")]
+#[cfg(feature = "_tls")]
 use crate::net::tls;
 use crate::net::{self, Connecting, Pipe, TcpPipe};
 use crate::reactor::{Poller, clock};
@@ -36,7 +36,7 @@ enum Stage {
     #[default]
     Early,
     Connecting(Connecting),
-    #[cfg(feature = "tls")]
+    #[cfg(feature = "_tls")]
     Shaking(tls::Handshake),
     Cancelled,
 }
@@ -69,7 +69,7 @@ impl Stage {
         match self {
             Self::Early | Self::Cancelled => {}
             Self::Connecting(connecting) => connecting.cancel(),
-            #[cfg(feature = "tls")]
+            #[cfg(feature = "_tls")]
             Self::Shaking(handshake) => handshake.cancel(),
         }
     }
@@ -78,7 +78,7 @@ impl Stage {
         match self {
             Self::Early => 0,
             Self::Connecting(_) => 1,
-            #[cfg(feature = "tls")]
+            #[cfg(feature = "_tls")]
             Self::Shaking(_) => 2,
             Self::Cancelled => 3,
         }
@@ -98,11 +98,11 @@ pub(super) enum Security {
     None,
     /// Plain octets that do not leave the machine.
     Local,
-    #[cfg(feature = "tls")]
+    #[cfg(feature = "_tls")]
     Tls(Arc<TlsSecurity>),
 }
 
-#[cfg(feature = "tls")]
+#[cfg(feature = "_tls")]
 pub(super) struct TlsSecurity {
     pub(super) credentials: crate::credentials::TlsChannel,
     /// What the server has to be called; `None`: the address that answered.
@@ -182,7 +182,7 @@ impl Attempt {
     fn connected(self, pipe: TcpPipe) {
         match self.security.clone() {
             Security::None | Security::Local => (self.outcome)(Ok(Arc::new(pipe))),
-            #[cfg(feature = "tls")]
+            #[cfg(feature = "_tls")]
             Security::Tls(security) => {
                 if security.credentials.is_renewal_due(clock::now()) {
                     let own = security.clone();
@@ -196,7 +196,7 @@ impl Attempt {
         }
     }
 
-    #[cfg(feature = "tls")]
+    #[cfg(feature = "_tls")]
     fn shake(self, security: &TlsSecurity, pipe: TcpPipe) {
         let name = security.name.clone().unwrap_or_else(|| pipe.address().ip().into());
         let (dialing, poller, left) = (self.dialing.clone(), self.poller.clone(), self.left());

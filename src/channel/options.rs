@@ -5,22 +5,22 @@ use std::time::Duration;
 
 use crate::bounds::within;
 use crate::call::client::{Defaults, Kept};
-#[cfg(feature = "tls")]
+#[cfg(feature = "_tls")]
 use crate::credentials::TlsChannel;
 use crate::credentials::{CallCredentials, ChannelCredentials, ChannelSecurity};
 use crate::error::{ConfigError, ConfigErrorKind};
 use crate::http2;
-#[cfg(feature = "tls")]
+#[cfg(feature = "_tls")]
 use crate::net::tls;
 use crate::reactor::{LONGEST_BUSY_POLL, client_poller};
 use crate::tell;
 
 use super::Channel;
 use super::connectivity::Timing;
-#[cfg(feature = "tls")]
+#[cfg(feature = "_tls")]
 use super::dial::TlsSecurity;
 use super::dial::{Dial, Security, Tcp};
-#[cfg(feature = "tls")]
+#[cfg(feature = "_tls")]
 use super::target::Place;
 use super::target::Target;
 
@@ -43,7 +43,7 @@ pub(super) struct Settings {
     pub(super) security: Option<ChannelSecurity>,
     /// What all calls prove.
     call_credentials: Option<Kept>,
-    #[cfg(feature = "tls")]
+    #[cfg(feature = "_tls")]
     pub(super) target_name_override: Option<String>,
 }
 
@@ -60,25 +60,25 @@ impl Settings {
             busy_poll: Duration::ZERO,
             security: None,
             call_credentials: None,
-            #[cfg(feature = "tls")]
+            #[cfg(feature = "_tls")]
             target_name_override: None,
         }
     }
 
     /// The `:authority` of calls.
     pub(super) fn authority(&self) -> &str {
-        #[cfg(feature = "tls")]
+        #[cfg(feature = "_tls")]
         let named = self.authority.as_deref().or(self.target_name_override.as_deref());
-        #[cfg(not(feature = "tls"))]
+        #[cfg(not(feature = "_tls"))]
         let named = self.authority.as_deref();
         named.unwrap_or(self.target.authority())
     }
 
     /// Whether what is sent is encrypted.
     pub(super) fn is_secure(&self) -> bool {
-        #[cfg(feature = "tls")]
+        #[cfg(feature = "_tls")]
         return matches!(self.security, Some(ChannelSecurity::Tls(_)));
-        #[cfg(not(feature = "tls"))]
+        #[cfg(not(feature = "_tls"))]
         false
     }
 
@@ -95,10 +95,10 @@ impl Settings {
     /// What connections are made with, and whose name the server has to show.
     fn security(&self) -> Result<Security, ConfigError> {
         match &self.security {
-            #[cfg(feature = "tls")]
+            #[cfg(feature = "_tls")]
             Some(ChannelSecurity::Tls(credentials)) => self.tls(credentials),
             other => {
-                #[cfg(feature = "tls")]
+                #[cfg(feature = "_tls")]
                 if let Some(name) = &self.target_name_override {
                     return Err(wrong(format!(
                         "target name override {name:?}: without TLS there is no name to check"
@@ -109,7 +109,7 @@ impl Settings {
         }
     }
 
-    #[cfg(feature = "tls")]
+    #[cfg(feature = "_tls")]
     fn tls(&self, credentials: &TlsChannel) -> Result<Security, ConfigError> {
         let credentials = credentials.clone();
         let name = match (&self.target_name_override, self.target.place()) {
@@ -258,7 +258,7 @@ impl ChannelBuilder {
     /// none. Without [`credentials`](Self::credentials) it is a [`ConfigError`].
     ///
     /// § `GRPC_SSL_TARGET_NAME_OVERRIDE_ARG` of gRPC's core.
-    #[cfg(feature = "tls")]
+    #[cfg(feature = "_tls")]
     pub fn ssl_target_name_override(self, name: impl Into<String>) -> Self {
         self.set(|settings| settings.target_name_override = Some(name.into()))
     }

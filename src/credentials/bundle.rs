@@ -3,9 +3,9 @@
 use std::fmt;
 
 use super::call::{CallCredentials, composite_call_credentials};
-#[cfg(feature = "tls")]
+#[cfg(feature = "_tls")]
 use super::channel::TlsChannel;
-#[cfg(feature = "tls")]
+#[cfg(feature = "_tls")]
 use super::server::TlsServer;
 
 /// What a secure channel proves to servers, and which servers it trusts. Made by `ssl_channel_credentials` (TLS, with
@@ -25,7 +25,7 @@ pub struct ChannelCredentials {
 pub(crate) enum ChannelSecurity {
     /// They do not leave the machine.
     Local,
-    #[cfg(feature = "tls")]
+    #[cfg(feature = "_tls")]
     Tls(TlsChannel),
 }
 
@@ -44,7 +44,7 @@ pub struct ServerCredentials {
 pub(crate) enum ServerSecurity {
     /// Clients are on this machine.
     Local,
-    #[cfg(feature = "tls")]
+    #[cfg(feature = "_tls")]
     Tls(TlsServer),
 }
 
@@ -102,7 +102,7 @@ impl ChannelCredentials {
         self.calls.as_ref()
     }
 
-    #[cfg(feature = "tls")]
+    #[cfg(feature = "_tls")]
     pub(super) fn tls(tls: TlsChannel) -> Self {
         Self { security: ChannelSecurity::Tls(tls), calls: None }
     }
@@ -113,7 +113,7 @@ impl ServerCredentials {
         &self.security
     }
 
-    #[cfg(feature = "tls")]
+    #[cfg(feature = "_tls")]
     pub(super) fn tls(tls: TlsServer) -> Self {
         Self { security: ServerSecurity::Tls(tls) }
     }
@@ -134,7 +134,7 @@ impl fmt::Debug for ServerCredentials {
 }
 
 /// Lets tests, which know that it is TLS, at what is in it.
-#[cfg(all(test, feature = "tls"))]
+#[cfg(all(test, feature = "_tls"))]
 macro_rules! inside {
     ($outer:ident, $security:ident, $config:ident: $of:ty) => {
         impl $outer {
@@ -156,7 +156,7 @@ macro_rules! inside {
     };
 }
 
-#[cfg(all(test, feature = "tls"))]
+#[cfg(all(test, feature = "_tls"))]
 inside!(ChannelCredentials, ChannelSecurity, client_config: rustls::ClientConfig);
-#[cfg(all(test, feature = "tls"))]
+#[cfg(all(test, feature = "_tls"))]
 inside!(ServerCredentials, ServerSecurity, server_config: rustls::ServerConfig);

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-#[cfg(feature = "tls")]
+#[cfg(feature = "_tls")]
 use super::der::{AlternativeName, Certificate};
 
 /// What is known of a peer, as grpc's `auth_context()` has it: properties, each with one or more values.
@@ -93,7 +93,7 @@ impl AuthContext {
     }
 
     /// Of a connection over TLS.
-    #[cfg(feature = "tls")]
+    #[cfg(feature = "_tls")]
     pub(crate) fn of_tls(agreed: &Agreed<'_>) -> Self {
         let mut known = Known::new("ssl");
         let leaf = agreed.peer_certificates.first();
@@ -131,7 +131,7 @@ impl fmt::Debug for AuthContext {
 }
 
 /// What a handshake came to.
-#[cfg(feature = "tls")]
+#[cfg(feature = "_tls")]
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Agreed<'a> {
     /// The chain that the peer has shown and that was verified.
@@ -157,7 +157,7 @@ impl Known {
         }
     }
 
-    #[cfg(feature = "tls")]
+    #[cfg(feature = "_tls")]
     fn add_certificate(&mut self, der: &[u8], read: &Certificate<'_>, names: &[AlternativeName]) {
         self.add("x509_subject", read.subject.to_string());
         self.add(COMMON_NAME, read.subject.common_name().unwrap_or_default());
@@ -179,7 +179,7 @@ impl Known {
 }
 
 /// The only URI, if it is a SPIFFE ID: the checks are those of grpc's core.
-#[cfg(feature = "tls")]
+#[cfg(feature = "_tls")]
 fn spiffe_id(names: &[AlternativeName]) -> Option<&str> {
     let mut uris = names.iter().filter_map(|name| match name {
         AlternativeName::Uri(uri) => Some(uri.as_str()),
@@ -192,7 +192,7 @@ fn spiffe_id(names: &[AlternativeName]) -> Option<&str> {
 }
 
 /// As BoringSSL names it.
-#[cfg(feature = "tls")]
+#[cfg(feature = "_tls")]
 fn group_name(group: rustls::NamedGroup) -> Option<&'static str> {
     use rustls::NamedGroup as G;
     Some(match group {
@@ -205,9 +205,9 @@ fn group_name(group: rustls::NamedGroup) -> Option<&'static str> {
     })
 }
 
-#[cfg(feature = "tls")]
+#[cfg(feature = "_tls")]
 const COMMON_NAME: &str = "x509_common_name";
-#[cfg(feature = "tls")]
+#[cfg(feature = "_tls")]
 const ALTERNATIVE_NAME: &str = "x509_subject_alternative_name";
 
 #[cfg(test)]

@@ -16,28 +16,28 @@
 
 mod bundle;
 mod call;
-#[cfg(feature = "tls")]
+#[cfg(feature = "_tls")]
 pub mod certificates;
-#[cfg(feature = "tls")]
+#[cfg(feature = "_tls")]
 mod channel;
-#[cfg(feature = "tls")]
+#[cfg(feature = "_tls")]
 mod der;
-#[cfg(feature = "tls")]
+#[cfg(feature = "_tls")]
 mod explain;
 mod identity;
-#[cfg(feature = "tls")]
+#[cfg(feature = "_tls")]
 mod own;
-#[cfg(feature = "tls")]
+#[cfg(feature = "_tls")]
 mod pem;
-#[cfg(feature = "tls")]
+#[cfg(feature = "_tls")]
 mod provider;
-#[cfg(feature = "tls")]
+#[cfg(feature = "_tls")]
 mod rotation;
-#[cfg(feature = "tls")]
+#[cfg(feature = "_tls")]
 mod server;
-#[cfg(feature = "tls")]
+#[cfg(feature = "_tls")]
 mod source;
-#[cfg(feature = "tls")]
+#[cfg(feature = "_tls")]
 mod witness;
 
 pub use bundle::{
@@ -49,29 +49,29 @@ pub use call::{
     access_token_call_credentials, composite_call_credentials, metadata_call_credentials,
     metadata_call_credentials_later,
 };
-#[cfg(feature = "tls")]
+#[cfg(feature = "_tls")]
 pub use channel::{ChannelCredentialsBuilder, ssl_channel_credentials};
 pub use identity::AuthContext;
-#[cfg(feature = "tls")]
+#[cfg(feature = "_tls")]
 pub use server::{
     Fetched, ServerCertificateConfiguration, ServerCredentialsBuilder,
     dynamic_ssl_server_credentials, ssl_server_certificate_configuration, ssl_server_credentials,
 };
-#[cfg(feature = "tls")]
+#[cfg(feature = "_tls")]
 pub use source::Pem;
 
 pub(crate) use bundle::{ChannelSecurity, ServerSecurity};
 pub(crate) use call::{PANICKED, Part, checked};
-#[cfg(feature = "tls")]
+#[cfg(feature = "_tls")]
 pub(crate) use channel::TlsChannel;
-#[cfg(feature = "tls")]
+#[cfg(feature = "_tls")]
 pub(crate) use explain::explain;
-#[cfg(feature = "tls")]
+#[cfg(feature = "_tls")]
 pub(crate) use identity::Agreed;
-#[cfg(feature = "tls")]
+#[cfg(feature = "_tls")]
 pub(crate) use server::TlsServer;
-#[cfg(feature = "tls")]
+#[cfg(feature = "_tls")]
 pub(crate) use witness::{name_asked_for, was_certificate_asked_for};
 
-#[cfg(all(test, feature = "tls"))]
+#[cfg(all(test, feature = "_tls"))]
 mod tests;

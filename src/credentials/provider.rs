@@ -7,6 +7,9 @@ use std::sync::Arc;
 use rustls::crypto::CryptoProvider;
 use rustls::server::ProducesTickets;
 
+#[cfg(not(any(feature = "tls", feature = "tls-aws-lc")))]
+compile_error!("the feature tls-webpki-roots needs tls or tls-aws-lc beside it");
+
 #[cfg(feature = "tls-aws-lc")]
 use rustls::crypto::aws_lc_rs as chosen;
 #[cfg(not(feature = "tls-aws-lc"))]

@@ -15,7 +15,7 @@ mod memory;
 mod pipe;
 mod resolve;
 mod tcp;
-#[cfg(feature = "tls")]
+#[cfg(feature = "_tls")]
 pub(crate) mod tls;
 
 pub use bind::BindError;

@@ -63,7 +63,7 @@ impl TcpPipe {
 }
 
 /// For who watches it before it is a link's.
-#[cfg(feature = "tls")]
+#[cfg(feature = "_tls")]
 impl AsFd for TcpPipe {
     fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
         self.socket.as_fd()

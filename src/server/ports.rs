@@ -14,10 +14,10 @@ use super::registry::{Found, Registry};
 use crate::credentials::{ServerCredentials, ServerSecurity};
 use crate::error::ConfigError;
 use crate::link::{Acceptor, Admit, Link, LinkEvents};
-#[cfg(feature = "tls")]
+#[cfg(feature = "_tls")]
 use crate::net::tls;
 use crate::net::{self, BindError, Listener, Pipe, TcpPipe};
-#[cfg(feature = "tls")]
+#[cfg(feature = "_tls")]
 use crate::reactor::Keep;
 use crate::reactor::clock;
 use crate::status::Status;
@@ -43,11 +43,11 @@ pub(super) enum Guard {
     /// A look at where it comes from.
     Local,
     /// A TLS handshake.
-    #[cfg(feature = "tls")]
+    #[cfg(feature = "_tls")]
     Tls(Arc<Gate>),
 }
 
-#[cfg(feature = "tls")]
+#[cfg(feature = "_tls")]
 pub(super) struct Gate {
     /// With the user's fetcher, perhaps.
     credentials: Keep<crate::credentials::TlsServer>,
@@ -59,7 +59,7 @@ impl Guard {
     pub(super) fn of(credentials: &ServerCredentials) -> Self {
         match credentials.security() {
             ServerSecurity::Local => Self::Local,
-            #[cfg(feature = "tls")]
+            #[cfg(feature = "_tls")]
             ServerSecurity::Tls(credentials) => Self::Tls(Arc::new(Gate {
                 credentials: Keep::new(credentials.clone()),
                 handshakes: tls::Handshakes::default(),
@@ -71,7 +71,7 @@ impl Guard {
     fn close(&self) {
         match self {
             Self::None | Self::Local => {}
-            #[cfg(feature = "tls")]
+            #[cfg(feature = "_tls")]
             Self::Tls(gate) => gate.handshakes.close(),
         }
     }
@@ -179,7 +179,7 @@ fn let_in(core: &Arc<Core>, registry: &Arc<Registry>, guard: &Guard, pipe: TcpPi
         Guard::Local => {
             tell::debug!("{} was turned away from a port for this machine alone", pipe.peer());
         }
-        #[cfg(feature = "tls")]
+        #[cfg(feature = "_tls")]
         Guard::Tls(gate) => {
             let due = gate.credentials.get().filter(|own| own.is_renewal_due(clock::now()));
             let due = due.cloned().zip(core.poller().cloned());
@@ -192,7 +192,7 @@ fn let_in(core: &Arc<Core>, registry: &Arc<Registry>, guard: &Guard, pipe: TcpPi
 }
 
 /// Begins a handshake.
-#[cfg(feature = "tls")]
+#[cfg(feature = "_tls")]
 fn shake(core: &Arc<Core>, registry: &Arc<Registry>, gate: &Gate, pipe: TcpPipe) {
     let Some(poller) = core.poller() else { return };
     let (peer, core, registry) = (pipe.peer(), core.clone(), registry.clone());
@@ -207,7 +207,7 @@ fn shake(core: &Arc<Core>, registry: &Arc<Registry>, gate: &Gate, pipe: TcpPipe)
 }
 
 /// For the log: the one place where a server tells why a client cannot come in.
-#[cfg(feature = "tls")]
+#[cfg(feature = "_tls")]
 fn turned_away(peer: &str, failure: &tls::Failure) {
     match failure {
         // Somebody who looks whether the port is open.

@@ -107,8 +107,13 @@ pub fn call(channel: &Channel) -> Result<bytes::Bytes, Status> {
     echo.call(&bytes::Bytes::from_static(b"hello"))
 }
 
+/// The one that the library is built with: the peers bring in no other.
 pub fn provider() -> Arc<rustls::crypto::CryptoProvider> {
-    rustls::crypto::ring::default_provider().into()
+    #[cfg(feature = "tls-aws-lc")]
+    use rustls::crypto::aws_lc_rs as chosen;
+    #[cfg(not(feature = "tls-aws-lc"))]
+    use rustls::crypto::ring as chosen;
+    chosen::default_provider().into()
 }
 
 pub fn raw_client(
