@@ -4,9 +4,6 @@ use crate::common::*;
 use crate::service::*;
 use crate::support::{LONG, pattern};
 use bytes::Bytes;
-use grpc_threads::credentials::{Fetched, dynamic_ssl_server_credentials};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 fn sized(count: usize, size: usize) -> impl Iterator<Item = Bytes> + Send + 'static {
@@ -92,69 +89,6 @@ fn handlers_see_whom_the_handshake_has_made_sure_of() {
     let plain = "transport_security_type [b\"insecure\"]\nsecurity_level [b\"TSI_SECURITY_NONE\"]\n\
         key None\nidentities None\n";
     assert_eq!(who(&secure.served.channel()), plain);
-}
-
-#[test]
-fn a_fetcher_is_asked_before_each_handshake_and_open_connections_go_on() {
-    let asked = Arc::new(AtomicUsize::new(0));
-    let mode = Arc::new(AtomicUsize::new(0));
-    let other = configuration(WILDCARD_KEY, WILDCARD);
-    let (count, does) = (asked.clone(), mode.clone());
-    let fetcher = move || -> Fetched {
-        count.fetch_add(1, Ordering::SeqCst);
-        match does.load(Ordering::SeqCst) {
-            0 => Ok(None),
-            1 => Ok(Some(other.clone())),
-            2 => Err("no more".into()),
-            _ => panic!("a fetcher's"),
-        }
-    };
-    let first = configuration(SERVER_KEY, SERVER);
-    let server = Secure::with(&dynamic_ssl_server_credentials(first, fetcher, false).unwrap());
-    let named = |name: &str| {
-        let builder = secure(&server.target()).ssl_target_name_override(name);
-        builder.connect_lazily().unwrap()
-    };
-    let open = named("localhost");
-    assert_eq!(call(&open).unwrap(), b"hello"[..]);
-    assert_eq!(asked.load(Ordering::SeqCst), 1);
-    mode.store(1, Ordering::SeqCst);
-    assert_eq!(call(&named("other.test")).unwrap(), b"hello"[..]);
-    assert_eq!(call(&named("localhost")).unwrap_err().code(), Code::Unavailable);
-    for fails in [2, 3] {
-        mode.store(fails, Ordering::SeqCst);
-        assert_eq!(call(&named("other.test")).unwrap(), b"hello"[..]);
-    }
-    let before = asked.load(Ordering::SeqCst);
-    assert_eq!(call(&open).unwrap(), b"hello"[..]);
-    assert_eq!((asked.load(Ordering::SeqCst), before >= 5), (before, true));
-}
-
-#[test]
-fn certificates_rotate_under_load_without_a_failed_call() {
-    let both = [configuration(SERVER_KEY, SERVER), configuration(RSA_KEY, RSA)];
-    let turn = Arc::new(AtomicUsize::new(0));
-    let turns = turn.clone();
-    let fetcher = move || Ok(Some(both[turns.fetch_add(1, Ordering::SeqCst) % 2].clone()));
-    let first = configuration(SERVER_KEY, SERVER);
-    let server = Secure::with(&dynamic_ssl_server_credentials(first, fetcher, false).unwrap());
-    let target = server.target();
-    let threads: Vec<_> = (0..4)
-        .map(|_| {
-            let target = target.clone();
-            thread::spawn(move || {
-                for _ in 0..10 {
-                    let channel = secure(&target).ssl_target_name_override("localhost");
-                    let channel = channel.connect_lazily().unwrap();
-                    for _ in 0..5 {
-                        assert_eq!(call(&channel).unwrap(), b"hello"[..]);
-                    }
-                }
-            })
-        })
-        .collect();
-    threads.into_iter().for_each(|thread| thread.join().unwrap());
-    assert!(turn.load(Ordering::SeqCst) > 10);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 #![allow(dead_code, unreachable_pub, reason = "each file uses its part")]
 
 use crate::service::*;
+use crate::support::LONG;
 pub use grpc_threads::ChannelBuilder;
 use grpc_threads::credentials::{
     ServerCertificateConfiguration, ssl_server_certificate_configuration,
@@ -16,7 +17,7 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, Server
 use rustls::{SupportedProtocolVersion, version};
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
+use std::sync::{Arc, Condvar, Mutex, Once};
 use std::thread;
 use std::time::Duration;
 
@@ -31,6 +32,12 @@ pub const WILDCARD: &[u8] = include_bytes!("../certs/wildcard.pem");
 pub const WILDCARD_KEY: &[u8] = include_bytes!("../certs/wildcard.key");
 pub const RSA: &[u8] = include_bytes!("../certs/rsa.pem");
 pub const RSA_KEY: &[u8] = include_bytes!("../certs/rsa.key");
+
+pub const FOR_CLIENTS: &[u8] = include_bytes!("../certs/for-clients.pem");
+pub const FOR_CLIENTS_KEY: &[u8] = include_bytes!("../certs/for-clients.key");
+
+/// Says whom it sees.
+pub const PEER: &str = "/test.Test/Peer";
 
 pub static TLS12: &SupportedProtocolVersion = &version::TLS12;
 pub static TLS13: &SupportedProtocolVersion = &version::TLS13;
@@ -76,7 +83,8 @@ impl Secure {
             text += &format!("key {:?}\n", context.peer_identity_key());
             Ok(format!("{text}identities {:?}\n", context.peer_identities()).into())
         });
-        let served = Served::with(4, [("Who", who)]);
+        let peer = unary(|_, context| Ok(context.peer().into()));
+        let served = Served::with(4, [("Who", who), ("Peer", peer)]);
         let port = served.server.add_secure_port("127.0.0.1:0", credentials).unwrap();
         Self { served, port }
     }
@@ -105,6 +113,10 @@ pub const SHORT: Duration = Duration::from_millis(20);
 pub fn call(channel: &Channel) -> Result<bytes::Bytes, Status> {
     let echo = channel.raw_unary_unary(ECHO).unwrap().timeout(crate::support::LONG);
     echo.call(&bytes::Bytes::from_static(b"hello"))
+}
+
+pub fn der(pem: &[u8]) -> Vec<u8> {
+    CertificateDer::from_pem_slice(pem).unwrap().to_vec()
 }
 
 /// The one that the library is built with: the peers bring in no other.
@@ -202,7 +214,7 @@ impl Relay {
 
 /// Moves octets until both have ended. One thread reads the wire, another the plain side; the session is between them.
 fn pass(session: Session, wire: TcpStream, plain: TcpStream) -> io::Result<()> {
-    let session = Arc::new(std::sync::Mutex::new(session));
+    let session = Arc::new(Mutex::new(session));
     let (to_wire, from_plain) = (wire.try_clone()?, plain.try_clone()?);
     let other = session.clone();
     wire.set_nodelay(true)?;
@@ -306,6 +318,15 @@ impl Session {
         }
     }
 
+    /// The first certificate that the peer has shown.
+    pub fn peer_leaf(&self) -> Option<Vec<u8>> {
+        let chain = match self {
+            Self::Client(session) => session.peer_certificates(),
+            Self::Server(session) => session.peer_certificates(),
+        };
+        Some(chain?.first()?.to_vec())
+    }
+
     pub fn close(&mut self) {
         match self {
             Self::Client(session) => session.send_close_notify(),
@@ -356,4 +377,46 @@ pub fn client_hello() -> Vec<u8> {
     raw_session(&["h2"]).write_tls(&mut out).unwrap();
     assert!(out.len() > 200);
     out
+}
+
+static LINES: Mutex<Vec<String>> = Mutex::new(Vec::new());
+static MORE: Condvar = Condvar::new();
+
+/// Keeps what it is told.
+struct Keep;
+
+impl log::Log for Keep {
+    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn log(&self, record: &log::Record<'_>) {
+        LINES.lock().unwrap().push(format!("{} {}", record.level(), record.args()));
+        MORE.notify_all();
+    }
+
+    fn flush(&self) {}
+}
+
+pub fn listen_to_the_log() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        log::set_logger(&Keep).unwrap();
+        log::set_max_level(log::LevelFilter::Debug);
+    });
+}
+
+/// Waits for a line with all of these.
+pub fn logged(parts: &[&str]) -> bool {
+    let lines = LINES.lock().unwrap();
+    let waited = MORE.wait_timeout_while(lines, LONG, |lines| !holds(lines, parts)).unwrap();
+    !waited.1.timed_out()
+}
+
+pub fn is_logged(parts: &[&str]) -> bool {
+    holds(&LINES.lock().unwrap(), parts)
+}
+
+fn holds(lines: &[String], parts: &[&str]) -> bool {
+    lines.iter().any(|line| parts.iter().all(|part| line.contains(part)))
 }

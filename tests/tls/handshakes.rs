@@ -6,7 +6,6 @@ use crate::support::LONG;
 use crate::support::proxy::{Plan, Proxy};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::sync::{Condvar, Mutex, Once};
 use std::time::{Duration, Instant};
 
 fn refused(channel: &Channel, words: &[&str]) {
@@ -180,38 +179,4 @@ fn calls_over_a_byte_at_a_time_come_through() {
     let proxy = Proxy::new(server.address());
     proxy.next(Plan::byte_by_byte());
     assert_eq!(call(&lazily(secure(&proxy.target()))).unwrap(), b"hello"[..]);
-}
-
-static LINES: Mutex<Vec<String>> = Mutex::new(Vec::new());
-static MORE: Condvar = Condvar::new();
-
-/// Keeps what it is told.
-struct Keep;
-
-impl log::Log for Keep {
-    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
-        true
-    }
-
-    fn log(&self, record: &log::Record<'_>) {
-        LINES.lock().unwrap().push(format!("{} {}", record.level(), record.args()));
-        MORE.notify_all();
-    }
-
-    fn flush(&self) {}
-}
-
-fn listen_to_the_log() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        log::set_logger(&Keep).unwrap();
-        log::set_max_level(log::LevelFilter::Debug);
-    });
-}
-
-fn logged(parts: &[&str]) -> bool {
-    let has = |line: &String| parts.iter().all(|part| line.contains(part));
-    let lines = LINES.lock().unwrap();
-    let waited = MORE.wait_timeout_while(lines, LONG, |lines| !lines.iter().any(has)).unwrap();
-    !waited.1.timed_out()
 }

@@ -9,3 +9,4 @@ mod support;
 mod calls;
 mod common;
 mod handshakes;
+mod rotation;
