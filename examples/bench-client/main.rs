@@ -21,7 +21,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use flags::{Flags, fail};
-use grpc_threads::Channel;
+use grpc_threads::{Channel, ChannelCredentials};
 use kit::{Phase, Stats};
 use load::Caller;
 
@@ -41,6 +41,8 @@ pub(crate) struct Options {
     pub(crate) peer: String,
     /// Whom to trust, as PEM, where TLS is wanted.
     pub(crate) tls: Option<Vec<u8>>,
+    /// What all channels have in common, where they are to resume each other's sessions.
+    pub(crate) shared: Option<ChannelCredentials>,
 }
 
 impl Options {
@@ -61,6 +63,7 @@ impl Options {
                 ("busy-poll", "microseconds to poll for input before sleeping (0)"),
                 ("peer", "the name in the report (ours)"),
                 ("tls", "PEM file of whom to trust: TLS, if built with --features tls"),
+                ("resume", "with --tls: resume the sessions of earlier connections"),
             ],
         );
         let text = |name, default: &str| flags.get(name).unwrap_or(default).to_owned();
@@ -68,6 +71,13 @@ impl Options {
             Duration::try_from_secs_f64(flags.value(name, default))
                 .unwrap_or_else(|error| fail(format_args!("--{name}: {error}")))
         };
+        let tls = flags.get("tls").map(|file| {
+            std::fs::read(file).unwrap_or_else(|error| fail(format_args!("{file}: {error}")))
+        });
+        let shared = tls.as_deref().filter(|_| flags.is_set("resume")).map(|roots| {
+            secure::trusting(Some(roots))
+                .unwrap_or_else(|error| fail(format_args!("--tls: {error}")))
+        });
         Options {
             addr: text("addr", "127.0.0.1:50051"),
             mode: text("mode", "unary"),
@@ -81,17 +91,18 @@ impl Options {
             count: flags.value("count", 1000),
             busy_poll: Duration::from_micros(flags.value("busy-poll", 0)),
             peer: text("peer", "ours"),
-            tls: flags.get("tls").map(|file| {
-                std::fs::read(file).unwrap_or_else(|error| fail(format_args!("{file}: {error}")))
-            }),
+            tls,
+            shared,
         }
     }
 
     /// A channel of its own connection.
     pub(crate) fn connect(&self) -> Result<Channel, Box<dyn Error + Send + Sync>> {
         let mut channel = Channel::builder(&self.addr).busy_poll(self.busy_poll);
-        if let Some(roots) = &self.tls {
-            channel = secure::secure(channel, Some(roots))?;
+        if let Some(shared) = &self.shared {
+            channel = channel.credentials(shared);
+        } else if let Some(roots) = &self.tls {
+            channel = channel.credentials(&secure::trusting(Some(roots))?);
         }
         Ok(channel.connect_lazily()?)
     }

@@ -4,7 +4,7 @@
 
 use std::error::Error;
 
-use grpc_threads::{ChannelBuilder, Server};
+use grpc_threads::{ChannelBuilder, ChannelCredentials, Server};
 
 type Failure = Box<dyn Error + Send + Sync>;
 
@@ -22,13 +22,10 @@ pub(crate) fn listen(
     Ok(server.add_secure_port(address, &credentials)?)
 }
 
-/// A channel over TLS that trusts these roots, or the system's. It resumes no session of another channel.
+/// TLS that trusts these roots, or the system's. Channels resume each other's sessions where they are given the same.
 #[cfg(feature = "_tls")]
-pub(crate) fn secure(
-    channel: ChannelBuilder,
-    roots: Option<&[u8]>,
-) -> Result<ChannelBuilder, Failure> {
-    Ok(channel.credentials(&grpc_threads::ssl_channel_credentials(roots, None, None)?))
+pub(crate) fn trusting(roots: Option<&[u8]>) -> Result<ChannelCredentials, Failure> {
+    Ok(grpc_threads::ssl_channel_credentials(roots, None, None)?)
 }
 
 /// Makes the channel call the server by a name that is in its certificate.
@@ -43,7 +40,7 @@ pub(crate) fn listen(_: &Server, _: &str, _: (&str, &str)) -> Result<u16, Failur
 }
 
 #[cfg(not(feature = "_tls"))]
-pub(crate) fn secure(_: ChannelBuilder, _: Option<&[u8]>) -> Result<ChannelBuilder, Failure> {
+pub(crate) fn trusting(_: Option<&[u8]>) -> Result<ChannelCredentials, Failure> {
     Err(NOT_BUILT.into())
 }
 

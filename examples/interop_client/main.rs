@@ -111,7 +111,7 @@ fn connect(flags: &Flags) -> Result<Channel, Box<dyn Error + Send + Sync>> {
             let file = flags.get("ca_file").unwrap_or_else(|| fail("--ca_file is missing"));
             std::fs::read(file).unwrap_or_else(|error| fail(format_args!("{file}: {error}")))
         });
-        channel = secure::secure(channel, roots.as_deref())?;
+        channel = channel.credentials(&secure::trusting(roots.as_deref())?);
         if let Some(name) = flags.get("server_host_override") {
             channel = secure::call_it(channel, name);
         }
