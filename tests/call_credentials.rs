@@ -17,7 +17,7 @@ use std::collections::HashSet;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
-use std::sync::{Arc, Mutex, Once};
+use std::sync::{Arc, Barrier, Mutex, Once};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 use support::frames::{self, Listener};
@@ -531,6 +531,34 @@ fn a_crowd_that_waits_for_one_token_takes_few_threads() {
 }
 
 #[test]
+fn thirty_two_channels_on_as_many_threads_share_a_plugin() {
+    within(LONG, || {
+        let (count, served) = (Arc::new(AtomicUsize::new(0)), served());
+        let counted = count.clone();
+        let plugin = metadata_call_credentials(move |_: &AuthMetadataContext| {
+            counted.fetch_add(1, Ordering::SeqCst);
+            Ok(authorization("shared"))
+        });
+        let secure = composite_channel_credentials(&local_channel_credentials(), [plugin]);
+        let together = Arc::new(Barrier::new(32));
+        let threads: Vec<_> = (0..32)
+            .map(|_| {
+                let who = method(&secure_channel(&served.target(), &secure).unwrap());
+                let together = together.clone();
+                thread::spawn(move || {
+                    together.wait();
+                    for _ in 0..32 {
+                        assert_eq!(who.call(&Bytes::new()).unwrap(), "shared");
+                    }
+                })
+            })
+            .collect();
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
+        assert_eq!(count.load(Ordering::SeqCst), 32 * 32);
+    });
+}
+
+#[test]
 fn a_plugin_may_make_calls_itself() {
     within(LONG, || {
         let served = served();
@@ -752,7 +780,15 @@ fn over_tls_calls_of_each_kind_prove_what_they_should() {
         assert_eq!(who.future(&Bytes::new()).result(None).unwrap(), expected("Who"));
         let both = channel.raw_stream_stream("/test.Test/Both").unwrap().credentials(&url);
         assert_eq!(both.spawn([Bytes::new()]).recv().unwrap().unwrap(), expected("Both"));
+        let by_stream = channel.raw_unary_stream("/test.Test/ByStream").unwrap().credentials(&url);
+        let answers: Vec<_> = by_stream.call(&Bytes::new()).unwrap().map(Result::unwrap).collect();
+        assert_eq!(answers, [expected("ByStream")]);
+        let streamed = channel.raw_stream_unary("/test.Test/Streamed").unwrap().credentials(&url);
+        assert_eq!(streamed.call([Bytes::new()]).unwrap(), expected("Streamed"));
         let plain = method(&channel);
         assert_eq!(plain.call(&Bytes::new()).unwrap(), "Bearer channel");
+        let two = composite_call_credentials([token("abc"), token("def")]);
+        let all = "Bearer channel, Bearer abc, Bearer def";
+        assert_eq!(plain.credentials(&two).call(&Bytes::new()).unwrap(), all);
     });
 }

@@ -63,10 +63,6 @@ fn clients_show_their_certificates_where_they_are_asked() {
 #[test]
 fn handlers_see_whom_the_handshake_has_made_sure_of() {
     let secure = Secure::with(&mutual());
-    let who = |channel: &Channel| {
-        let who = channel.raw_unary_unary("/test.Test/Who").unwrap().timeout(LONG);
-        String::from_utf8(who.call(&Bytes::new()).unwrap().to_vec()).unwrap()
-    };
     let credentials = with_certificate();
     let target = format!("localhost:{}", secure.port);
     for reused in ["false", "true"] {
@@ -89,6 +85,33 @@ fn handlers_see_whom_the_handshake_has_made_sure_of() {
     let plain = "transport_security_type [b\"insecure\"]\nsecurity_level [b\"TSI_SECURITY_NONE\"]\n\
         key None\nidentities None\n";
     assert_eq!(who(&secure.served.channel()), plain);
+}
+
+/// grpc's own test of its cache for one server. Ours is in the credentials, and for many.
+#[test]
+fn sessions_are_resumed_with_the_server_that_gave_them_and_with_no_other() {
+    let credentials = trusting(CA);
+    let reused = |server: &Secure| {
+        let channel = Channel::builder(&server.target()).credentials(&credentials);
+        let channel = channel.ssl_target_name_override("localhost").connect_lazily().unwrap();
+        let text = who(&channel);
+        channel.close();
+        text.contains("ssl_session_reused [b\"true\"]")
+    };
+    let first = Secure::new();
+    assert_eq!([reused(&first), reused(&first), reused(&first)], [false, true, true]);
+    // Another of the same name does not know the session, and gives one of its own.
+    let second = Secure::new();
+    assert_eq!([reused(&second), reused(&second)], [false, true]);
+    assert_eq!([reused(&first), reused(&first)], [false, true]);
+    // One that is started anew has other keys.
+    drop(first);
+    let again = Secure::new();
+    assert_eq!([reused(&again), reused(&again)], [false, true]);
+    // Other credentials have sessions of their own, whomever they trust.
+    let other = Channel::builder(&again.target()).credentials(&trusting(CA));
+    let other = other.ssl_target_name_override("localhost").connect_lazily().unwrap();
+    assert!(who(&other).contains("ssl_session_reused [b\"false\"]"));
 }
 
 #[test]

@@ -35,6 +35,9 @@ pub const RSA_KEY: &[u8] = include_bytes!("../certs/rsa.key");
 
 pub const FOR_CLIENTS: &[u8] = include_bytes!("../certs/for-clients.pem");
 pub const FOR_CLIENTS_KEY: &[u8] = include_bytes!("../certs/for-clients.key");
+/// Its own issuer.
+pub const SELF: &[u8] = include_bytes!("../certs/self-leaf.pem");
+pub const SELF_KEY: &[u8] = include_bytes!("../certs/self-leaf.key");
 
 /// Says whom it sees.
 pub const PEER: &str = "/test.Test/Peer";
@@ -60,6 +63,12 @@ pub fn server_credentials() -> ServerCredentials {
 
 pub fn mutual() -> ServerCredentials {
     ssl_server_credentials(&[(SERVER_KEY, SERVER)], Some(CA), true).unwrap()
+}
+
+/// What the handler `Who` says to a call.
+pub fn who(channel: &Channel) -> String {
+    let who = channel.raw_unary_unary("/test.Test/Who").unwrap().timeout(LONG);
+    String::from_utf8(who.call(&bytes::Bytes::new()).unwrap().to_vec()).unwrap()
 }
 
 /// A server with a plain port and a secure one.

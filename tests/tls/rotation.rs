@@ -4,8 +4,11 @@ use crate::common::*;
 use crate::service::*;
 use crate::support::{LONG, eventually};
 use bytes::Bytes;
-use grpc_threads::credentials::{Fetched, dynamic_ssl_server_credentials};
-use grpc_threads::{ChannelCredentials, ServerCredentials};
+use grpc_threads::credentials::{
+    Fetched, ServerCertificateConfiguration, dynamic_ssl_server_credentials,
+    ssl_server_certificate_configuration,
+};
+use grpc_threads::{ChannelCredentials, ServerCredentials, ssl_channel_credentials};
 use std::net::TcpStream;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -138,6 +141,106 @@ fn a_fetcher_is_asked_before_each_handshake_and_open_connections_go_on() {
     let before = asked.load(Ordering::SeqCst);
     assert_eq!(call(&open).unwrap(), b"hello"[..]);
     assert_eq!((asked.load(Ordering::SeqCst), before >= 5), (before, true));
+}
+
+/// What the fetcher of the story gives next, and how often it was asked.
+type Next = Arc<(Mutex<Box<dyn Fn() -> Fetched + Send>>, AtomicUsize)>;
+
+/// A server whose fetcher is told what to give.
+struct Told {
+    server: Secure,
+    next: Next,
+}
+
+impl Told {
+    fn new(first: &ServerCertificateConfiguration, demands: bool) -> Self {
+        let next: Next = Arc::new((Mutex::new(Box::new(|| Ok(None))), AtomicUsize::new(0)));
+        let told = next.clone();
+        let fetcher = move || {
+            told.1.fetch_add(1, Ordering::SeqCst);
+            (told.0.lock().unwrap())()
+        };
+        let credentials = dynamic_ssl_server_credentials(first.clone(), fetcher, demands);
+        Self { server: Secure::with(&credentials.unwrap()), next }
+    }
+
+    fn give(&self, next: impl Fn() -> Fetched + Send + 'static) {
+        *self.next.0.lock().unwrap() = Box::new(next);
+    }
+
+    fn open(&self, roots: &[u8], (key, chain): (&[u8], &[u8])) -> Channel {
+        let credentials = ssl_channel_credentials(Some(roots), Some(key), Some(chain)).unwrap();
+        let target = format!("localhost:{}", self.server.port);
+        Channel::builder(&target).credentials(&credentials).connect_lazily().unwrap()
+    }
+
+    /// A call of a client of its own. The fetcher is asked for each handshake, and once where all is well.
+    #[track_caller]
+    fn expect(&self, works: bool, roots: &[u8], identity: (&[u8], &[u8])) {
+        let before = self.next.1.load(Ordering::SeqCst);
+        let answer = call(&self.open(roots, identity));
+        let asked = self.next.1.load(Ordering::SeqCst) - before;
+        match answer {
+            Ok(_) => assert!(works && asked == 1, "asked {asked} times, and it worked"),
+            Err(status) => {
+                let as_told = !works && asked >= 1 && status.code() == Code::Unavailable;
+                assert!(as_told, "asked {asked} times: {status}");
+            }
+        }
+    }
+}
+
+/// Of two issuers; each server trusts clients of the other.
+fn either() -> [ServerCertificateConfiguration; 2] {
+    [(SERVER_KEY, SERVER, SELF), (SELF_KEY, SELF, CA)].map(|(key, chain, roots)| {
+        ssl_server_certificate_configuration(&[(key, chain)], Some(roots)).unwrap()
+    })
+}
+
+const OF_CA: (&[u8], &[u8]) = (CLIENT_KEY, CLIENT);
+const OF_SELF: (&[u8], &[u8]) = (SELF_KEY, SELF);
+
+/// The story that grpc's own test of rotation tells.
+#[test]
+fn certificates_and_roots_rotate_as_grpcs_own_test_has_it() {
+    for demands in [true, false] {
+        let [first, second] = either();
+        let told = Told::new(&first, demands);
+        told.expect(true, CA, OF_SELF);
+        told.expect(false, SELF, OF_SELF);
+        told.give(|| Err("just for fun".into()));
+        told.expect(true, CA, OF_SELF);
+        told.give(|| Ok(None));
+        told.expect(!demands, CA, OF_CA);
+        told.expect(true, CA, OF_SELF);
+        let open = [told.open(CA, OF_SELF), told.open(CA, OF_SELF)];
+        open.iter().for_each(|channel| assert_eq!(call(channel).unwrap(), b"hello"[..]));
+        // The server changes sides.
+        told.give(move || Ok(Some(second.clone())));
+        told.expect(false, CA, OF_SELF);
+        told.give(|| Ok(None));
+        told.expect(true, SELF, OF_CA);
+        told.expect(!demands, SELF, OF_SELF);
+        told.expect(false, CA, OF_SELF);
+        let asked = told.next.1.load(Ordering::SeqCst);
+        open.iter().for_each(|channel| assert_eq!(call(channel).unwrap(), b"hello"[..]));
+        assert_eq!(told.next.1.load(Ordering::SeqCst), asked);
+    }
+}
+
+#[test]
+fn a_configuration_may_be_given_again_and_again() {
+    let [first, second] = either();
+    let told = Told::new(&first, true);
+    for _ in 0..2 {
+        for (given, roots, identity) in [(&first, CA, OF_SELF), (&second, SELF, OF_CA)] {
+            let given = given.clone();
+            told.give(move || Ok(Some(given.clone())));
+            told.expect(true, roots, identity);
+            told.expect(false, if roots == CA { SELF } else { CA }, identity);
+            told.expect(true, roots, identity);
+        }
+    }
 }
 
 #[test]
