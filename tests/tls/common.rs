@@ -411,7 +411,7 @@ pub fn listen_to_the_log() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         log::set_logger(&Keep).unwrap();
-        log::set_max_level(log::LevelFilter::Debug);
+        log::set_max_level(log::LevelFilter::Trace);
     });
 }
 
@@ -420,6 +420,11 @@ pub fn logged(parts: &[&str]) -> bool {
     let lines = LINES.lock().unwrap();
     let waited = MORE.wait_timeout_while(lines, LONG, |lines| !holds(lines, parts)).unwrap();
     !waited.1.timed_out()
+}
+
+/// All that the log was told.
+pub fn lines() -> Vec<String> {
+    LINES.lock().unwrap().clone()
 }
 
 pub fn is_logged(parts: &[&str]) -> bool {

@@ -6,6 +6,7 @@ mod service;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod bad;
 mod calls;
 mod common;
 mod handshakes;

@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use rustls::ProtocolVersion::TLSv1_2;
 use rustls::client::{ClientConnectionData, UnbufferedClientConnection};
 use rustls::pki_types::ServerName;
 use rustls::server::{ServerConnectionData, UnbufferedServerConnection};
@@ -13,7 +14,7 @@ use rustls::unbuffered::{
     ConnectionState, EncodeError, EncryptError, InsufficientSizeError, UnbufferedConnectionCommon,
     UnbufferedStatus,
 };
-use rustls::{ClientConfig, CommonState, Error, HandshakeKind, ServerConfig};
+use rustls::{AlertDescription, ClientConfig, CommonState, Error, HandshakeKind, ServerConfig};
 
 use super::queue::Queue;
 use crate::credentials::{self, Agreed, AuthContext};
@@ -22,6 +23,10 @@ use crate::credentials::{self, Agreed, AuthContext};
 const RECORD_COST: usize = 64;
 /// What one record carries.
 const RECORD: usize = 16 * 1024;
+
+/// Nothing else of TLS 1.2 fails so, once its handshake is over.
+const RENEGOTIATES: &str = "the peer ended the session (alert handshake_failure) when the handshake was over: it wants to \
+     renegotiate, which HTTP/2 forbids (RFC 9113 section 9.2.1)";
 
 /// See the file.
 pub(super) struct Session {
@@ -97,6 +102,11 @@ impl Session {
 
     /// An error of this session's, in words. On the thread that it came up on.
     pub(super) fn explain(&self, error: &Error) -> String {
+        let refused = Error::AlertReceived(AlertDescription::HandshakeFailure);
+        let version = self.common().protocol_version();
+        if *error == refused && version == Some(TLSv1_2) && !self.common().is_handshaking() {
+            return RENEGOTIATES.to_owned();
+        }
         let asked = self.name.as_deref().filter(|_| self.is_client());
         credentials::explain(error, asked)
     }
