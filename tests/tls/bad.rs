@@ -8,10 +8,13 @@ use grpc_threads::credentials::{Pem, ServerCredentials};
 use grpc_threads::{ChannelCredentials, ssl_channel_credentials, ssl_server_credentials};
 use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::pem::PemObject;
+use rustls::server::WebPkiClientVerifier;
+use rustls::{RootCertStore, ServerConfig, ServerConnection};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::thread;
 
 fn path(name: &str) -> PathBuf {
@@ -155,6 +158,47 @@ fn a_handshake_that_breaks_off_is_named_on_both_sides() {
         &wire.local_addr().unwrap().to_string(),
         "the peer closed the connection in the TLS handshake",
     ]));
+}
+
+/// As grpcio's servers do: they refuse a client after the handshake, and say nothing.
+#[test]
+fn a_close_without_a_word_by_a_server_that_asked_for_a_certificate_is_told_as_that() {
+    let mut roots = RootCertStore::empty();
+    roots.add(der(CA).into()).unwrap();
+    let judge = WebPkiClientVerifier::builder_with_provider(roots.into(), provider());
+    let config = ServerConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[TLS13])
+        .unwrap()
+        .with_client_cert_verifier(judge.allow_unauthenticated().build().unwrap())
+        .with_single_cert(
+            vec![der(SERVER).into()],
+            PrivateKeyDer::from_pem_slice(SERVER_KEY).unwrap(),
+        );
+    let mut config = config.unwrap();
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    let config = Arc::new(config);
+    for (credentials, words) in [
+        (trusting(CA), "by a server that had asked for a client certificate; none was given"),
+        (
+            with_certificate(),
+            "by a server that had asked for a client certificate; its own log may",
+        ),
+    ] {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let target = listener.local_addr().unwrap().to_string();
+        let mut session = Session::Server(ServerConnection::new(config.clone()).unwrap());
+        let peer = thread::spawn(move || {
+            let (mut wire, _) = listener.accept().unwrap();
+            let mut plain = Vec::new();
+            // Until the client has spoken HTTP/2: it is connected, as far as TLS knows.
+            while plain.is_empty() {
+                // What there is to say is said before the next read, and not after the last one.
+                assert!(raw_turn(&mut session, &mut wire, &mut plain).unwrap());
+            }
+        });
+        says(Channel::builder(&target).credentials(&credentials), &[words]);
+        peer.join().unwrap();
+    }
 }
 
 /// A run of openssl's, which ends with its test.

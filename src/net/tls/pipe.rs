@@ -25,8 +25,6 @@ use crate::reactor::{Interest, Job, Mode, OnTimer, Poller, Readiness, Ready, clo
 use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::sync::{Mutex, thread_own};
 
-/// What a close without a word may mean.
-const BARE: &str = " by a server that had asked for a client certificate; none was given";
 /// The longest that is read from a socket at a time.
 const READ: usize = 256 * 1024;
 /// So many reads for one of the link's.
@@ -249,10 +247,11 @@ impl<P: Pipe> TlsPipe<P> {
     /// The end, or what it means: a server that wants a certificate may say so by closing alone.
     fn ended(&self, error: Option<io::Error>) -> Over {
         let state = self.state.lock();
-        let why = match (&error, state.quiet && state.session.came_bare()) {
-            (None, false) => return Over::End,
-            (None, true) => format!("it was closed{BARE}"),
-            (Some(error), bare) => format!("{error}{}", if bare { BARE } else { "" }),
+        let why = match (&error, state.session.silence().filter(|_| state.quiet)) {
+            (None, None) => return Over::End,
+            (None, Some(meaning)) => format!("it was closed {meaning}"),
+            (Some(error), None) => error.to_string(),
+            (Some(error), Some(meaning)) => format!("{error} {meaning}"),
         };
         Over::Failed(error.map_or(io::ErrorKind::UnexpectedEof, |error| error.kind()), why)
     }

@@ -24,6 +24,9 @@ const RECORD_COST: usize = 64;
 /// What one record carries.
 const RECORD: usize = 16 * 1024;
 
+const BARE: &str = "by a server that had asked for a client certificate; none was given";
+const REFUSED: &str = "by a server that had asked for a client certificate; its own log may say what it has against the \
+     one that was given";
 /// Nothing else of TLS 1.2 fails so, once its handshake is over.
 const RENEGOTIATES: &str = "the peer ended the session (alert handshake_failure) when the handshake was over: it wants to \
      renegotiate, which HTTP/2 forbids (RFC 9113 section 9.2.1)";
@@ -38,13 +41,10 @@ pub(super) struct Session {
     ended: bool,
     /// Whom the client wants to reach.
     name: Option<Box<str>>,
-    /// The server has asked for a certificate, and there is none to show.
-    bare: Option<Bare>,
-}
-
-/// A client without a certificate, and whether it was asked for one.
-struct Bare {
+    /// A client: whether the server has asked for a certificate.
     asked: bool,
+    /// A client: it has one to show.
+    shows: bool,
 }
 
 enum Conn {
@@ -77,11 +77,9 @@ impl Session {
         config: Arc<ClientConfig>,
         name: ServerName<'static>,
     ) -> Result<Self, Error> {
-        let (text, bare) = (name.to_str().into(), !config.client_auth_cert_resolver.has_certs());
+        let (text, shows) = (name.to_str().into(), config.client_auth_cert_resolver.has_certs());
         let conn = UnbufferedClientConnection::new(config, name)?;
-        let name = Some(text);
-        let bare = bare.then_some(Bare { asked: false });
-        Ok(Self { name, bare, ..Self::new(Conn::Client(Box::new(conn))) })
+        Ok(Self { name: Some(text), shows, ..Self::new(Conn::Client(Box::new(conn))) })
     }
 
     pub(super) fn server(config: Arc<ServerConfig>) -> Result<Self, Error> {
@@ -96,7 +94,8 @@ impl Session {
             surplus: Surplus::default(),
             ended: false,
             name: None,
-            bare: None,
+            asked: false,
+            shows: false,
         }
     }
 
@@ -111,9 +110,13 @@ impl Session {
         credentials::explain(error, asked)
     }
 
-    /// A server asked for a certificate, and got none.
-    pub(super) fn came_bare(&self) -> bool {
-        self.bare.as_ref().is_some_and(|bare| bare.asked)
+    /// What it may mean that the server ends the connection without a word.
+    pub(super) fn silence(&self) -> Option<&'static str> {
+        match (self.asked, self.shows) {
+            (false, _) => None,
+            (true, false) => Some(BARE),
+            (true, true) => Some(REFUSED),
+        }
     }
 
     pub(super) fn common(&self) -> &CommonState {
@@ -185,10 +188,9 @@ impl Session {
 
     /// What the credentials have seen of a handshake on this thread.
     fn take_notes(&mut self) {
-        if let Some(bare) = &mut self.bare {
-            bare.asked |= credentials::was_certificate_asked_for();
-        }
-        if !self.is_client() {
+        if self.is_client() {
+            self.asked |= credentials::was_certificate_asked_for();
+        } else {
             self.name = credentials::name_asked_for().or(self.name.take());
         }
     }
