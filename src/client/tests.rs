@@ -19,6 +19,7 @@ use crate::link::{
 };
 use crate::metadata::Metadata;
 use crate::net::MemoryPipe;
+use crate::reactor::few::{hoard_room, with_little};
 use crate::reactor::{Job, Poller, ThreadPool, Work, clock};
 use crate::status::{Code, Status};
 use crate::wire::headers;
@@ -427,4 +428,52 @@ fn a_codec_that_panics_at_a_response_tells_the_callback() {
     let (tell, told) = mpsc::channel();
     method.future(&Bytes::new()).on_result(move |result| tell.send(result).unwrap());
     assert_eq!(told.recv_timeout(LONG).unwrap().unwrap_err().code(), Code::Internal);
+}
+
+/// An iterator of the user's, which tells when it is dropped.
+struct Told(mpsc::Sender<()>);
+
+impl Iterator for Told {
+    type Item = Bytes;
+
+    fn next(&mut self) -> Option<Bytes> {
+        None
+    }
+}
+
+impl Drop for Told {
+    fn drop(&mut self) {
+        let _ = self.0.send(());
+    }
+}
+
+/// `what` says why a call did not begin to send its requests, and ended.
+fn no_thread(what: &Status) {
+    assert_eq!(what.code(), Code::ResourceExhausted, "{what:?}");
+    assert!(what.message().contains("no thread could be started"), "{what:?}");
+}
+
+#[test]
+fn w58_requests_that_no_thread_can_pull_end_their_call_as_out_of_resources() {
+    let name =
+        "client::tests::w58_requests_that_no_thread_can_pull_end_their_call_as_out_of_resources";
+    with_little(name, || {
+        let (channel, peer, _pool) = rig();
+        let one = channel.raw_stream_unary("/t/Answers").unwrap().timeout(LONG);
+        let many = channel.raw_stream_stream("/t/Answers").unwrap().timeout(LONG);
+        assert_eq!(one.call([]).unwrap(), Bytes::from("one"), "all threads of ours are born");
+        let (sender, dropped) = mpsc::channel();
+        let iterator = || Told(sender.clone());
+
+        let room = hoard_room();
+        let single = one.future(iterator()).result(None).unwrap_err();
+        let stream = many.spawn(iterator()).next().unwrap().unwrap_err();
+        assert_eq!(dropped.try_iter().count(), 2, "nobody keeps the iterators");
+        drop(room);
+
+        no_thread(&single.into());
+        no_thread(&stream);
+        assert_eq!(one.future(iterator()).result(Some(LONG)).unwrap(), Bytes::from("one"));
+        assert!(peer.open.lock().is_empty());
+    });
 }

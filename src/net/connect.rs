@@ -247,9 +247,9 @@ mod tests {
     use std::sync::mpsc::channel;
 
     use super::*;
-    use crate::net::few::{hoard, with_few};
     use crate::net::{Pipe, Waited};
     use crate::reactor::client_poller;
+    use crate::reactor::few::{hoard, with_few};
 
     fn outcome_of(addresses: Vec<SocketAddr>) -> io::Result<TcpPipe> {
         let (sender, receiver) = channel();

@@ -211,8 +211,8 @@ mod tests {
 
     use super::*;
     use crate::net::Pipe;
-    use crate::net::few::{hoard, with_few};
     use crate::reactor::ThreadPool;
+    use crate::reactor::few::{hoard, with_few};
 
     /// A listener that keeps what it accepts and counts it.
     fn accepting(poller: &Arc<Poller>) -> (SocketAddr, Arc<Listener>, Receiver<TcpPipe>) {

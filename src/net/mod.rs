@@ -7,8 +7,6 @@
 pub(crate) mod address;
 mod bind;
 mod connect;
-#[cfg(test)]
-mod few;
 mod listen;
 #[cfg(any(test, feature = "_internals"))]
 mod memory;

@@ -20,6 +20,8 @@ pub(crate) mod courtesy;
 mod crew;
 mod duty;
 mod engine;
+#[cfg(test)]
+pub(crate) mod few;
 mod global;
 pub(crate) mod helper;
 mod job;
