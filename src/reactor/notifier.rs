@@ -40,6 +40,12 @@ pub(super) fn forget() {
     NOTIFIER.forget();
 }
 
+/// Whether there is a thread, as far as is known.
+#[cfg(test)]
+pub(super) fn is_served() -> bool {
+    NOTIFIER.queue.lock().served
+}
+
 struct Notifier {
     start: fn() -> io::Result<()>,
     queue: Mutex<Queue>,
