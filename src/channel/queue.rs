@@ -145,7 +145,7 @@ mod tests {
         // The last first: a search from the front would look at 2 * 10^10.
         for call in calls.iter().rev() {
             assert!(queue.remove(call).is_some());
+            assert!(began.elapsed() < Duration::from_secs(5), "{} are left", queue.len());
         }
-        assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
     }
 }

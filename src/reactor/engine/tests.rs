@@ -56,8 +56,11 @@ fn bring(pool: &ThreadPool, jobs: Vec<Job>) {
     poller.post(token, Readiness { read: true, ..Readiness::default() });
 }
 
+#[track_caller]
 fn wait_until(mut done: impl FnMut() -> bool) {
+    let end = clock::now() + LATER;
     while !done() {
+        assert!(clock::now() < end, "never");
         thread::yield_now();
     }
 }
