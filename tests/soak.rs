@@ -15,27 +15,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
+use support::dice::Dice;
 use support::leaks::{Holdings, resident};
 use support::{LONG, alone, eventually};
 
 /// Threads that call.
 const CALLERS: u64 = 12;
-
-/// A stream of numbers that is the same in each run.
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, most: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % most
-    }
-
-    fn millis(&mut self, most: u64) -> Duration {
-        Duration::from_micros(self.below(most * 1000))
-    }
-}
 
 #[derive(Default)]
 struct Tally {
@@ -165,7 +150,7 @@ fn slow() -> Method {
 }
 
 fn call_until(over: &AtomicBool, target: &str, seed: u64, tally: &Arc<Tally>) {
-    let mut dice = Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    let mut dice = Dice::of(seed);
     let connect = || {
         Channel::builder(target)
             .reconnect_backoff(Duration::from_millis(1), Duration::from_millis(20))
@@ -208,7 +193,7 @@ fn every_call_ends_and_nothing_is_left_whatever_happens() {
             let (over, target, tally) = (&over, &target, &tally);
             scope.spawn(move || call_until(over, target, seed, tally));
         }
-        let (until, mut dice) = (Instant::now() + length, Dice(77));
+        let (until, mut dice) = (Instant::now() + length, Dice::new(77));
         let mut ended = 0;
         while Instant::now() < until {
             thread::park_timeout(Duration::from_millis(200 + dice.below(800)));

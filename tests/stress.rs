@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
+use support::dice::Dice;
 use support::frames::{HEADERS, Listener, MAX_CONCURRENT_STREAMS, RST_STREAM};
 use support::leaks::resident;
 use support::proxy::{Harm, Proxy};
@@ -21,18 +22,6 @@ use support::{LONG, alone, eventually, timed, within};
 const RACE: Duration = Duration::from_secs(4);
 /// How many calls are enough.
 const ENOUGH: usize = 100_000;
-
-/// Which race the next call runs. A stream of numbers that is the same in each run.
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, most: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % most
-    }
-}
 
 /// Counts of one race.
 #[derive(Default)]
@@ -112,7 +101,7 @@ fn race(channel: &Channel, tally: &Arc<Tally>, between: impl Fn(usize)) {
         for seed in 1..=4u64 {
             let going = &going;
             scope.spawn(move || {
-                let mut dice = Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+                let mut dice = Dice::of(seed);
                 while going.load(Ordering::Relaxed) {
                     one_of(channel, &mut dice, tally);
                     amends(channel);

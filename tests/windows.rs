@@ -13,6 +13,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 use support::LONG;
+use support::dice::Dice;
 use support::frames::{
     ACK, CANCEL, DATA, END_STREAM, Frame, HEADERS, INITIAL_WINDOW_SIZE, Listener, PADDED, PING,
     PREFACE, Peer, RST_STREAM, SETTINGS, WINDOW_UPDATE,
@@ -24,18 +25,6 @@ const CALLS: u64 = 400;
 const ANNOUNCED: u32 = 600 << 10;
 /// What all calls of a connection may have received and not read: little, so that what is not given back is soon missed.
 const BUDGET: usize = 1 << 20;
-
-/// A stream of numbers that is the same in each run.
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, most: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % most
-    }
-}
 
 /// A connection by hand, and what the other end lets it send.
 struct Line {
@@ -215,7 +204,7 @@ fn a_servers_windows_are_what_they_were_whatever_became_of_the_requests() {
     };
     let mut fresh = Line::to(&served);
     let (window, granted) = (fresh.connection, probe(&mut fresh));
-    let (mut line, mut dice, mut open) = (Line::to(&served), Dice(5), Vec::new());
+    let (mut line, mut dice, mut open) = (Line::to(&served), Dice::new(5), Vec::new());
     for _ in 0..CALLS {
         let paths = [ECHO, SUM, BIDI, "/test.Test/Deaf", "/test.Test/Refuse", "/test.Test/None"];
         let path = paths[dice.below(paths.len() as u64) as usize];
@@ -269,7 +258,7 @@ fn a_clients_windows_are_what_they_were_whatever_became_of_the_answers() {
     };
     let (mut fresh, fresh_channel) = connect();
     let (window, granted) = (fresh.connection, probe(&mut fresh, &fresh_channel));
-    let ((mut line, channel), mut dice) = (connect(), Dice(6));
+    let ((mut line, channel), mut dice) = (connect(), Dice::new(6));
     for _ in 0..CALLS {
         let timeout = if dice.below(4) == 0 { Duration::from_millis(2) } else { LONG };
         let unary = channel.raw_unary_unary(ECHO).unwrap().timeout(timeout);

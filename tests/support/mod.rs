@@ -5,6 +5,7 @@
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its part")]
 #![allow(clippy::disallowed_methods, reason = "tests have threads and a clock of their own")]
 
+pub mod dice;
 pub mod frames;
 pub mod hpack;
 pub mod leaks;
