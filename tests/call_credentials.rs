@@ -17,10 +17,11 @@ use std::collections::HashSet;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
-use std::sync::{Arc, Barrier, Mutex, Once};
+use std::sync::{Arc, Barrier, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 use support::frames::{self, Listener};
+use support::logged::{self, logged};
 use support::{LONG, eventually, timed, within};
 
 const WHO: &str = "/test.Test/Who";
@@ -693,30 +694,9 @@ fn own_address(port: u16) -> Option<SocketAddr> {
     (!ip.is_loopback()).then(|| SocketAddr::new(ip, port))
 }
 
-static LINES: Mutex<Vec<String>> = Mutex::new(Vec::new());
-
-/// Keeps what it is told.
-struct Keep;
-
-impl log::Log for Keep {
-    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
-        true
-    }
-
-    fn log(&self, record: &log::Record<'_>) {
-        LINES.lock().unwrap().push(record.args().to_string());
-    }
-
-    fn flush(&self) {}
-}
-
 #[test]
 fn tokens_are_told_to_servers_and_to_nobody_else() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        log::set_logger(&Keep).unwrap();
-        log::set_max_level(log::LevelFilter::Trace);
-    });
+    logged::listen(log::LevelFilter::Trace);
     within(LONG, || {
         const SECRET: &str = "s3cr3t-of-this-test";
         let served = served();
@@ -751,7 +731,8 @@ fn tokens_are_told_to_servers_and_to_nobody_else() {
         told.push(format!("{:?}", method(&channel).credentials(&odd).call(&Bytes::new())));
         channel.close();
         drop((channel, served));
-        told.extend(LINES.lock().unwrap().iter().cloned());
+        assert!(logged(&["is SHUTDOWN"]), "the log is told of what the channel does");
+        told.extend(logged::lines());
         let leaked: Vec<_> = told.iter().filter(|line| line.contains("s3cr3t")).collect();
         assert!(leaked.is_empty(), "{leaked:?}");
     });

@@ -13,6 +13,7 @@ use support::LONG;
 use support::frames::{
     ENHANCE_YOUR_CALM, Listener, MAX_CONCURRENT_STREAMS, NO_ERROR, REFUSED_STREAM,
 };
+use support::logged::{self, logged};
 
 /// The answer to a call that a scripted server takes part in.
 fn call_with(server: impl FnOnce(Listener) + Send + 'static) -> Result<Bytes, Status> {
@@ -136,37 +137,16 @@ fn w57_the_text_of_a_goaway_is_told() {
     assert!(text.contains("too_many_pings"), "{text}");
 }
 
-/// What the library has logged as a warning.
-struct Warnings(std::sync::Mutex<Vec<String>>);
-
-impl log::Log for Warnings {
-    fn enabled(&self, metadata: &log::Metadata<'_>) -> bool {
-        metadata.level() <= log::Level::Warn
-    }
-
-    fn log(&self, record: &log::Record<'_>) {
-        self.0.lock().unwrap().push(record.args().to_string());
-    }
-
-    fn flush(&self) {}
-}
-
 #[test]
 fn k2_too_many_pings_are_logged_and_fewer_are_sent_from_then_on() {
-    static WARNINGS: Warnings = Warnings(std::sync::Mutex::new(Vec::new()));
-    log::set_logger(&WARNINGS).unwrap();
-    log::set_max_level(log::LevelFilter::Warn);
-    let warned = |words: &[String]| {
-        let found = WARNINGS.0.lock().unwrap();
-        found.iter().filter(|text| words.iter().all(|word| text.contains(word))).count()
-    };
+    logged::listen(log::LevelFilter::Warn);
     let listener = Listener::new();
     let target = listener.target();
     let second = Duration::from_secs(1);
     let channel = grpc_threads::Channel::builder(&target).keepalive(second, second, false);
     let channel = channel.reconnect_backoff(Duration::ZERO, Duration::ZERO).connect_lazily();
     let channel = channel.unwrap();
-    assert_eq!(warned(&["keepalive after 1s".into(), "10s".into()]), 1, "it is raised");
+    assert_eq!(logged::count(&["keepalive after 1s", "10s"]), 1, "it is raised");
     for seconds in [20, 40] {
         channel.state(true);
         let mut peer = listener.accept();
@@ -178,10 +158,11 @@ fn k2_too_many_pings_are_logged_and_fewer_are_sent_from_then_on() {
         }
         peer.shutdown_write();
         assert!(channel.wait_for_state_change(grpc_threads::Connectivity::Ready, Some(LONG)));
-        let words = [target.clone(), format!("{seconds}s from now on")];
-        support::eventually(LONG, "a warning", || warned(&words) == 1);
+        let words = [target.as_str(), &format!("{seconds}s from now on")];
+        assert!(logged(&words));
+        assert_eq!(logged::count(&words), 1);
     }
-    assert_eq!(warned(&["from now on".into()]), 2, "once for each connection");
+    assert_eq!(logged::count(&["from now on"]), 2, "once for each connection");
 }
 
 #[test]

@@ -10,42 +10,12 @@ use grpc_threads::{Cardinality, Prost, ServerStream, Status};
 use service::*;
 use std::io::Write;
 use std::net::TcpStream;
-use std::sync::{Condvar, Mutex};
 use support::LONG;
-
-static LINES: Mutex<Vec<String>> = Mutex::new(Vec::new());
-static MORE: Condvar = Condvar::new();
-
-/// Keeps what it is told.
-struct Keep;
-
-impl log::Log for Keep {
-    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
-        true
-    }
-
-    fn log(&self, record: &log::Record<'_>) {
-        let (level, target, text) = (record.level(), record.target(), record.args());
-        LINES.lock().unwrap().push(format!("{level} {target} {text}"));
-        MORE.notify_all();
-    }
-
-    fn flush(&self) {}
-}
-
-/// Whether a line with all these parts comes: the answer may be out before it.
-fn logged(parts: &[&str]) -> bool {
-    let has = |line: &String| parts.iter().all(|part| line.contains(part));
-    let lines = LINES.lock().unwrap();
-    let waited = MORE.wait_timeout_while(lines, LONG, |lines| !lines.iter().any(has)).unwrap();
-    !waited.1.timed_out()
-}
+use support::logged::{self, logged};
 
 /// From here on lines are kept.
 fn listen() {
-    // All tests of this file share the one logger.
-    let _ = log::set_logger(&Keep);
-    log::set_max_level(log::LevelFilter::Debug);
+    logged::listen(log::LevelFilter::Debug);
 }
 
 #[derive(Clone, PartialEq, prost::Message)]

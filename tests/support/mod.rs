@@ -9,6 +9,7 @@ pub mod dice;
 pub mod frames;
 pub mod hpack;
 pub mod leaks;
+pub mod logged;
 pub mod proxy;
 
 use std::sync::{Mutex, MutexGuard, mpsc};
