@@ -133,30 +133,20 @@ impl fmt::Debug for ServerCredentials {
     }
 }
 
-/// Lets tests, which know that it is TLS, at what is in it.
+/// For tests, which know that it is TLS.
 #[cfg(all(test, feature = "_tls"))]
-macro_rules! inside {
-    ($outer:ident, $security:ident, $config:ident: $of:ty) => {
-        impl $outer {
-            pub(crate) fn $config(&self) -> std::sync::Arc<$of> {
-                let $security::Tls(tls) = &self.security else { unreachable!("not TLS") };
-                tls.$config()
-            }
-
-            pub(crate) fn is_renewal_due(&self, now: std::time::Instant) -> bool {
-                let $security::Tls(tls) = &self.security else { unreachable!("not TLS") };
-                tls.is_renewal_due(now)
-            }
-
-            pub(crate) fn renew(&self, now: std::time::Instant) {
-                let $security::Tls(tls) = &self.security else { unreachable!("not TLS") };
-                tls.renew(now);
-            }
-        }
-    };
+impl ChannelCredentials {
+    pub(crate) fn inside(&self) -> &TlsChannel {
+        let ChannelSecurity::Tls(tls) = &self.security else { unreachable!("not TLS") };
+        tls
+    }
 }
 
+/// For tests, which know that it is TLS.
 #[cfg(all(test, feature = "_tls"))]
-inside!(ChannelCredentials, ChannelSecurity, client_config: rustls::ClientConfig);
-#[cfg(all(test, feature = "_tls"))]
-inside!(ServerCredentials, ServerSecurity, server_config: rustls::ServerConfig);
+impl ServerCredentials {
+    pub(crate) fn inside(&self) -> &TlsServer {
+        let ServerSecurity::Tls(tls) = &self.security else { unreachable!("not TLS") };
+        tls
+    }
+}

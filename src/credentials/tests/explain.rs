@@ -279,18 +279,18 @@ fn what_does_not_speak_http2_or_tls_is_named() {
         .with_root_certificates(roots)
         .with_no_client_auth();
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    let met = Met::new(Arc::new(config.clone()), "localhost", server.server_config());
+    let met = Met::new(Arc::new(config.clone()), "localhost", server.inside().server_config());
     contains(&met.server_told.unwrap(), &["the client does not speak HTTP/2"]);
     contains(&met.client_told.unwrap(), &["the server does not speak HTTP/2"]);
     // One without any ALPN is let in by rustls: it is for the transport to check.
     config.alpn_protocols.clear();
-    let met = Met::new(Arc::new(config), "localhost", server.server_config());
+    let met = Met::new(Arc::new(config), "localhost", server.inside().server_config());
     assert_eq!((met.client_told, met.server.alpn_protocol()), (None, None));
 
     let garbage = Error::InvalidMessage(InvalidMessage::InvalidContentType);
     contains(&explain(&garbage, Some("localhost")), &["does not speak TLS", "plaintext"]);
     contains(&explain(&garbage, None), &["does not speak TLS", "for TLS only"]);
-    let mut server = rustls::ServerConnection::new(server.server_config()).unwrap();
+    let mut server = rustls::ServerConnection::new(server.inside().server_config()).unwrap();
     server.read_tls(&mut &b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"[..]).unwrap();
     let told = explain(&server.process_new_packets().unwrap_err(), None);
     contains(&told, &["does not speak TLS"]);

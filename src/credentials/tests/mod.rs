@@ -57,7 +57,7 @@ impl Met {
     }
 
     pub(super) fn of(client: &ChannelCredentials, name: &str, server: &ServerCredentials) -> Self {
-        Self::new(client.client_config(), name, server.server_config())
+        Self::new(client.inside().client_config(), name, server.inside().server_config())
     }
 
     fn talk(&mut self, name: &str) {
@@ -365,7 +365,7 @@ fn keys_never_show() {
         format!("{pem:#?}"),
         format!("{configuration:#?}"),
         format!("{:#?}", client.clone().roots(cert!("ca.pem")).build().unwrap()),
-        format!("{:#?}", server.server_config()),
+        format!("{:#?}", server.inside().server_config()),
     ];
     // As text, and both the text and what it stands for as numbers.
     let numbers = |octets: &[u8]| octets.iter().map(u8::to_string).collect::<Vec<_>>().join(",");

@@ -205,11 +205,11 @@ fn the_systems_roots_are_those_that_ssl_cert_file_names() {
 #[test]
 fn secrets_of_sessions_are_written_by_request_only() {
     let client = |builder: ChannelCredentialsBuilder| {
-        builder.roots(cert!("ca.pem")).build().unwrap().client_config()
+        builder.roots(cert!("ca.pem")).build().unwrap().inside().client_config()
     };
     let server = |builder: ServerCredentialsBuilder| {
         let pair = builder.pair(cert!("server.key"), cert!("server.pem"));
-        pair.build().unwrap().server_config()
+        pair.build().unwrap().inside().server_config()
     };
     assert!(!client(ChannelCredentials::builder()).key_log.will_log("CLIENT_RANDOM"));
     assert!(client(ChannelCredentials::builder().key_log()).key_log.will_log("CLIENT_RANDOM"));

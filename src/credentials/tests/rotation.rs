@@ -138,8 +138,8 @@ fn a_fetchers_certificates_are_shown_from_the_next_handshake_on() {
     let client = trusting(cert!("ca.pem"));
     let meet = |given: Fetched| {
         *next.lock().unwrap() = given;
-        assert!(server.is_renewal_due(Instant::now()));
-        server.renew(Instant::now());
+        assert!(server.inside().is_renewal_due(Instant::now()));
+        server.inside().renew(Instant::now());
         let mut met = Met::of(&client, "localhost", &server);
         let kind = met.succeeded().client.handshake_kind().unwrap();
         (met.server_leaf().to_vec(), kind)
@@ -164,9 +164,9 @@ fn a_fetched_configuration_without_roots_is_refused_where_certificates_are_deman
     assert!(dynamic_ssl_server_credentials(without.clone(), || Ok(None), true).is_err());
     let fetcher = move || Ok(Some(without.clone()));
     let server = dynamic_ssl_server_credentials(with, fetcher, true).unwrap();
-    let before = server.server_config();
-    server.renew(Instant::now());
-    assert!(Arc::ptr_eq(&before, &server.server_config()));
+    let before = server.inside().server_config();
+    server.inside().renew(Instant::now());
+    assert!(Arc::ptr_eq(&before, &server.inside().server_config()));
 }
 
 #[test]
@@ -188,9 +188,9 @@ fn files_of_both_sides_are_read_again() {
     let start = Instant::now();
     let at = |seconds: u32| {
         let now = start + SECOND * seconds;
-        assert!(client.is_renewal_due(now) && server.is_renewal_due(now));
-        client.renew(now);
-        server.renew(now);
+        assert!(client.inside().is_renewal_due(now) && server.inside().is_renewal_due(now));
+        client.inside().renew(now);
+        server.inside().renew(now);
         Met::of(&client, "localhost", &server)
     };
     let mut met = at(0);
@@ -204,5 +204,5 @@ fn files_of_both_sides_are_read_again() {
     assert_eq!(met.succeeded().server_leaf(), der(cert!("self-leaf.pem")));
     assert_eq!(met.server.peer_certificates().unwrap()[0].as_ref(), der(cert!("self-leaf.pem")));
     // Credentials without files have nothing to look at.
-    assert!(!trusting(cert!("ca.pem")).is_renewal_due(start + SECOND * 9));
+    assert!(!trusting(cert!("ca.pem")).inside().is_renewal_due(start + SECOND * 9));
 }

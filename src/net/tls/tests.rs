@@ -105,8 +105,8 @@ fn credentials() -> (ChannelCredentials, ServerCredentials) {
 
 fn sessions_of((client, server): &(ChannelCredentials, ServerCredentials)) -> (Session, Session) {
     let name = ServerName::try_from("localhost").unwrap();
-    let client = Session::client(client.client_config(), name).unwrap();
-    (client, Session::server(server.server_config()).unwrap())
+    let client = Session::client(client.inside().client_config(), name).unwrap();
+    (client, Session::server(server.inside().server_config()).unwrap())
 }
 
 fn sessions() -> (Session, Session) {
