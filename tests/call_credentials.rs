@@ -122,6 +122,15 @@ fn against(script: impl FnOnce(Listener) + Send + 'static) -> (Channel, JoinHand
     (local(&listener.target()), thread::spawn(move || script(listener)))
 }
 
+/// A peer by hand, and a channel that soon tries again when it is lost.
+fn listener() -> (Listener, Channel) {
+    let listener = Listener::new();
+    let channel = Channel::builder(&listener.target())
+        .credentials(&local_channel_credentials())
+        .reconnect_backoff(SHORT, SHORT);
+    (listener, channel.connect_lazily().unwrap())
+}
+
 #[test]
 fn a_plugin_is_asked_once_for_a_call_of_each_kind() {
     within(LONG, || {
@@ -335,11 +344,7 @@ fn the_channels_close_ends_calls_that_wait_for_their_credentials() {
 #[test]
 fn a_plugin_is_asked_when_there_is_a_connection_and_not_before() {
     within(LONG, || {
-        let listener = Listener::new();
-        let channel = Channel::builder(&listener.target())
-            .credentials(&local_channel_credentials())
-            .reconnect_backoff(SHORT, SHORT);
-        let channel = channel.connect_lazily().unwrap();
+        let (listener, channel) = listener();
         let (plugin, count) = counting();
         let who = method(&channel).credentials(&plugin).wait_for_ready(true);
         let mut future = who.future(&Bytes::new());
@@ -359,11 +364,7 @@ fn a_plugin_is_asked_when_there_is_a_connection_and_not_before() {
 #[test]
 fn a_connection_that_is_lost_while_a_plugin_is_asked_costs_a_second_question() {
     within(LONG, || {
-        let listener = Listener::new();
-        let channel = Channel::builder(&listener.target())
-            .credentials(&local_channel_credentials())
-            .reconnect_backoff(SHORT, SHORT);
-        let channel = channel.connect_lazily().unwrap();
+        let (listener, channel) = listener();
         let (plugin, asked, go) = held_up();
         let who = method(&channel).credentials(&plugin).wait_for_ready(true);
         let mut future = who.future(&Bytes::new());
