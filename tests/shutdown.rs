@@ -6,7 +6,7 @@ mod service;
 mod support;
 
 use bytes::Bytes;
-use grpc_threads::Termination;
+use grpc_threads::{CallFuture, Termination};
 use service::*;
 use std::io::Read;
 use std::net::TcpListener;
@@ -28,6 +28,21 @@ fn gate() -> (RpcMethodHandler, mpsc::Receiver<()>, mpsc::Sender<()>) {
         Ok(Bytes::from_static(b"done"))
     });
     (handler, begins, go)
+}
+
+/// A server with one call that runs until it is let go.
+fn busy() -> (Served, CallFuture<Bytes>, mpsc::Sender<()>) {
+    let (handler, begins, go) = gate();
+    let served = Served::with(2, [("Gate", handler)]);
+    let gate = served.channel().raw_unary_unary("/test.Test/Gate").unwrap();
+    let running = gate.future(&Bytes::new());
+    begins.recv_timeout(LONG).unwrap();
+    (served, running, go)
+}
+
+fn is_cut_short(running: &mut CallFuture<Bytes>) {
+    let status = Status::from(running.result(Some(LONG)).unwrap_err());
+    assert!(matches!(status.code(), Code::Unavailable | Code::Cancelled), "{status:?}");
 }
 
 #[test]
@@ -57,42 +72,28 @@ fn stop_with_grace_lets_calls_finish_and_takes_no_more() {
 #[test]
 fn stop_without_grace_ends_calls_at_once() {
     let _alone = alone();
-    let (handler, begins, go) = gate();
-    let served = Served::with(2, [("Gate", handler)]);
-    let mut running =
-        served.channel().raw_unary_unary("/test.Test/Gate").unwrap().future(&Bytes::new());
-    begins.recv_timeout(LONG).unwrap();
+    let (served, mut running, go) = busy();
     served.server.stop(None);
-    let status = Status::from(running.result(Some(LONG)).unwrap_err());
-    assert!(matches!(status.code(), Code::Unavailable | Code::Cancelled), "{status:?}");
+    is_cut_short(&mut running);
     go.send(()).unwrap();
 }
 
 #[test]
 fn l18_a_grace_that_is_over_ends_what_is_left() {
     let _alone = alone();
-    let (handler, begins, go) = gate();
-    let served = Served::with(2, [("Gate", handler)]);
-    let mut running =
-        served.channel().raw_unary_unary("/test.Test/Gate").unwrap().future(&Bytes::new());
-    begins.recv_timeout(LONG).unwrap();
+    let (served, mut running, go) = busy();
     served.server.stop(Some(Duration::from_millis(50)));
-    let status = Status::from(running.result(Some(LONG)).unwrap_err());
-    assert!(matches!(status.code(), Code::Unavailable | Code::Cancelled), "{status:?}");
+    is_cut_short(&mut running);
     go.send(()).unwrap();
 }
 
 #[test]
 fn the_shortest_grace_wins() {
     let _alone = alone();
-    let (handler, begins, go) = gate();
-    let served = Served::with(2, [("Gate", handler)]);
-    let mut running =
-        served.channel().raw_unary_unary("/test.Test/Gate").unwrap().future(&Bytes::new());
-    begins.recv_timeout(LONG).unwrap();
+    let (served, mut running, go) = busy();
     served.server.stop(Some(LONG * 10));
     served.server.stop(Some(Duration::ZERO));
-    assert!(running.result(Some(LONG)).is_err());
+    is_cut_short(&mut running);
     go.send(()).unwrap();
 }
 
