@@ -152,18 +152,21 @@ fn cancel_from_another_thread_ends_a_wait() {
     peer.join().unwrap();
 }
 
+/// A peer that answers one call, each message with the same.
+fn echo_each(listener: Listener) {
+    let mut peer = listener.accept();
+    let request = peer.wait_request();
+    peer.respond_head(request.stream);
+    while let Some(message) = next_message(&mut peer, request.stream) {
+        peer.message(request.stream, &message, false);
+    }
+    peer.respond_trailers(request.stream, 0);
+    peer.drain();
+}
+
 #[test]
 fn an_exchange_prefers_responses_and_pulls_on_this_thread() {
-    let (channel, peer) = against(|listener| {
-        let mut peer = listener.accept();
-        let request = peer.wait_request();
-        peer.respond_head(request.stream);
-        while let Some(message) = next_message(&mut peer, request.stream) {
-            peer.message(request.stream, &message, false);
-        }
-        peer.respond_trailers(request.stream, 0);
-        peer.drain();
-    });
+    let (channel, peer) = against(echo_each);
     within(LONG, move || {
         let me = thread::current().id();
         let pulled = Cell::new(0);
@@ -275,16 +278,7 @@ fn w55_an_upload_stops_when_the_server_has_answered() {
 
 #[test]
 fn spawn_pulls_on_a_library_thread() {
-    let (channel, peer) = against(|listener| {
-        let mut peer = listener.accept();
-        let request = peer.wait_request();
-        peer.respond_head(request.stream);
-        while let Some(message) = next_message(&mut peer, request.stream) {
-            peer.message(request.stream, &message, false);
-        }
-        peer.respond_trailers(request.stream, 0);
-        peer.drain();
-    });
+    let (channel, peer) = against(echo_each);
     within(LONG, move || {
         // The next request depends on the response before: only another thread can pull it.
         let (tell, told) = mpsc::channel();
