@@ -34,6 +34,11 @@ fn never_reads(peer: &Peer, flood: &[u8]) -> usize {
     sent
 }
 
+/// Waits until all of it has ended: what its last handlers still make is not to be counted as the next test's.
+fn end(served: &Served) {
+    served.server.stop(None).wait(LONG).unwrap();
+}
+
 #[test]
 fn answers_that_a_peer_does_not_read_have_a_bound_whatever_kind_they_are() {
     let _alone = alone();
@@ -58,6 +63,7 @@ fn answers_that_a_peer_does_not_read_have_a_bound_whatever_kind_they_are() {
         let held = resident().saturating_sub(before);
         assert!(held < 8 * MIB, "{what}: {held} octets are held");
     }
+    end(&served);
 }
 
 fn hpack_request(path: &str, stream: u32) -> Vec<u8> {
@@ -79,6 +85,7 @@ fn a_peer_that_takes_nothing_loses_its_connection_though_it_sends() {
         // A socket that is merely full times out; one that was closed says so.
         matches!(socket.write(&ping), Err(error) if error.kind() != std::io::ErrorKind::WouldBlock)
     });
+    end(&served);
 }
 
 #[test]
@@ -116,6 +123,7 @@ fn whole_answers_behind_a_closed_window_have_a_bound_and_come_when_it_opens() {
         assert_eq!((end.status(), end.messages()[0].len()), (Some(0), 4 * MIB));
     }
     assert_eq!(started.load(Ordering::SeqCst), 100);
+    end(&served);
 }
 
 #[test]
@@ -135,4 +143,5 @@ fn a_call_is_answered_though_others_leave_their_long_answers_unread() {
     let next = peer.request(ECHO, b"next");
     peer.window_update(next, 1 << 20);
     assert_eq!(peer.wait_end(next).messages(), [b"next"]);
+    end(&served);
 }
