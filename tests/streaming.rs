@@ -11,7 +11,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 use support::frames::{CANCEL, Listener, RST_STREAM};
-use support::{LONG, pattern, within};
+use support::{LONG, eventually, pattern, within};
 
 fn numbers(count: usize) -> impl Iterator<Item = Bytes> + Send + 'static {
     (0..count).map(|n| Bytes::from(n.to_string()))
@@ -85,11 +85,13 @@ fn burst_rounds(flush: bool) -> impl FnMut() -> Duration {
 #[test]
 fn what_was_held_back_is_sent_before_a_wait_for_more() {
     let (mut flushed, mut waited) = (burst_rounds(true), burst_rounds(false));
-    // A machine that has other things to do is slow as well, but not all the time, and to both.
-    let (flushed, waited) =
-        (0..20).map(|_| (flushed(), waited())).reduce(|a, b| (a.0.min(b.0), a.1.min(b.1))).unwrap();
     let late = Duration::from_micros(150);
-    assert!(waited < flushed + late, "rounds wait for the timer: {waited:?} against {flushed:?}");
+    let (mut flush, mut wait) = (Duration::MAX, Duration::MAX);
+    // A machine that has other things to do is slow, but not all the time. The timer is late in most rounds of each 25.
+    eventually(LONG / 2, "rounds wait for the timer", || {
+        (flush, wait) = (flush.min(flushed()), wait.min(waited()));
+        wait < flush + late
+    });
 }
 
 #[test]
