@@ -10,7 +10,7 @@ use grpc_threads::{
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
-use support::frames::{self, Listener};
+use support::frames::{self, Listener, Vacant};
 use support::{LONG, within};
 
 /// A channel that tries again soon.
@@ -92,11 +92,8 @@ fn a_subscription_may_end_itself_and_does_not_hold_the_channel() {
 #[test]
 fn a_ready_future_waits_for_a_server_that_comes_later() {
     within(LONG, || {
-        let place = Listener::new();
-        let target = place.target();
-        let address = place.address();
-        drop(place);
-        let channel = hasty(&target);
+        let vacant = Vacant::new();
+        let channel = hasty(&vacant.target());
         let ready = channel_ready_future(&channel);
         assert!(matches!(
             ready.result(Some(Duration::from_millis(30))),
@@ -104,14 +101,8 @@ fn a_ready_future_waits_for_a_server_that_comes_later() {
         ));
         let (tell, told) = mpsc::channel();
         ready.add_done_callback(move || tell.send(()).unwrap());
-        let listener = std::net::TcpListener::bind(address).unwrap();
-        let server = thread::spawn(move || {
-            use std::io::{Read, Write};
-            let (mut socket, _) = listener.accept().unwrap();
-            socket.write_all(&frames::frame(frames::SETTINGS, 0, 0, &[])).unwrap();
-            let mut rest = Vec::new();
-            let _ = socket.read_to_end(&mut rest);
-        });
+        let listener = vacant.listen();
+        let server = thread::spawn(move || listener.accept().drain());
         ready.result(None).unwrap();
         told.recv().unwrap();
         assert!(ready.done() && !ready.cancelled());
@@ -141,19 +132,24 @@ fn cancelling_a_ready_future_only_detaches_it() {
 #[test]
 fn calls_that_wait_for_ready_survive_failed_attempts() {
     within(LONG, || {
-        let place = Listener::new();
-        let (target, address) = (place.target(), place.address());
-        drop(place);
-        let channel = hasty(&target);
+        let vacant = Vacant::new();
+        let channel = hasty(&vacant.target());
         let unary = channel.raw_unary_unary("/t.S/M").unwrap().wait_for_ready(true);
         let mut patient = unary.future(&Bytes::new());
         let wait = patient.result(Some(Duration::from_millis(30)));
         assert!(matches!(wait, Err(ResultError::TimedOut)));
         let hurried = unary.wait_for_ready(false).call(&Bytes::new()).unwrap_err();
         assert_eq!(hurried.code(), Code::Unavailable);
-        let listener = std::net::TcpListener::bind(address).unwrap();
-        patient.cancel();
-        drop(listener);
+        let listener = vacant.listen();
+        let server = thread::spawn(move || {
+            let mut peer = listener.accept();
+            let request = peer.wait_request();
+            peer.respond(request.stream, b"at last");
+            peer.drain();
+        });
+        assert_eq!(patient.result(None).unwrap(), "at last");
+        channel.close();
+        server.join().unwrap();
     });
 }
 

@@ -10,7 +10,7 @@ use service::*;
 use std::sync::mpsc;
 use std::thread;
 use support::LONG;
-use support::frames::{self, Ended, Listener, Peer};
+use support::frames::{self, Ended, Listener, Peer, Vacant};
 
 fn fail(channel: &Channel, text: &str) -> Status {
     let fail = channel.raw_unary_unary(FAIL).unwrap().timeout(LONG);
@@ -300,9 +300,8 @@ fn l25_a_reset_after_the_end_changes_nothing() {
 
 #[test]
 fn a_status_tells_what_the_call_was_about() {
-    let listener = Listener::new();
-    let target = listener.target();
-    drop(listener);
+    let vacant = Vacant::new();
+    let target = vacant.target();
     let echo = channel(&target).raw_unary_unary(ECHO).unwrap().timeout(LONG);
     let status = echo.call(&Bytes::new()).unwrap_err();
     assert_eq!(status.code(), Code::Unavailable);

@@ -10,7 +10,7 @@ use grpc_threads::{Channel, Code, ResultError, Status, channel_ready_future, ins
 use std::net::TcpListener;
 use std::sync::mpsc;
 use std::time::Duration;
-use support::frames::Listener;
+use support::frames::{Listener, Vacant};
 use support::{LONG, within};
 
 fn both(status: &Status) -> (Code, &str) {
@@ -93,9 +93,12 @@ fn a_future_whose_sender_was_dropped_says_so() {
 
 #[test]
 fn a_wait_for_a_connection_in_vain_says_what_was_wrong() {
-    let target = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let vacant = Vacant::new();
+    let target = vacant.target();
     within(LONG, move || {
         let channel = insecure_channel(&target).unwrap();
+        let refused = channel.raw_unary_unary("/t.S/M").unwrap().call(&Bytes::new());
+        assert_eq!(refused.unwrap_err().code(), Code::Unavailable, "what is wrong is known by now");
         let ready = channel_ready_future(&channel);
         let short = Some(Duration::from_millis(300));
         for error in [channel.wait_ready(short).unwrap_err(), ready.result(short).unwrap_err()] {
@@ -192,7 +195,8 @@ fn w56_a_deadline_that_the_peer_found_says_how_long_the_call_took() {
 
 #[test]
 fn an_address_that_refuses_is_named_once() {
-    let target = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let vacant = Vacant::new();
+    let target = vacant.target();
     within(LONG, move || {
         let channel = insecure_channel(&target).unwrap();
         let call = channel.raw_unary_unary("/t.S/M").unwrap();

@@ -156,6 +156,29 @@ impl Listener {
     }
 }
 
+/// An address at which nobody listens yet: whoever connects is refused. Nobody else gets it meanwhile, as could be with one
+/// that was given back.
+pub struct Vacant(socket2::Socket);
+
+impl Vacant {
+    pub fn new() -> Self {
+        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None);
+        let socket = socket.unwrap();
+        socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+        Self(socket)
+    }
+
+    pub fn target(&self) -> String {
+        self.0.local_addr().unwrap().as_socket().unwrap().to_string()
+    }
+
+    /// Somebody listens from now on.
+    pub fn listen(self) -> Listener {
+        self.0.listen(128).unwrap();
+        Listener(self.0.into())
+    }
+}
+
 /// One end of a connection.
 pub struct Peer {
     socket: TcpStream,
