@@ -309,16 +309,18 @@ fn a_deadline_holds_for_a_sender_without_room_and_for_one_without_connection() {
         peer.drain();
     });
     within(LONG, move || {
+        channel.wait_ready(None).unwrap();
         let method = channel.raw_stream_unary("/t.S/M").unwrap();
-        let hasty = method.timeout(Duration::from_millis(50));
+        let hasty = method.timeout(Duration::from_millis(200));
         let endless = std::iter::repeat_with(|| Bytes::from(vec![0; 10_000]));
         assert_eq!(hasty.call(endless).unwrap_err().code(), Code::DeadlineExceeded);
 
         let silent = Listener::new();
         let channel = insecure_channel(&silent.target()).unwrap();
         let method = channel.raw_stream_unary("/t.S/M").unwrap();
-        let (mut sender, _future) = method.timeout(Duration::from_millis(20)).open();
+        let (mut sender, _future) = method.open();
         assert!(matches!(sender.try_send(&bytes("x")), Err(ResultError::TimedOut)));
+        let (mut sender, _future) = method.timeout(Duration::from_millis(20)).open();
         let error = sender.send(&bytes("x")).unwrap_err();
         assert_eq!(error.code(), Code::DeadlineExceeded);
         assert!(error.debug_error_string().contains("CONNECTING"), "{error:?}");

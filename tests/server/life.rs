@@ -254,7 +254,7 @@ fn a_client_of_a_server_that_was_not_started_is_told_so_and_is_served_once_it_is
     server.add_service(service().method("Echo", echo())).unwrap();
     let port = server.add_insecure_port("127.0.0.1:0").unwrap();
     let channel = Channel::builder(&format!("127.0.0.1:{port}"))
-        .connect_timeout(Duration::from_millis(50))
+        .connect_timeout(Duration::from_millis(500))
         .reconnect_backoff(Duration::ZERO, Duration::ZERO)
         .connect_lazily()
         .unwrap();
@@ -262,7 +262,7 @@ fn a_client_of_a_server_that_was_not_started_is_told_so_and_is_served_once_it_is
     let status = echo.call(&Bytes::new()).unwrap_err();
     assert_eq!(status.code(), Code::Unavailable);
     for words in
-        ["no connection within 50ms", &format!(":{port} takes connections and says nothing")]
+        ["no connection within 500ms", &format!(":{port} takes connections and says nothing")]
     {
         assert!(status.message().contains(words), "{status}");
     }
