@@ -9,7 +9,7 @@ use bytes::Bytes;
 use grpc_threads::ServerOptions;
 use service::*;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Condvar, Mutex, mpsc};
 use std::thread;
 use std::time::Duration;
 use support::frames::{
@@ -54,8 +54,13 @@ fn served(workers: usize) -> (Served, Arc<Gate>) {
         gate_of.pass();
         Ok(request)
     });
-    let slow = unary(|request, _| {
-        thread::sleep(Duration::from_millis(100));
+    // It takes no notice of its end for a while.
+    let slow = unary(|request, context| {
+        let (done, ended) = mpsc::channel::<()>();
+        if context.add_callback(move || drop(done)) {
+            let _ = ended.recv_timeout(LONG);
+        }
+        thread::sleep(Duration::from_millis(50));
         Ok(request)
     });
     (Served::with(workers, [("Stuck", stuck), ("Slow", slow)]), gate)
