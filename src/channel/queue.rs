@@ -140,12 +140,15 @@ mod tests {
     fn a_crowd_that_ends_at_once_is_forgotten_without_a_search() {
         let calls: Vec<_> = (0..200_000).map(Arc::new).collect();
         let mut queue = Queue::new();
+        let began = Instant::now();
         calls.iter().for_each(|call| queue.push_back(call.clone()));
+        // A machine that has other things to do is slow in both.
+        let most = Duration::from_secs(5).max(began.elapsed() * 50);
         let began = Instant::now();
         // The last first: a search from the front would look at 2 * 10^10.
         for call in calls.iter().rev() {
             assert!(queue.remove(call).is_some());
-            assert!(began.elapsed() < Duration::from_secs(5), "{} are left", queue.len());
+            assert!(began.elapsed() < most, "{} are left", queue.len());
         }
     }
 }
