@@ -1,9 +1,10 @@
 //! Certificates, secure servers and channels, and peers made of rustls alone.
 
-#![allow(dead_code, unreachable_pub, reason = "each file uses its part")]
+#![allow(dead_code, unused_imports, unreachable_pub, reason = "each file uses its part")]
 
 use crate::service::*;
 use crate::support::LONG;
+pub use crate::support::logged::{self, lines, logged};
 pub use grpc_threads::ChannelBuilder;
 use grpc_threads::credentials::{
     ServerCertificateConfiguration, ssl_server_certificate_configuration,
@@ -17,7 +18,7 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, Server
 use rustls::{SupportedProtocolVersion, version};
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::{Arc, Condvar, Mutex, Once};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
@@ -388,49 +389,7 @@ pub fn client_hello() -> Vec<u8> {
     out
 }
 
-static LINES: Mutex<Vec<String>> = Mutex::new(Vec::new());
-static MORE: Condvar = Condvar::new();
-
-/// Keeps what it is told.
-struct Keep;
-
-impl log::Log for Keep {
-    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
-        true
-    }
-
-    fn log(&self, record: &log::Record<'_>) {
-        LINES.lock().unwrap().push(format!("{} {}", record.level(), record.args()));
-        MORE.notify_all();
-    }
-
-    fn flush(&self) {}
-}
-
+/// From here on every line is kept.
 pub fn listen_to_the_log() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        log::set_logger(&Keep).unwrap();
-        log::set_max_level(log::LevelFilter::Trace);
-    });
-}
-
-/// Waits for a line with all of these.
-pub fn logged(parts: &[&str]) -> bool {
-    let lines = LINES.lock().unwrap();
-    let waited = MORE.wait_timeout_while(lines, LONG, |lines| !holds(lines, parts)).unwrap();
-    !waited.1.timed_out()
-}
-
-/// All that the log was told.
-pub fn lines() -> Vec<String> {
-    LINES.lock().unwrap().clone()
-}
-
-pub fn is_logged(parts: &[&str]) -> bool {
-    holds(&LINES.lock().unwrap(), parts)
-}
-
-fn holds(lines: &[String], parts: &[&str]) -> bool {
-    lines.iter().any(|line| parts.iter().all(|part| line.contains(part)))
+    logged::listen(log::LevelFilter::Trace);
 }

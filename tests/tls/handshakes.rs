@@ -3,7 +3,6 @@
 use crate::common::*;
 use crate::service::*;
 use crate::support::LONG;
-use crate::support::logged::{self, logged};
 use crate::support::proxy::{Plan, Proxy};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -131,7 +130,7 @@ fn a_plain_server_is_told_from_a_secure_one() {
 
 #[test]
 fn a_plain_client_is_told_from_a_secure_one_on_both_sides() {
-    logged::listen(log::LevelFilter::Debug);
+    listen_to_the_log();
     let server = Secure::new();
     refused(&channel(&server.target()), &["TLS", &server.target()]);
     assert!(logged(&["DEBUG", "127.0.0.1", "does not speak TLS", "PRI * HTTP/2.0"]));
