@@ -183,6 +183,8 @@ impl Link {
             state.effects.kick = !state.lead.is_free();
         }
         let facts = state.facts(eager);
+        // A leader that meets its own event has nobody to tell: mostly there is no other effect.
+        state.effects.kick = false;
         let todo = state.watch.adjust(facts);
         if todo.arm.is_some_and(|interest| self.pipe.arm(interest).is_err()) {
             state.watch.disarmed();
