@@ -320,6 +320,24 @@ fn a_plugin_that_hangs_holds_nobody_beyond_the_deadline_and_no_starter_at_all() 
 }
 
 #[test]
+fn a_call_for_which_no_thread_is_free_to_ask_says_so() {
+    within(LONG, || {
+        let served = served();
+        let channel = local(&served.target());
+        channel.wait_ready(None).unwrap();
+        let (plugin, asked, go) = held_up();
+        let who = method(&channel).credentials(&plugin);
+        let stuck: Vec<_> = (0..16).map(|_| who.future(&Bytes::new())).collect();
+        (0..16).for_each(|_| asked.recv().unwrap());
+        let status = who.timeout(SHORT).call(&Bytes::new()).unwrap_err();
+        let words = "all 16 of the channel's are in plugins that have not come back";
+        assert!(status.to_string().contains(words), "{status}");
+        drop(stuck);
+        (0..16).for_each(|_| go.send(()).unwrap());
+    });
+}
+
+#[test]
 fn the_channels_close_ends_calls_that_wait_for_their_credentials() {
     within(LONG, || {
         let served = served();

@@ -48,6 +48,18 @@ impl Dialing {
         stage.cancel();
     }
 
+    /// What the peer has yet to do, in words that follow its name.
+    pub(super) fn waits_for(&self) -> Option<&'static str> {
+        match &*self.0.lock() {
+            Stage::Early | Stage::Cancelled => None,
+            Stage::Connecting(_) => Some("takes no connection: a wrong address, or a firewall"),
+            #[cfg(feature = "_tls")]
+            Stage::Shaking(_) => Some(
+                "takes connections and says nothing in the TLS handshake: stuck, or no server with TLS",
+            ),
+        }
+    }
+
     /// The next stage, unless it is over. One that came on by itself meanwhile does not come back.
     fn enter(&self, next: Stage) {
         let mut stage = self.0.lock();

@@ -429,10 +429,11 @@ impl OnTimer for Shared {
             inner.alarms.fired(now);
             let connecting = inner.machine.state() == Connectivity::Connecting;
             let (attempt, silent) = (inner.machine.attempt(), inner.is_silent());
+            let dialing = inner.dialing.as_ref().and_then(Dialing::waits_for);
             todo.connect = inner.machine.timeout(!inner.queue.is_empty(), now, random());
             if connecting && inner.machine.state() == Connectivity::TransientFailure {
-                if silent {
-                    inner.machine.explain(&format!("{} {SILENT}", self.settings.target));
+                if let Some(why) = dialing.or(silent.then_some(SILENT)) {
+                    inner.machine.explain(&format!("{} {why}", self.settings.target));
                 }
                 inner.after_failure(todo, Some(attempt));
             }

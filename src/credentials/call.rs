@@ -61,7 +61,8 @@ pub trait AuthMetadataPlugin: Send + Sync + 'static {
     ///
     /// Called on a thread of the library's that is there for plugins, up to 16 for each channel: it may block, but the
     /// call waits for it, until its deadline, its cancel or the channel's close, and so may others behind it. A plugin
-    /// keeps its token, and fetches another before it runs out. Several threads may call it at once.
+    /// keeps its token, and fetches another before it runs out. Several threads may call it at once. One that never comes back
+    /// keeps its thread for good: give its own calls a deadline, and a channel without these credentials.
     ///
     /// # Errors
     /// The call ends with the status, its text behind "the call credentials gave no metadata". `INVALID_ARGUMENT`,

@@ -83,7 +83,7 @@ pub fn ssl_server_certificate_configuration(
 /// `fetcher` gives what that and later handshakes are to use, or `Ok(None)` for what there is. Where it fails or panics
 /// the server goes on with what it has, and the first of a row of equal failures is told to the log. It runs on a
 /// thread of the library's, one for each port, for all clients that wait: it may read a file, but should not wait for
-/// long: after 20 s its clients go on with what there is, and that is told to the log. Connections that are open are not touched. A configuration that was given before may be
+/// long: after 5 s its clients go on with what there is, and that is told to the log. Connections that are open are not touched. A configuration that was given before may be
 /// given again, and costs least when it is a clone of the last one.
 ///
 /// # Errors

@@ -9,9 +9,10 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::sync::{Condvar, Mutex};
+use crate::tell;
 
 use super::{clock, helper, user};
 
@@ -21,6 +22,10 @@ pub(crate) type Work = Box<dyn FnOnce() + Send>;
 /// A thread that has nothing to do ends so much later. Where the model checker runs, a wait that only time ends is a fault.
 const LINGER: Duration =
     if cfg!(all(test, shuttle)) { Duration::ZERO } else { Duration::from_secs(1) };
+
+/// When no thread has taken work for so long, and none is free, that is told to the log: again after this.
+const STUCK: Duration = Duration::from_secs(1);
+const TOLD_AGAIN: Duration = Duration::from_secs(10);
 
 /// Threads for one purpose, of one owner: who blocks them is in nobody else's way.
 pub(crate) struct Crew {
@@ -39,6 +44,10 @@ struct State {
     threads: usize,
     /// Those that linger, and are not called yet.
     idle: usize,
+    /// When a thread last took work.
+    taken: Option<Instant>,
+    /// When it was last told that none does.
+    told: Option<Instant>,
 }
 
 impl Crew {
@@ -62,6 +71,15 @@ impl Crew {
             return Ok(number);
         }
         if state.threads >= self.most {
+            let stuck = Self::is_stuck(&mut state);
+            drop(state);
+            if stuck {
+                tell::warn!(
+                    "all {} {} threads of a channel have been at the same work for {STUCK:?}: the next has to wait",
+                    self.most,
+                    self.purpose
+                );
+            }
             return Ok(number);
         }
         state.threads += 1;
@@ -94,6 +112,28 @@ impl Crew {
         self.state.lock().waiting.remove(&number)
     }
 
+    /// Whether no thread has come to the work of this number yet.
+    pub(crate) fn waits(&self, number: u64) -> bool {
+        self.state.lock().waiting.contains_key(&number)
+    }
+
+    /// The bound on its threads.
+    pub(crate) fn most(&self) -> usize {
+        self.most
+    }
+
+    /// All threads are at work: whether they have been at the same for so long that it has to be told.
+    fn is_stuck(state: &mut State) -> bool {
+        let now = clock::now();
+        let since = |at: Option<Instant>| at.map(|at| now.saturating_duration_since(at));
+        let stuck = since(state.taken).is_some_and(|since| since >= STUCK)
+            && since(state.told).is_none_or(|since| since >= TOLD_AGAIN);
+        if stuck {
+            state.told = Some(now);
+        }
+        stuck
+    }
+
     fn serve(&self) {
         while let Some(work) = self.next() {
             // What it says when it panics is logged.
@@ -108,6 +148,7 @@ impl Crew {
         let mut late = false;
         loop {
             if let Some((_, work)) = state.waiting.pop_first() {
+                state.taken = Some(clock::now());
                 return Some(work);
             }
             if late {
@@ -129,6 +170,17 @@ mod tests {
     use super::*;
 
     const LONG: Duration = Duration::from_secs(20);
+
+    #[test]
+    fn threads_that_stay_at_the_same_work_are_told_of_once_in_a_while() {
+        let ago = |time| clock::now().checked_sub(time);
+        let mut state = State { taken: ago(STUCK / 2), ..State::default() };
+        assert!(!Crew::is_stuck(&mut state), "one has just taken work");
+        state.taken = ago(STUCK);
+        assert!(Crew::is_stuck(&mut state) && !Crew::is_stuck(&mut state), "told once");
+        state.told = ago(TOLD_AGAIN);
+        assert!(Crew::is_stuck(&mut state));
+    }
 
     /// Tells on which thread it runs, and goes on when it is let.
     fn work(told: &Sender<ThreadId>) -> (Work, Sender<()>) {

@@ -87,10 +87,10 @@ impl Core {
     /// The deadline has passed.
     pub(crate) fn expire(&self) {
         let state = self.state.lock();
-        let (peer, held, asking) = (state.peer.clone(), state.held().cloned(), state.is_asking());
+        let (peer, held, asking) = (state.peer.clone(), state.held().cloned(), state.asking());
         drop(state);
         let waited = match (peer, held) {
-            _ if asking => "its call credentials to give metadata".into(),
+            (_, Some(held)) if asking.is_some() => asked(&held, asking),
             (Some(peer), _) => format!("{peer} to answer"),
             (None, Some(held)) => held.source.waiting_for(),
             (None, None) => return,
@@ -256,6 +256,18 @@ impl Core {
     fn let_go_received(&self, all: bool) {
         let gone = self.receiver.lock().end(all, self.single);
         drop(gone);
+    }
+}
+
+/// What a call waits for whose credentials were asked under this number.
+fn asked(held: &Held, number: Option<u64>) -> String {
+    let crew = held.source.crew();
+    match number.filter(|number| crew.waits(*number)) {
+        Some(_) => format!(
+            "a thread to ask its call credentials: all {} of the channel's are in plugins that have not come back",
+            crew.most()
+        ),
+        None => "its call credentials to give metadata".into(),
     }
 }
 

@@ -178,9 +178,12 @@ impl State {
         }
     }
 
-    /// Whether it waits for its credentials.
-    pub(super) fn is_asking(&self) -> bool {
-        matches!(self.proof, Proof::Asking(_))
+    /// While it waits for its credentials: the number under which the crew knows it.
+    pub(super) fn asking(&self) -> Option<u64> {
+        match self.proof {
+            Proof::Asking(number) => Some(number),
+            _ => None,
+        }
     }
 
     /// How far its credentials are; `None`: it is over.

@@ -56,6 +56,9 @@ pub(crate) enum Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::NoTls(heard) if is_http2(heard) => f.write_str(
+                "the peer speaks HTTP/2 without TLS: its port is an insecure one, or its server needs credentials",
+            ),
             Self::NoTls(heard) => {
                 write!(f, "the peer does not speak TLS; it sent \"{}\"", heard.escape_ascii())
             }
@@ -73,6 +76,11 @@ impl fmt::Display for Failure {
             Self::Late => f.write_str("the TLS handshake was not done in time"),
         }
     }
+}
+
+/// Whether a server's first octets are those of HTTP/2: a SETTINGS frame on stream 0 (RFC 9113 §3.4).
+fn is_http2(heard: &[u8]) -> bool {
+    matches!(heard, [0, 0, _, 4, 0, 0, 0, 0, 0, ..])
 }
 
 /// One handshake as octets go in and out; the socket is an argument of nobody but this.

@@ -12,7 +12,7 @@ use crate::sync::Mutex;
 use crate::tell;
 
 /// The longest that anybody waits for a renewal.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What goes on when the credentials are renewed. Does not block.
 type Then = Box<dyn FnOnce() + Send>;
