@@ -121,9 +121,14 @@
 //! | warn | `server` | a detached [`ServerStream`] dropped without `finish`; a server that listens nowhere; a connection that could not be served |
 //! | warn | `net` | an address of a name that this machine does not have; no descriptor for a connection that comes in, at most once in ten seconds |
 //! | warn | `channel` | keepalive that is too often, by our rule or by a server's word |
+//! | warn | `credentials` | certificates and roots that are expired, weak or passed over; roots that ask nobody; a renewal that failed |
+//! | warn | `net` | a renewal of credentials that does not end |
+//! | warn | `reactor` | threads for plugins of call credentials that stay at the same work |
 //! | warn | `reactor` | a callback that keeps the others waiting for a second, while it does and afterwards; timers that are late |
 //! | debug | `channel` | each change of a channel's state with its target and why; to whom it is connected; how each connection ended |
 //! | debug | `server` | how each connection ended, such as "does not speak HTTP/2" of a client with TLS |
+//! | debug | `server` | who was turned away from a secure port, and why |
+//! | debug | `credentials` | certificates that were renewed |
 //! | debug | `link`, `server` | a request that is refused before its handler runs |
 //! | debug | `call` | trailers that are longer than the client takes, and are cut; a request that could not be decoded |
 //! | debug | `net` | each rest of accepting, where descriptors have run out |

@@ -92,7 +92,7 @@ pub(super) fn system_roots() -> Result<RootCertStore, ConfigError> {
     if added > 0 {
         // Some may be unreadable; the others serve.
         for failed in found.errors {
-            tell::debug!("a root certificate of the system's was passed over: {failed}");
+            tell::warn!("a root certificate of the system's was passed over: {failed}");
         }
         return Ok(store);
     }

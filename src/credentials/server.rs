@@ -22,6 +22,7 @@ use super::rotation::Rotating;
 use super::source::Pem;
 use super::witness::{self, ClientJudge};
 use crate::error::ConfigError;
+use crate::tell;
 
 /// TLS on a port's side.
 #[derive(Clone)]
@@ -55,6 +56,11 @@ pub fn ssl_server_credentials(
     require_client_auth: bool,
 ) -> Result<ServerCredentials, ConfigError> {
     let certificates = ssl_server_certificate_configuration(pairs, root_certificates)?;
+    if root_certificates.is_some() && !require_client_auth {
+        tell::warn!(
+            "roots for clients are given, and require_client_auth is false: no client is asked for a certificate"
+        );
+    }
     let config = Arc::new(certificates.0.config(Asking::classic(require_client_auth), false)?);
     Ok(ServerCredentials::tls(TlsServer(Arc::new(Rotating::fixed(WHAT, config)))))
 }
