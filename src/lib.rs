@@ -140,8 +140,8 @@
 //! # After `fork`
 //!
 //! A child made by `fork` without `exec` has none of the parent's threads. Channels and servers that the child makes itself
-//! work there, on threads of its own. Those that it has inherited do not: calls on them wait for threads that are not there,
-//! and dropping or closing them would write to sockets that are the parent's. Leak them ([`std::mem::forget`]), and leave the child by
+//! work there, on threads of its own. Those that it has inherited do not: calls on them write to sockets that are the
+//! parent's, or wait for threads that are not there, and dropping or closing them writes to those sockets, too. Leak them ([`std::mem::forget`]), and leave the child by
 //! `_exit` or `exec`. As with every library that has threads, fork while none of them is busy, best before the first channel.
 //! A child that `exec`s at once needs none of this: every descriptor is closed on exec.
 

@@ -46,7 +46,7 @@ impl Drop for Subscription {
     fn drop(&mut self) {
         let callback = self.watcher.end();
         self.watcher.leave();
-        drop(callback);
+        user::drop_quietly(format_args!("the drop of a subscriber"), callback);
     }
 }
 

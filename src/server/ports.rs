@@ -72,7 +72,10 @@ impl Guard {
         match self {
             Self::None | Self::Local => {}
             #[cfg(feature = "_tls")]
-            Self::Tls(gate) => gate.handshakes.close(),
+            Self::Tls(gate) => {
+                gate.handshakes.close();
+                gate.renewals.close();
+            }
         }
     }
 }

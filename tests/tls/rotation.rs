@@ -9,10 +9,11 @@ use grpc_threads::credentials::{
     ssl_server_certificate_configuration,
 };
 use grpc_threads::{ChannelCredentials, ServerCredentials, ssl_channel_credentials};
+use std::io::Read;
 use std::net::TcpStream;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
 use std::thread::{self, JoinHandle};
 
 /// Connections under load all the time, and threads that make new ones all the time.
@@ -321,4 +322,24 @@ impl Drop for Folder {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.0);
     }
+}
+
+#[test]
+fn a_stop_ends_clients_that_wait_for_a_fetcher() {
+    let (told, asked) = mpsc::channel();
+    let (go, gate) = mpsc::channel::<()>();
+    let (told, gate) = (Mutex::new(told), Mutex::new(gate));
+    let stuck = move || {
+        told.lock().unwrap().send(()).unwrap();
+        let _ = gate.lock().unwrap().recv_timeout(LONG * 2);
+        Ok(None)
+    };
+    let first = configuration(SERVER_KEY, SERVER);
+    let server = Secure::with(&dynamic_ssl_server_credentials(first, stuck, false).unwrap());
+    let mut waits = TcpStream::connect(server.address()).unwrap();
+    waits.set_read_timeout(Some(LONG)).unwrap();
+    asked.recv_timeout(LONG).unwrap();
+    drop(server);
+    assert_eq!(waits.read(&mut [0]).unwrap(), 0, "the server's end of it is closed");
+    drop(go);
 }

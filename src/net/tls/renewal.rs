@@ -33,6 +33,8 @@ struct Waiting {
     /// Since when it runs; while there is a thread.
     since: Option<Instant>,
     told: bool,
+    /// Nobody goes on any more.
+    closed: bool,
 }
 
 impl Waiting {
@@ -67,6 +69,10 @@ impl Renewals {
     ) {
         let now = clock::now();
         let mut state = self.state.lock();
+        if state.closed {
+            drop(state);
+            return drop(then);
+        }
         if state.is_late(now) {
             drop(state);
             return then();
@@ -95,6 +101,16 @@ impl Renewals {
         }
     }
 
+    /// Drops what all who wait would have gone on with, and what comes later.
+    pub(crate) fn close(&self) {
+        let mut state = self.state.lock();
+        state.closed = true;
+        let all = state.then.len();
+        let dropped = state.release(all);
+        drop(state);
+        drop(dropped);
+    }
+
     /// A renewal has come to its end: those it was for go on. True: there has to be another.
     fn renewed(&self) -> bool {
         let mut state = self.state.lock();
@@ -112,7 +128,11 @@ impl OnTimer for Renewals {
     fn fire(&self, _: u64, now: Instant, _: &mut Vec<Job>) {
         let mut state = self.state.lock();
         let overdue = |since: Instant| now.saturating_duration_since(since) >= PATIENCE;
-        let late = state.then.iter().take_while(|(since, _)| overdue(*since)).count();
+        let late = match state.is_late(now) {
+            // Nobody who comes now waits; so nobody who came before does.
+            true => state.then.len(),
+            false => state.then.iter().take_while(|(since, _)| overdue(*since)).count(),
+        };
         let released = state.release(late);
         let first = late > 0 && !std::mem::replace(&mut state.told, true);
         drop(state);
@@ -199,7 +219,7 @@ mod tests {
         assert!(tells.try_recv().is_err(), "there is time");
         renewals.fire(0, clock::now() + PATIENCE, &mut Vec::new());
         assert_eq!([tells.try_recv(), tells.try_recv()], [Ok("covered"), Ok("queued")]);
-        // As if it had begun a while ago.
+        // Who comes while it is late goes on at once.
         renewals.state.lock().since = clock::now().checked_sub(PATIENCE);
         renewals.before(&poller, || unreachable!("one thread renews for all"), tell("later"));
         assert_eq!(tells.try_recv(), Ok("later"));
@@ -210,5 +230,36 @@ mod tests {
         }
         renewals.before(&poller, || (), tell("renewed"));
         assert_eq!(tells.recv(), Ok("renewed"));
+    }
+
+    #[test]
+    fn who_came_last_goes_on_when_the_renewal_is_late_and_a_close_keeps_nothing() {
+        let (renewals, poller) = (Arc::new(Renewals::default()), Poller::new().unwrap());
+        let (go, gate) = mpsc::channel::<()>();
+        let gate = std::sync::Mutex::new(gate);
+        let (told, tells) = mpsc::channel();
+        let stuck = move || {
+            let _ = gate.lock().unwrap().recv();
+        };
+        let first = told.clone();
+        renewals.before(&poller, stuck, move || first.send("first").unwrap());
+        let start = renewals.state.lock().since.unwrap();
+        let last = told.clone();
+        renewals.before(&poller, || (), move || last.send("last").unwrap());
+        // It came now, and the renewal began long ago.
+        renewals.state.lock().since = start.checked_sub(PATIENCE);
+        renewals.state.lock().then[0].0 = start.checked_sub(PATIENCE).unwrap();
+        renewals.fire(0, clock::now(), &mut Vec::new());
+        assert_eq!([tells.try_recv(), tells.try_recv()], [Ok("first"), Ok("last")]);
+
+        renewals.state.lock().since = Some(clock::now());
+        let kept = Arc::new(());
+        for _ in 0..2 {
+            let held = kept.clone();
+            renewals.before(&poller, || (), move || drop(held));
+            renewals.close();
+            assert_eq!(Arc::strong_count(&kept), 1, "what a client that waits holds");
+        }
+        drop(go);
     }
 }
