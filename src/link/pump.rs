@@ -104,6 +104,7 @@ impl Link {
         if state.phase == Phase::Open {
             state.input(&buffer[..read], now, &self.side);
         }
+        self.watch_for_rest(&mut state);
         let incoming = mem::take(&mut state.effects.incoming);
         // A short read has emptied the socket, and the next octet is the next edge. The peer's
         // end may have come with the octets' edge: there will be no other.
@@ -386,6 +387,14 @@ impl Link {
         self.settle_as(state, true);
     }
 
+    /// Octets came to a server that has no call of this connection, now: what they left behind is given back once it is
+    /// quiet. Requests that are answered at once have no stream whose end would see to it.
+    fn watch_for_rest(&self, state: &mut State) {
+        if state.cells.live() == 0 && !self.side.is_client() {
+            self.watch_for_quiet(state);
+        }
+    }
+
     pub(super) fn watch_for_quiet(&self, state: &mut State) {
         if state.watch.want_quiet() {
             self.set_quiet_timer();
@@ -406,8 +415,12 @@ impl OnTimer for Link {
             TIMER_CONNECTION => {
                 let mut state = self.state.lock();
                 state.alarm.fired(now);
+                let busy = state.cells.live() > 0;
                 if state.phase == Phase::Open {
                     state.timeout(now, &self.side);
+                }
+                if busy {
+                    self.watch_for_rest(&mut state);
                 }
                 self.flush_now(state);
             }
