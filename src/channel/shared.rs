@@ -432,7 +432,7 @@ impl OnTimer for Shared {
             let dialing = inner.dialing.as_ref().and_then(Dialing::waits_for);
             todo.connect = inner.machine.timeout(!inner.queue.is_empty(), now, random());
             if connecting && inner.machine.state() == Connectivity::TransientFailure {
-                if let Some(why) = dialing.or(silent.then_some(SILENT)) {
+                if let Some(why) = silent.then_some(SILENT).or(dialing) {
                     inner.machine.explain(&format!("{} {why}", self.settings.target));
                 }
                 inner.after_failure(todo, Some(attempt));
