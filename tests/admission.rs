@@ -46,7 +46,7 @@ impl Gate {
     }
 }
 
-/// `Stuck` waits at the gate, `Slow` takes 100 ms; neither takes notice of its end.
+/// `Stuck` waits at the gate, `Slow` goes on for 50 ms after its call has ended.
 fn served(workers: usize) -> (Served, Arc<Gate>) {
     let gate = Arc::new(Gate::default());
     let gate_of = gate.clone();

@@ -70,6 +70,14 @@ fn local(target: &str) -> Channel {
     secure_channel(target, &local_channel_credentials()).unwrap()
 }
 
+/// A server, and a channel that is connected to it.
+fn connected() -> (Served, Channel) {
+    let served = served();
+    let channel = local(&served.target());
+    channel.wait_ready(None).unwrap();
+    (served, channel)
+}
+
 fn token(text: &str) -> CallCredentials {
     access_token_call_credentials(text).unwrap()
 }
@@ -282,9 +290,7 @@ fn w69_a_call_that_is_made_again_unseen_asks_again() {
 #[test]
 fn a_plugin_that_hangs_holds_nobody_beyond_the_deadline_and_no_starter_at_all() {
     within(LONG, || {
-        let served = served();
-        let channel = local(&served.target());
-        channel.wait_ready(None).unwrap();
+        let (_served, channel) = connected();
         let (plugin, asked, go) = held_up();
         let who = method(&channel).credentials(&plugin);
         let late = |status: Status| {
@@ -322,9 +328,7 @@ fn a_plugin_that_hangs_holds_nobody_beyond_the_deadline_and_no_starter_at_all() 
 #[test]
 fn a_call_for_which_no_thread_is_free_to_ask_says_so() {
     within(LONG, || {
-        let served = served();
-        let channel = local(&served.target());
-        channel.wait_ready(None).unwrap();
+        let (_served, channel) = connected();
         let (plugin, asked, go) = held_up();
         let who = method(&channel).credentials(&plugin);
         let stuck: Vec<_> = (0..16).map(|_| who.future(&Bytes::new())).collect();
@@ -519,9 +523,7 @@ fn a_cancelled_of_the_plugins_is_no_cancel_of_the_callers() {
 #[test]
 fn a_crowd_that_waits_for_one_token_takes_few_threads() {
     within(LONG, || {
-        let served = served();
-        let channel = local(&served.target());
-        channel.wait_ready(None).unwrap();
+        let (_served, channel) = connected();
         let (go, gate) = mpsc::channel::<()>();
         let gate = Mutex::new(gate);
         let threads = Arc::new(Mutex::new(HashSet::new()));

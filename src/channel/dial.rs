@@ -36,6 +36,8 @@ enum Stage {
     #[default]
     Early,
     Connecting(Connecting),
+    /// The socket is connected. What comes next is the link's, or a handshake's.
+    Connected,
     #[cfg(feature = "_tls")]
     Shaking(tls::Handshake),
     Cancelled,
@@ -51,7 +53,7 @@ impl Dialing {
     /// What the peer has yet to do, in words that follow its name.
     pub(super) fn waits_for(&self) -> Option<&'static str> {
         match &*self.0.lock() {
-            Stage::Early | Stage::Cancelled => None,
+            Stage::Early | Stage::Connected | Stage::Cancelled => None,
             Stage::Connecting(_) => Some("takes no connection: a wrong address, or a firewall"),
             #[cfg(feature = "_tls")]
             Stage::Shaking(_) => Some(
@@ -79,7 +81,7 @@ impl Dialing {
 impl Stage {
     fn cancel(self) {
         match self {
-            Self::Early | Self::Cancelled => {}
+            Self::Early | Self::Connected | Self::Cancelled => {}
             Self::Connecting(connecting) => connecting.cancel(),
             #[cfg(feature = "_tls")]
             Self::Shaking(handshake) => handshake.cancel(),
@@ -90,9 +92,10 @@ impl Stage {
         match self {
             Self::Early => 0,
             Self::Connecting(_) => 1,
+            Self::Connected => 2,
             #[cfg(feature = "_tls")]
-            Self::Shaking(_) => 2,
-            Self::Cancelled => 3,
+            Self::Shaking(_) => 3,
+            Self::Cancelled => 4,
         }
     }
 }
@@ -192,6 +195,7 @@ impl Attempt {
     }
 
     fn connected(self, pipe: TcpPipe) {
+        self.dialing.enter(Stage::Connected);
         match self.security.clone() {
             Security::None | Security::Local => (self.outcome)(Ok(Arc::new(pipe))),
             #[cfg(feature = "_tls")]
