@@ -93,6 +93,32 @@ fn w20_the_next_stream_after_a_reset_is_never_refused() {
 }
 
 #[test]
+fn connections_take_turns_at_a_pool_that_is_busy() {
+    let gate = Arc::new(Gate::default());
+    let order = Arc::new(Mutex::new(Vec::new()));
+    let (gate_of, order_of) = (gate.clone(), order.clone());
+    let noted = unary(move |request: Bytes, _| {
+        gate_of.pass();
+        order_of.lock().unwrap().push(request.clone());
+        Ok(request)
+    });
+    let pool = ThreadPool::new(1);
+    let served = Served::start(grpc_threads::server(pool.clone()), "127.0.0.1:0", [("Stuck", noted)]);
+    let (mut greedy, mut modest) = (Peer::connect(served.address()), Peer::connect(served.address()));
+    for _ in 0..50 {
+        greedy.request(STUCK, b"greedy");
+    }
+    // One runs, the others wait.
+    eventually(LONG, "the pool is full", || pool.queued() == 49);
+    modest.request(STUCK, b"modest");
+    eventually(LONG, "the neighbour waits, too", || pool.queued() == 50);
+    gate.open();
+    eventually(LONG, "all have run", || order.lock().unwrap().len() == 51);
+    let at = order.lock().unwrap().iter().position(|name| name == "modest");
+    assert!(at.is_some_and(|at| at <= 2), "the neighbour was served after {at:?} of the others");
+}
+
+#[test]
 fn calls_beside_ones_that_expire_are_never_refused() {
     let (served, gate) = served(110);
     let channel = served.channel();

@@ -143,9 +143,7 @@ impl Link {
             released.push(held);
         }
         drop(state);
-        for held in released {
-            held(jobs);
-        }
+        jobs.extend(released.into_iter().map(|held| held().of(self.lane)));
     }
 }
 

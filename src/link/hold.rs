@@ -13,8 +13,8 @@ use std::collections::VecDeque;
 use crate::http2::types::Key;
 use crate::reactor::Job;
 
-/// What goes on with a request when its turn has come. Makes no more than a job of it, and does not block.
-pub(crate) type Held = Box<dyn FnOnce(&mut Vec<Job>) + Send>;
+/// Makes a job of a request when its turn has come, and no more: it does not block.
+pub(crate) type Held = Box<dyn FnOnce() -> Job + Send>;
 
 /// The requests of one connection that are held.
 #[derive(Default)]

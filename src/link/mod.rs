@@ -93,6 +93,8 @@ pub(crate) struct Link {
     lost: AtomicBool,
     /// Too much of what was answered waits to be sent: see [`hold`].
     crowded: AtomicBool,
+    /// Its jobs take turns with those of others.
+    lane: u16,
     this: Weak<Link>,
 }
 
@@ -145,7 +147,7 @@ impl Link {
             role == Role::Client,
             options,
         ));
-        let poller = poller.clone();
+        let (poller, lane) = (poller.clone(), poller.lane());
         let local = pipe.is_local();
         let link = Arc::new_cyclic(|this| Self {
             state,
@@ -158,6 +160,7 @@ impl Link {
             stride: AtomicUsize::new(turn::STRIDE),
             lost: AtomicBool::new(false),
             crowded: AtomicBool::new(false),
+            lane,
             this: this.clone(),
         });
         #[cfg(all(test, shuttle))]

@@ -235,7 +235,7 @@ impl Link {
         for (key, pending) in incoming {
             let stream = Stream::new(&this, key);
             let incoming = Incoming { stream, head: pending.head, arrived: pending.arrived };
-            jobs.push(pending.entry.job(incoming));
+            jobs.push(pending.entry.job(incoming).of(self.lane));
         }
     }
 

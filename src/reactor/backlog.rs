@@ -1,8 +1,13 @@
 //! The jobs of a pool that wait for a worker, and whether they have waited while all workers were busy for long.
 //!
+//! Connections take turns: of those that have jobs here each gives one, in the order in which they came, before any of
+//! them gives its second. So who asks for a hundred things keeps a neighbour who asks for one no longer than one of them
+//! takes. Jobs of one connection stay in order. (This is start-time fair queueing, each job counted as one.)
+//!
 //! Pure, guarded by the pool's lock. The clock is looked at by nobody here: who is told to watches for a second.
 
-use std::collections::VecDeque;
+use std::cmp::Ordering;
+use std::collections::BinaryHeap;
 
 use super::Job;
 use super::duty::Queued;
@@ -10,10 +15,16 @@ use super::duty::Queued;
 /// Short jobs that take no longer than this together are not worth waking a thread for, in nanoseconds.
 const TRIFLE: u64 = 15_000;
 
+/// So many connections have turns of their own; beyond that some share theirs.
+const LANES: usize = 1024;
+
 /// The queue.
-#[derive(Default)]
 pub(super) struct Backlog {
-    jobs: VecDeque<Job>,
+    jobs: BinaryHeap<Waiting>,
+    /// The turn of the job that was taken last.
+    turn: u64,
+    /// The turn of each lane's next job, unless that is past.
+    lanes: Box<[u64; LANES]>,
     /// How long the queued jobs are expected to take, in nanoseconds.
     expected: u64,
     /// Jobs ever queued, and ever taken from the queue.
@@ -22,6 +33,21 @@ pub(super) struct Backlog {
     /// `pushed` when the net was last set: those jobs should be gone when it looks.
     netted: u64,
     pub(super) strain: Strain,
+}
+
+impl Default for Backlog {
+    fn default() -> Self {
+        Self {
+            jobs: BinaryHeap::new(),
+            turn: 0,
+            lanes: Box::new([0; LANES]),
+            expected: 0,
+            pushed: 0,
+            taken: 0,
+            netted: 0,
+            strain: Strain::default(),
+        }
+    }
 }
 
 impl Backlog {
@@ -34,9 +60,9 @@ impl Backlog {
     }
 
     pub(super) fn queued(&self) -> Queued {
-        match self.jobs.front() {
+        match self.jobs.peek() {
             None => Queued::Nothing,
-            Some(job) if job.is_short() => Queued::Short,
+            Some(next) if next.job.is_short() => Queued::Short,
             Some(_) => Queued::Long,
         }
     }
@@ -50,20 +76,24 @@ impl Backlog {
     }
 
     pub(super) fn take(&mut self) -> Option<Job> {
-        let job = self.jobs.pop_front();
-        self.expected -= job.as_ref().map_or(0, |job| u64::from(job.expected()));
-        self.taken += u64::from(job.is_some());
-        job
+        let Waiting { turn, job, .. } = self.jobs.pop()?;
+        self.turn = turn;
+        self.expected -= u64::from(job.expected());
+        self.taken += 1;
+        Some(job)
     }
 
     pub(super) fn push(&mut self, job: Job) {
+        let lane = &mut self.lanes[usize::from(job.lane()) % LANES];
+        let turn = self.turn.max(*lane);
+        *lane = turn + 1;
         self.expected += u64::from(job.expected());
-        self.jobs.push_back(job);
+        self.jobs.push(Waiting { turn, came: self.pushed, job });
         self.pushed += 1;
     }
 
     /// All of them, to be dropped after the lock.
-    pub(super) fn clear(&mut self) -> VecDeque<Job> {
+    pub(super) fn clear(&mut self) -> impl Sized + use<> {
         self.expected = 0;
         std::mem::take(&mut self.jobs)
     }
@@ -78,6 +108,33 @@ impl Backlog {
         self.taken < self.netted && !self.jobs.is_empty()
     }
 }
+
+/// A job in the queue. The greatest is the next.
+struct Waiting {
+    turn: u64,
+    came: u64,
+    job: Job,
+}
+
+impl Ord for Waiting {
+    fn cmp(&self, other: &Self) -> Ordering {
+        (other.turn, other.came).cmp(&(self.turn, self.came))
+    }
+}
+
+impl PartialOrd for Waiting {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Waiting {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Waiting {}
 
 /// Whether a pool is full: all workers run jobs, and others wait.
 #[derive(Debug, Default)]
@@ -129,6 +186,52 @@ impl Strain {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::reactor::Work;
+
+    struct Nothing;
+
+    impl Work for Nothing {
+        fn run(self: Box<Self>) {}
+        fn reject(self: Box<Self>) {}
+    }
+
+    /// The lanes of the jobs, in the order in which they are taken; the number of each among its lane's is in `expected`.
+    fn order(backlog: &mut Backlog) -> Vec<(u16, u32)> {
+        std::iter::from_fn(|| backlog.take()).map(|job| (job.lane(), job.expected())).collect()
+    }
+
+    fn push(backlog: &mut Backlog, lane: u16, number: u32) {
+        backlog.push(Job::new(Box::new(Nothing), true).expecting(number).of(lane));
+    }
+
+    #[test]
+    fn connections_take_turns_and_each_keeps_its_order() {
+        let mut backlog = Backlog::default();
+        (0..4).for_each(|number| push(&mut backlog, 1, number));
+        (0..2).for_each(|number| push(&mut backlog, 2, number));
+        push(&mut backlog, 3, 0);
+        let expected = [(1, 0), (2, 0), (3, 0), (1, 1), (2, 1), (1, 2), (1, 3)];
+        assert_eq!(order(&mut backlog), expected);
+        assert_eq!((backlog.len(), backlog.expected), (0, 0));
+    }
+
+    #[test]
+    fn who_comes_late_waits_for_one_turn_and_not_for_the_rest() {
+        let mut backlog = Backlog::default();
+        (0..100).for_each(|number| push(&mut backlog, 1, number));
+        for _ in 0..50 {
+            backlog.take();
+        }
+        push(&mut backlog, 2, 0);
+        let first: Vec<_> = (0..2).filter_map(|_| backlog.take()).map(|job| job.lane()).collect();
+        assert!(first.contains(&2), "{first:?}");
+        // Who had much is not made to pay for it later.
+        order(&mut backlog);
+        push(&mut backlog, 1, 0);
+        push(&mut backlog, 4, 0);
+        push(&mut backlog, 1, 1);
+        assert_eq!(order(&mut backlog)[..2].iter().map(|job| job.1).max(), Some(0));
+    }
 
     #[test]
     fn a_pool_that_is_full_for_a_whole_second_is_noticed_once_a_second() {

@@ -10,6 +10,8 @@ pub struct Job {
     short: bool,
     /// About how long it runs, in nanoseconds.
     expected: u32,
+    /// Whose it is: jobs of different lanes take turns.
+    lane: u16,
 }
 
 /// What is expected of a job of which no more is known.
@@ -25,7 +27,8 @@ pub(crate) trait Work: Send {
 impl Job {
     /// `short`: it is known to end within microseconds, so that answers may wait for it.
     pub(crate) fn new(work: Box<dyn Work>, short: bool) -> Self {
-        Self { work: Some(work), short, expected: if short { SHORT_NS } else { LONG_NS } }
+        let expected = if short { SHORT_NS } else { LONG_NS };
+        Self { work: Some(work), short, expected, lane: 0 }
     }
 
     /// A short job that has taken about so many nanoseconds lately.
@@ -34,6 +37,16 @@ impl Job {
             self.expected = nanos;
         }
         self
+    }
+
+    /// A job of this lane, which is a connection.
+    pub(crate) fn of(mut self, lane: u16) -> Self {
+        self.lane = lane;
+        self
+    }
+
+    pub(crate) fn lane(&self) -> u16 {
+        self.lane
     }
 
     pub(crate) fn expected(&self) -> u32 {

@@ -7,7 +7,7 @@
 //!
 //! Ignores what the descriptors are; never reads or writes them.
 
-use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use crate::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering};
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
@@ -85,6 +85,8 @@ pub(crate) struct Poller {
     kernel: Kernel,
     /// How long a thread looks before it sleeps, in nanoseconds.
     busy_poll: AtomicU64,
+    /// Lanes given out, round and round.
+    lanes: AtomicU16,
     /// Guards the registrations. A leaf; held for look-ups only.
     registry: Mutex<Registry>,
     /// Guards what is still to be passed on. A leaf.
@@ -115,8 +117,8 @@ impl Poller {
         let kernel = Kernel::new()?;
         let busy_poll = AtomicU64::new(0);
         let (registry, agenda, timers) = Default::default();
-        let waits = AtomicBool::new(false);
-        Ok(Arc::new(Self { kernel, busy_poll, registry, agenda, waits, timers }))
+        let (lanes, waits) = (AtomicU16::new(0), AtomicBool::new(false));
+        Ok(Arc::new(Self { kernel, busy_poll, lanes, registry, agenda, waits, timers }))
     }
 
     /// Registers a descriptor. It stays the caller's, who removes it before closing it.
@@ -326,6 +328,11 @@ impl Poller {
     pub(crate) fn set_busy_poll(&self, busy_poll: Duration) {
         let nanos = u64::try_from(busy_poll.as_nanos()).unwrap_or(u64::MAX);
         self.busy_poll.fetch_max(nanos, Ordering::Relaxed);
+    }
+
+    /// A lane for a connection's jobs: others have it only when there are very many.
+    pub(crate) fn lane(&self) -> u16 {
+        self.lanes.fetch_add(1, Ordering::Relaxed)
     }
 
     /// Timers that are set.

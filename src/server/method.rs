@@ -255,13 +255,13 @@ impl Work for Task {
 impl Task {
     /// The same again, when the client has taken what it was answered.
     fn later(self: Box<Self>) -> Held {
-        Box::new(|jobs| {
+        Box::new(|| {
             let executor = self.slot.as_ref().and_then(|slot| slot.method.core.executor().cloned());
             let job = Job::new(self, false);
-            jobs.push(match executor {
+            match executor {
                 None => job,
                 Some(executor) => hand_to(&*executor, job),
-            });
+            }
         })
     }
 
