@@ -27,8 +27,8 @@ const REST: Duration = Duration::from_secs(1);
 /// Why a connection is lost that has nothing left to say, or cannot say it.
 const CLOSED: &str = "connection closed";
 
-const TIMER_CONNECTION: u64 = 1;
-const TIMER_QUIET: u64 = 2;
+pub(super) const TIMER_CONNECTION: u64 = 1;
+pub(super) const TIMER_QUIET: u64 = 2;
 pub(super) const TIMER_LINGER: u64 = 3;
 const TIMER_READ: u64 = 4;
 const TIMER_HELD: u64 = 6;

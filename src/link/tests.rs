@@ -226,7 +226,27 @@ fn w14_an_unknown_method_is_refused_before_anything_runs() {
     let status = stream.ending().unwrap().to_status(false);
     assert_eq!(status.code(), crate::Code::Unimplemented);
     // What reading it took is given back once the connection is quiet, though no stream ends.
-    assert!(!rig.server.state.lock().watch.want_quiet(), "nobody looks for quiet");
+    assert!(rig.server.state.lock().watch.looks_for_quiet(), "nobody looks for quiet");
+}
+
+#[test]
+fn a_connection_rests_whose_last_request_ended_by_its_timer() {
+    let rig = rig();
+    let _half = rig.client.open(&block("/echo/Unary"), None, false, 1 << 20, Replies::One).unwrap();
+    let until = soon();
+    while rig.server.active() == 0 {
+        assert!(Some(clock::now()) < until, "the request does not come");
+        thread::yield_now();
+    }
+    let mut jobs = Vec::new();
+    let mut fire = |tag, now| rig.server.fire(tag, now, &mut jobs);
+    // Once for what came, once for the quiet since then: nobody looks any more.
+    fire(pump::TIMER_QUIET, clock::now());
+    fire(pump::TIMER_QUIET, clock::now());
+    assert!(!rig.server.state.lock().watch.looks_for_quiet());
+    fire(pump::TIMER_CONNECTION, clock::now() + Options::new(Role::Server).request_timeout);
+    assert_eq!(rig.server.active(), 0);
+    assert!(rig.server.state.lock().watch.looks_for_quiet(), "what it took is never given back");
 }
 
 #[test]

@@ -153,6 +153,11 @@ impl Watch {
         !std::mem::replace(&mut self.quiet, true)
     }
 
+    #[cfg(test)]
+    pub(super) fn looks_for_quiet(&self) -> bool {
+        self.quiet
+    }
+
     /// A server's turn to read later has come: whether this thread reads.
     pub(super) fn later(&mut self, rests: bool) -> bool {
         self.later = false;
