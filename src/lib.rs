@@ -158,6 +158,8 @@ mod error;
 #[cfg(feature = "runtime")]
 pub mod metadata;
 #[cfg(feature = "runtime")]
+mod payload;
+#[cfg(feature = "runtime")]
 mod status;
 #[cfg(feature = "runtime")]
 mod sync;
@@ -165,9 +167,13 @@ mod sync;
 mod tell;
 
 #[cfg(feature = "runtime")]
+pub use call::client::{CallDetails, ClientInterceptor, Next, Reply};
+#[cfg(feature = "runtime")]
+pub use call::{Emit, StreamHooks};
+#[cfg(feature = "runtime")]
 pub use channel::{
     Channel, ChannelBuilder, Connectivity, ReadyFuture, Subscription, channel_ready_future,
-    insecure_channel, secure_channel,
+    insecure_channel, intercept_channel, secure_channel,
 };
 #[cfg(feature = "runtime")]
 pub use client::{
@@ -191,6 +197,8 @@ pub use error::{ConfigError, ConfigErrorKind, ResultError};
 pub use metadata::Metadata;
 #[cfg(feature = "runtime")]
 pub use net::BindError;
+#[cfg(feature = "runtime")]
+pub use payload::Payload;
 #[cfg(feature = "runtime")]
 pub use reactor::{Executor, Job, Rejected, ThreadPool, thread_count};
 #[cfg(feature = "runtime")]

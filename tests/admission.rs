@@ -103,8 +103,10 @@ fn connections_take_turns_at_a_pool_that_is_busy() {
         Ok(request)
     });
     let pool = ThreadPool::new(1);
-    let served = Served::start(grpc_threads::server(pool.clone()), "127.0.0.1:0", [("Stuck", noted)]);
-    let (mut greedy, mut modest) = (Peer::connect(served.address()), Peer::connect(served.address()));
+    let served =
+        Served::start(grpc_threads::server(pool.clone()), "127.0.0.1:0", [("Stuck", noted)]);
+    let (mut greedy, mut modest) =
+        (Peer::connect(served.address()), Peer::connect(served.address()));
     for _ in 0..50 {
         greedy.request(STUCK, b"greedy");
     }

@@ -36,7 +36,7 @@ const CLIENT: () = {
     shared::<ChannelBuilder>();
     shared::<ReadyFuture>();
     shared::<Subscription>();
-    small::<Channel>(1);
+    small::<Channel>(2);
     small::<Call>(1);
     small::<CallFuture<Resp>>(4);
     small::<Responses<Resp>>(4);

@@ -13,7 +13,18 @@ use std::path::Path;
 
 /// A module imports lower ranks, or its own directory.
 const RANKS: [&[&str]; 8] = [
-    &["status", "error", "bounds", "metadata", "deadline", "codec", "credentials", "sync", "tell"],
+    &[
+        "status",
+        "error",
+        "bounds",
+        "metadata",
+        "deadline",
+        "codec",
+        "payload",
+        "credentials",
+        "sync",
+        "tell",
+    ],
     &["http2"],
     &["wire"],
     &["net", "reactor"],

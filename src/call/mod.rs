@@ -7,6 +7,7 @@
 
 mod answer;
 pub(crate) mod client;
+mod hooks;
 mod inbox;
 mod outbox;
 pub(crate) mod server;
@@ -18,6 +19,8 @@ use crate::reactor::spares;
 use crate::status::Status;
 use crate::wire::framing;
 
+pub use hooks::{Emit, StreamHooks};
+pub(crate) use hooks::{Line, OnEnd};
 pub(crate) use inbox::{Finish, Inbox, Next};
 pub(crate) use outbox::{Outbox, SendError};
 

@@ -29,10 +29,14 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::call::client::{Auth, Core, Defaults, Expiry, Source, Template};
+use crate::call::StreamHooks;
+use crate::call::client::{
+    Auth, CallDetails, ClientInterceptor, Core, Defaults, Expiry, Interceptors, Source, Template,
+};
 use crate::credentials::{AuthMetadataContext, CallCredentials, ChannelCredentials};
 use crate::error::{ConfigError, ResultError};
 use crate::link::Link;
+use crate::metadata::Metadata;
 use crate::reactor::{Crew, Poller, clock};
 use crate::status::{Code, Status};
 use crate::wire::headers::RequestTemplate;
@@ -57,6 +61,8 @@ pub(crate) use dial::{Dialing, Outcome};
 #[derive(Clone)]
 pub struct Channel {
     handle: Arc<Handle>,
+    /// What stands between its stubs and it.
+    interceptors: Option<Arc<Interceptors>>,
 }
 
 /// What handles and calls hold: the last one closes the channel.
@@ -106,6 +112,54 @@ pub fn channel_ready_future(channel: &Channel) -> ReadyFuture {
     ReadyFuture::new(&channel.handle.shared)
 }
 
+/// The same channel with these interceptors: the first is the outermost, and all are around those that the channel has
+/// already. Both are one channel, with one connection; closing either closes both.
+///
+/// § grpc-python's `intercept_channel`.
+///
+/// ```
+/// use std::sync::Arc;
+/// use grpc_threads::{CallDetails, ClientInterceptor, Status, StreamHooks, intercept_channel};
+///
+/// struct Noting;
+///
+/// impl ClientInterceptor for Noting {
+///     fn stream(&self, details: &mut CallDetails) -> Result<StreamHooks, Status> {
+///         let method = details.method().clone();
+///         Ok(StreamHooks::new().on_end(move |status| println!("{method}: {status}")))
+///     }
+/// }
+///
+/// let channel = grpc_threads::insecure_channel("localhost:50051")?;
+/// let channel = intercept_channel(&channel, [Arc::new(Noting) as _]);
+/// # Ok::<(), grpc_threads::ConfigError>(())
+/// ```
+#[must_use]
+pub fn intercept_channel(
+    channel: &Channel,
+    interceptors: impl IntoIterator<Item = Arc<dyn ClientInterceptor>>,
+) -> Channel {
+    channel.intercepted(interceptors.into_iter().collect())
+}
+
+/// [`Channel::with_metadata`]'s.
+struct Adding<F>(F);
+
+impl<F> ClientInterceptor for Adding<F>
+where
+    F: Fn(&CallDetails) -> Result<Metadata, Status> + Send + Sync + 'static,
+{
+    fn stream(&self, details: &mut CallDetails) -> Result<StreamHooks, Status> {
+        let added = (self.0)(details)?;
+        details.metadata_mut().extend(&added);
+        Ok(StreamHooks::new())
+    }
+
+    fn has_hooks_only(&self) -> bool {
+        true
+    }
+}
+
 impl Channel {
     /// Begins a channel with options.
     pub fn builder(target: &str) -> ChannelBuilder {
@@ -113,7 +167,36 @@ impl Channel {
     }
 
     fn new(settings: Settings, dial: Box<dyn Dial>, poller: Arc<Poller>) -> Self {
-        Self { handle: Arc::new(Handle { shared: Shared::new(settings, dial, poller) }) }
+        let handle = Arc::new(Handle { shared: Shared::new(settings, dial, poller) });
+        Self { handle, interceptors: None }
+    }
+
+    /// The same channel, whose calls send the metadata that `metadata` gives for each, behind their own. It runs on the thread that
+    /// makes the call; a status in place of metadata ends the call with it. A client interceptor in one line.
+    ///
+    /// ```
+    /// use grpc_threads::Metadata;
+    ///
+    /// let channel = grpc_threads::insecure_channel("localhost:50051")?;
+    /// let traced = channel.with_metadata(|_| Ok(Metadata::new().with("trace-id", "4711")?));
+    /// # Ok::<(), grpc_threads::ConfigError>(())
+    /// ```
+    #[must_use]
+    pub fn with_metadata(
+        &self,
+        metadata: impl Fn(&CallDetails) -> Result<Metadata, Status> + Send + Sync + 'static,
+    ) -> Self {
+        self.intercepted(vec![Arc::new(Adding(metadata))])
+    }
+
+    /// These interceptors around those that the channel has.
+    fn intercepted(&self, list: Vec<Arc<dyn ClientInterceptor>>) -> Self {
+        let interceptors = Interceptors::around(list, self.interceptors.as_ref());
+        Self { handle: self.handle.clone(), interceptors }
+    }
+
+    pub(crate) fn interceptors(&self) -> Option<&Arc<Interceptors>> {
+        self.interceptors.as_ref()
     }
 
     /// The state of the connection now. `try_to_connect`: if there is none, one is begun,
@@ -183,13 +266,6 @@ impl Channel {
     pub(crate) fn source(&self) -> Arc<dyn Source> {
         self.handle.clone()
     }
-
-    /// The cached head of a method's requests.
-    pub(crate) fn template(&self, path: &str) -> Template {
-        let settings = &self.handle.shared.settings;
-        let (authority, https) = (settings.authority(), settings.is_secure());
-        Arc::new(RequestTemplate::new(path, authority, https, settings.user_agent.as_deref()))
-    }
 }
 
 impl Source for Handle {
@@ -219,6 +295,12 @@ impl Source for Handle {
 
     fn crew(&self) -> &Arc<Crew> {
         &self.shared.crew
+    }
+
+    fn template(&self, path: &str) -> Template {
+        let settings = &self.shared.settings;
+        let (authority, https) = (settings.authority(), settings.is_secure());
+        Arc::new(RequestTemplate::new(path, authority, https, settings.user_agent.as_deref()))
     }
 
     fn auth(&self, path: &str, own: Option<&CallCredentials>) -> Option<Arc<Auth>> {

@@ -1,10 +1,11 @@
 //! How a channel is set up: [`ChannelBuilder`].
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::bounds::within;
-use crate::call::client::{Defaults, Kept};
+use crate::call::client::{ClientInterceptor, Defaults, Kept};
 #[cfg(feature = "_tls")]
 use crate::credentials::TlsChannel;
 use crate::credentials::{CallCredentials, ChannelCredentials, ChannelSecurity};
@@ -209,11 +210,12 @@ fn wrong(text: String) -> ConfigError {
 #[must_use = "a builder does nothing until `connect_lazily`"]
 pub struct ChannelBuilder {
     settings: Result<Settings, ConfigError>,
+    interceptors: Vec<Arc<dyn ClientInterceptor>>,
 }
 
 impl ChannelBuilder {
     pub(super) fn new(target: &str) -> Self {
-        Self { settings: Target::parse(target).map(Settings::new) }
+        Self { settings: Target::parse(target).map(Settings::new), interceptors: Vec::new() }
     }
 
     /// Makes the channel. Nothing is connected before the first call, or before somebody asks for it.
@@ -235,7 +237,14 @@ impl ChannelBuilder {
         })?;
         let security = settings.security()?;
         let dial = dial.unwrap_or_else(|| Box::new(Tcp::new(settings.target.clone(), security)));
-        Ok(Channel::new(settings, dial, poller))
+        Ok(Channel::new(settings, dial, poller).intercepted(self.interceptors))
+    }
+
+    /// Puts this between the stubs of the channel and their calls, inside of those that were given before. Default: none; a
+    /// channel without one pays nothing for them.
+    pub fn interceptor(mut self, interceptor: impl ClientInterceptor) -> Self {
+        self.interceptors.push(Arc::new(interceptor));
+        self
     }
 
     /// What to trust of the server, and what to show it: the channel is secure. Default: none, plain octets.

@@ -8,10 +8,10 @@
 //! No lock here. One kind of thread: the library's, that pulls an iterator given to `future` or `spawn`.
 
 mod call;
+mod chain;
 mod duplex;
 mod exchange;
 mod future;
-mod method;
 mod options;
 mod responses;
 mod sender;
@@ -30,12 +30,11 @@ use crate::error::ConfigError;
 
 use stub::Method;
 
+pub use crate::call::client::{CallOptions, MethodPath};
 pub use call::Call;
 pub use duplex::Duplex;
 pub use exchange::Exchange;
 pub use future::CallFuture;
-pub use method::MethodPath;
-pub use options::CallOptions;
 pub use responses::Responses;
 pub use sender::RequestSender;
 pub use stream_stream::StreamStream;

@@ -5,15 +5,18 @@ use std::iter::FusedIterator;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::call::Line;
 use crate::call::client::{Arrival, Core};
 use crate::codec::Codec;
 use crate::deadline::Deadline;
 use crate::error::ResultError;
 use crate::metadata::Metadata;
+use crate::payload::Payload;
 use crate::reactor::spares;
 use crate::status::{Code, Status};
 
 use super::call::{call_handle, until};
+use super::chain::Rewriter;
 
 /// The responses of a call: a fused iterator of `Result<Resp, Status>`.
 ///
@@ -36,12 +39,19 @@ pub struct Responses<Resp> {
     core: Arc<Core>,
     codec: Arc<dyn Codec<Resp>>,
     /// The last item has been given.
+    /// What the interceptors do with each response.
+    hooks: Option<Box<Rewriter>>,
     over: bool,
 }
 
 impl<Resp: 'static> Responses<Resp> {
     pub(super) fn new(core: Arc<Core>, codec: Arc<dyn Codec<Resp>>) -> Self {
-        Self { core, codec, over: false }
+        Self { core, codec, hooks: None, over: false }
+    }
+
+    pub(super) fn hooked(core: Arc<Core>, codec: Arc<dyn Codec<Resp>>, line: Line) -> Self {
+        let hooks = (!line.is_empty()).then(|| Box::new(Rewriter::new(line)));
+        Self { core, codec, hooks, over: false }
     }
 
     /// The next response; `None` when the call has ended with OK. Waits for it.
@@ -65,7 +75,11 @@ impl<Resp: 'static> Responses<Resp> {
     /// # Errors
     /// [`ResultError::TimedOut`]: no response is there now. [`ResultError::Rpc`]: the status of a call that failed.
     pub fn try_recv(&mut self) -> Result<Option<Resp>, ResultError> {
-        match self.core.try_next() {
+        let next = match &mut self.hooks {
+            None => self.core.try_next(),
+            Some(hooks) => hooked_next(&self.core, hooks, &|| self.core.try_next())?,
+        };
+        match next {
             Some(arrival) => self.decode(arrival),
             None => Err(ResultError::TimedOut),
         }
@@ -84,7 +98,13 @@ impl<Resp: 'static> Responses<Resp> {
     }
 
     fn receive(&mut self, deadline: Deadline) -> Result<Option<Resp>, ResultError> {
-        let arrival = self.core.next(deadline);
+        let arrival = match &mut self.hooks {
+            None => self.core.next(deadline),
+            Some(hooks) => {
+                let next = hooked_next(&self.core, hooks, &|| Some(self.core.next(deadline)))?;
+                next.unwrap_or(Arrival::TimedOut)
+            }
+        };
         self.decode(arrival)
     }
 
@@ -105,6 +125,34 @@ impl<Resp: 'static> Responses<Resp> {
 
     pub(super) fn core(&self) -> &Arc<Core> {
         &self.core
+    }
+}
+
+/// The next message behind the interceptors' hooks, of those that `next` gives.
+fn hooked_next(
+    core: &Core,
+    hooks: &mut Rewriter,
+    next: &dyn Fn() -> Option<Arrival>,
+) -> Result<Option<Arrival>, ResultError> {
+    loop {
+        if let Some(ready) = hooks.pop() {
+            return Ok(Some(Arrival::Message(ready)));
+        }
+        let passed = match next() {
+            Some(Arrival::Message(bytes)) => hooks.pass(core, Payload::new(bytes)),
+            Some(Arrival::End(status)) if status.code() == Code::Ok => {
+                let ended = hooks.end(core);
+                if ended.is_ok() && hooks.front().is_none() {
+                    return Ok(Some(Arrival::End(status)));
+                }
+                ended
+            }
+            other => return Ok(other),
+        };
+        if let Err(status) = passed {
+            core.override_status(status.clone());
+            return Err(ResultError::Rpc(status));
+        }
     }
 }
 

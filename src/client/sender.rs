@@ -5,12 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::call::client::{Core, Sending};
-use crate::codec::Codec;
+use crate::codec::{Codec, Raw};
 use crate::deadline::Deadline;
 use crate::error::ResultError;
-use crate::status::Status;
+use crate::payload::Payload;
+use crate::reactor::user;
+use crate::status::{Code, Status};
 
 use super::call::{call_handle, until};
+use super::chain::Rewriter;
 
 /// Sends the requests of a call, one by one.
 ///
@@ -21,12 +24,19 @@ pub struct RequestSender<Req> {
     core: Arc<Core>,
     codec: Arc<dyn Codec<Req>>,
     sending: Sending,
+    /// What the interceptors do with each request.
+    hooks: Option<Box<Rewriter>>,
     done: bool,
 }
 
 impl<Req: 'static> RequestSender<Req> {
-    pub(super) fn new(core: Arc<Core>, codec: Arc<dyn Codec<Req>>, limit: usize) -> Self {
-        Self { core, codec, sending: Sending::new(limit), done: false }
+    pub(super) fn new(
+        core: Arc<Core>,
+        codec: Arc<dyn Codec<Req>>,
+        limit: usize,
+        hooks: Option<Box<Rewriter>>,
+    ) -> Self {
+        Self { core, codec, sending: Sending::new(limit), hooks, done: false }
     }
 
     /// Sends a request. Waits while there is no connection, and while more than 64 KiB of
@@ -54,6 +64,12 @@ impl<Req: 'static> RequestSender<Req> {
     /// [`ResultError::TimedOut`]: the request was not taken, for want of a connection or of room. [`ResultError::Rpc`]: as [`send`](Self::send).
     pub fn try_send(&mut self, request: &Req) -> Result<(), ResultError> {
         self.check_open()?;
+        if self.hooks.is_some() {
+            if !self.has_room() {
+                return Err(ResultError::TimedOut);
+            }
+            return self.rewrite(request, None);
+        }
         match self.sending.try_send(&self.core, &*self.codec, request)? {
             true => Ok(()),
             false => Err(ResultError::TimedOut),
@@ -80,7 +96,52 @@ impl<Req: 'static> RequestSender<Req> {
         deadline: Deadline,
     ) -> Result<(), ResultError> {
         self.check_open()?;
+        if self.hooks.is_some() {
+            // Before the hooks see it: what is not taken may be sent again.
+            if !self.send_ready(Some(deadline))? {
+                return Err(ResultError::TimedOut);
+            }
+            return self.rewrite(request, Some(deadline));
+        }
         self.sending.send(&self.core, &*self.codec, request, deadline)
+    }
+
+    /// Has the interceptors see a request, and sends what they give for it. What there is no room for until the deadline goes
+    /// before the next.
+    fn rewrite(&mut self, request: &Req, deadline: Option<Deadline>) -> Result<(), ResultError> {
+        let Some(hooks) = &mut self.hooks else { return Ok(()) };
+        let (core, codec) = (&self.core, &*self.codec);
+        let failed = |status: Status| {
+            core.fail(status.clone());
+            ResultError::Rpc(status)
+        };
+        let panicked = || {
+            core.fail(Status::fixed(Code::Internal, "the codec panicked at a message to send"));
+        };
+        let encode = || Payload::encoded_by(codec, request);
+        let payload = user::run_or_end(encode, panicked).map_err(failed)?;
+        hooks.pass(core, payload).map_err(failed)?;
+        self.send_ready(deadline).map(drop)
+    }
+
+    /// Sends what the interceptors gave, waiting for room until the deadline, or not at all. False: some is left.
+    fn send_ready(&mut self, deadline: Option<Deadline>) -> Result<bool, ResultError> {
+        let Some(hooks) = &mut self.hooks else { return Ok(true) };
+        while let Some(next) = hooks.front() {
+            let sent = match deadline {
+                Some(deadline) => match self.sending.send(&self.core, &Raw, next, deadline) {
+                    Ok(()) => true,
+                    Err(ResultError::TimedOut) => false,
+                    Err(error) => return Err(error),
+                },
+                None => self.sending.try_send(&self.core, &Raw, next)?,
+            };
+            if !sent {
+                return Ok(false);
+            }
+            hooks.pop();
+        }
+        Ok(true)
     }
 
     pub(super) fn finish(&mut self) -> Result<(), Status> {
@@ -88,12 +149,20 @@ impl<Req: 'static> RequestSender<Req> {
             return Ok(());
         }
         self.done = true;
+        if let Some(hooks) = &mut self.hooks {
+            if let Err(status) = hooks.end(&self.core) {
+                self.core.fail(status.clone());
+                return Err(status);
+            }
+            // Where the call is over, `finish` says how it ended.
+            let _ = self.send_ready(Some(Deadline::NEVER));
+        }
         self.sending.finish(&self.core)
     }
 
     /// Whether a send would not wait.
     pub(super) fn has_room(&mut self) -> bool {
-        self.sending.has_room(&self.core)
+        matches!(self.send_ready(None), Ok(true)) && self.sending.has_room(&self.core)
     }
 
     fn check_open(&self) -> Result<(), ResultError> {

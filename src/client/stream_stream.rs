@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::link::Replies;
 
+use super::chain::Hooked;
 use super::options::per_call_options;
 use super::stream_unary::pull;
 use super::stub::Method;
@@ -48,9 +49,15 @@ impl<Req: 'static, Resp: 'static> StreamStream<Req, Resp> {
     #[must_use = "dropping the handle cancels the call"]
     pub fn open(&self) -> Duplex<Req, Resp> {
         let method = &self.method;
-        let core = method.start(&self.options, None, Replies::Many);
         let limit = method.send_limit(&self.options);
-        let sender = RequestSender::new(core.clone(), method.request.clone(), limit);
-        Duplex::new(sender, Responses::new(core, method.response.clone()))
+        let Some(chain) = &method.interceptors else {
+            let core = method.start(&self.options, None, Replies::Many);
+            let sender = RequestSender::new(core.clone(), method.request.clone(), limit, None);
+            return Duplex::new(sender, Responses::new(core, method.response.clone()));
+        };
+        let Hooked { core, requests, responses } =
+            method.open_hooked(chain, &self.options, Replies::Many);
+        let sender = RequestSender::new(core.clone(), method.request.clone(), limit, requests);
+        Duplex::new(sender, Responses::hooked(core, method.response.clone(), responses))
     }
 }

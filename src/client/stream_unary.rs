@@ -8,6 +8,7 @@ use crate::link::Replies;
 use crate::reactor::{helper, user};
 use crate::status::{Code, Status};
 
+use super::chain::Hooked;
 use super::options::per_call_options;
 use super::stub::Method;
 use super::{Call, CallFuture, CallOptions, RequestSender};
@@ -76,10 +77,16 @@ impl<Req: 'static, Resp: 'static> StreamUnary<Req, Resp> {
     #[must_use = "dropping either handle cancels the call"]
     pub fn open(&self) -> (RequestSender<Req>, CallFuture<Resp>) {
         let method = &self.method;
-        let core = method.start(&self.options, None, Replies::One);
         let limit = method.send_limit(&self.options);
-        let sender = RequestSender::new(core.clone(), method.request.clone(), limit);
-        (sender, CallFuture::new(core, method.response.clone()))
+        let Some(chain) = &method.interceptors else {
+            let core = method.start(&self.options, None, Replies::One);
+            let sender = RequestSender::new(core.clone(), method.request.clone(), limit, None);
+            return (sender, CallFuture::new(core, method.response.clone()));
+        };
+        let Hooked { core, requests, responses } =
+            method.open_hooked(chain, &self.options, Replies::One);
+        let sender = RequestSender::new(core.clone(), method.request.clone(), limit, requests);
+        (sender, method.hooked_future(core, responses))
     }
 
     fn drive<E>(

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::{BufMut, Bytes};
 
 use crate::call;
-use crate::call::client::{Auth, Core, Launch, Source, Template};
+use crate::call::client::{Auth, Core, Interceptors, Launch, Source, Template};
 use crate::channel::Channel;
 use crate::codec::Codec;
 use crate::credentials::CallCredentials;
@@ -15,12 +15,14 @@ use crate::reactor::clock;
 use crate::status::Status;
 use crate::wire::outcome::{Due, undecodable};
 
-use super::{CallOptions, MethodPath};
+use super::{CallFuture, CallOptions, MethodPath};
 
 /// A method of a channel. Shared by all copies of a multi-callable.
 pub(super) struct Method<Req, Resp> {
     pub(super) path: MethodPath,
     pub(super) source: Arc<dyn Source>,
+    /// What its calls go through first.
+    pub(super) interceptors: Option<Arc<Interceptors>>,
     pub(super) template: Template,
     pub(super) request: Arc<dyn Codec<Req>>,
     pub(super) response: Arc<dyn Codec<Resp>>,
@@ -55,10 +57,12 @@ impl<Req: 'static, Resp: 'static> Method<Req, Resp> {
     {
         let codec = Arc::new(codec);
         let response = Named { codec: codec.clone(), path: path.clone() };
+        let source = channel.source();
         Arc::new(Self {
-            template: channel.template(path.as_str()),
+            template: source.template(path.as_str()),
             path,
-            source: channel.source(),
+            source,
+            interceptors: channel.interceptors().cloned(),
             request: codec,
             response: Arc::new(response),
             types: PhantomData,
@@ -78,10 +82,12 @@ impl<Req: 'static, Resp: 'static> Method<Req, Resp> {
         replies: Replies,
     ) -> Arc<Core> {
         let single = replies == Replies::One;
-        Core::start(self.source.clone(), self.launch(options, body, replies), single)
+        let launch = Launch { replies, ..self.launch(options, body) };
+        Core::start(self.source.clone(), launch, single)
     }
 
-    fn launch(&self, options: &CallOptions, body: Option<Bytes>, replies: Replies) -> Launch {
+    /// For one response, unless that is changed.
+    pub(super) fn launch(&self, options: &CallOptions, body: Option<Bytes>) -> Launch {
         let defaults = self.source.defaults();
         let deadline = options.start(clock::now);
         let (metadata, auth) = match options.auth() {
@@ -96,7 +102,7 @@ impl<Req: 'static, Resp: 'static> Method<Req, Resp> {
             wait_for_ready: options.waits_for_ready(false),
             retry_refused: options.retries_refused(defaults.retry_refused),
             receive_limit: options.receive_limit(defaults.max_receive),
-            replies,
+            replies: Replies::One,
             body,
             auth,
         }
@@ -108,6 +114,11 @@ impl<Req: 'static, Resp: 'static> Method<Req, Resp> {
     }
 
     /// The longest message of a request.
+    /// A future on a call that has failed before it began.
+    pub(super) fn failed_future(&self, options: &CallOptions, status: Status) -> CallFuture<Resp> {
+        CallFuture::new(self.failed(options, status), self.response.clone())
+    }
+
     pub(super) fn send_limit(&self, options: &CallOptions) -> usize {
         options.send_limit(self.source.defaults().max_send)
     }

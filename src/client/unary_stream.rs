@@ -26,6 +26,11 @@ impl<Req: 'static, Resp: 'static> UnaryStream<Req, Resp> {
     /// When the request cannot be encoded, or is longer than the send limit. How the call
     /// itself ends, the responses tell.
     pub fn call(&self, request: &Req) -> Result<Responses<Resp>, Status> {
+        let method = &self.method;
+        if let Some(chain) = &method.interceptors {
+            let hooked = method.send_hooked(chain, &self.options, request, Replies::Many)?;
+            return Ok(Responses::hooked(hooked.core, method.response.clone(), hooked.responses));
+        }
         let body = self.method.frame(&self.options, request)?;
         let core = self.method.start(&self.options, Some(body), Replies::Many);
         Ok(Responses::new(core, self.method.response.clone()))

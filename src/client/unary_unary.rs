@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::call::client::{Reply, Unary};
+use crate::call::client::{Answer, Core, Unary};
 use crate::link::Replies;
 use crate::reactor::{clock, spares};
 use crate::status::Status;
@@ -39,8 +39,12 @@ impl<Req: 'static, Resp: 'static> UnaryUnary<Req, Resp> {
     /// # Errors
     /// The status of a call that failed.
     pub fn call(&self, request: &Req) -> Result<Resp, Status> {
-        let reply = self.exchange(request)?;
-        spares::decode(&*self.method.response, reply.message)
+        if let Some(chain) = &self.method.interceptors {
+            let reply = self.method.run_chain(chain, &self.options, request)?;
+            return self.method.response.decode(reply.into_payload().into_bytes());
+        }
+        let answer = self.exchange(request)?;
+        spares::decode(&*self.method.response, answer.message)
     }
 
     /// Like [`call`](Self::call), and gives a handle on the ended call for its metadata.
@@ -48,6 +52,12 @@ impl<Req: 'static, Resp: 'static> UnaryUnary<Req, Resp> {
     /// # Errors
     /// The status of a call that failed.
     pub fn with_call(&self, request: &Req) -> Result<(Resp, Call), Status> {
+        if let Some(chain) = &self.method.interceptors {
+            let reply = self.method.run_chain(chain, &self.options, request)?;
+            let (payload, status, head, peer) = reply.into_parts();
+            let response = self.method.response.decode(payload.into_bytes())?;
+            return Ok((response, Call::new(Core::ended(status, head, peer))));
+        }
         let (core, message) = self.exchange(request)?.into_parts();
         Ok((spares::decode(&*self.method.response, message)?, Call::new(core)))
     }
@@ -57,6 +67,19 @@ impl<Req: 'static, Resp: 'static> UnaryUnary<Req, Resp> {
     #[must_use = "dropping the future cancels the call"]
     pub fn future(&self, request: &Req) -> CallFuture<Resp> {
         let method = &self.method;
+        match &method.interceptors {
+            None => {}
+            Some(chain) if chain.has_hooks_only() => {
+                return match method.send_hooked(chain, &self.options, request, Replies::One) {
+                    Ok(hooked) => method.hooked_future(hooked.core, hooked.responses),
+                    Err(status) => method.failed_future(&self.options, status),
+                };
+            }
+            Some(chain) => {
+                let core = method.start_chain(chain, &self.options, request);
+                return CallFuture::new(core, method.response.clone());
+            }
+        }
         let core = match method.frame(&self.options, request) {
             Ok(body) => method.start(&self.options, Some(body), Replies::One),
             Err(status) => method.failed(&self.options, status),
@@ -64,7 +87,7 @@ impl<Req: 'static, Resp: 'static> UnaryUnary<Req, Resp> {
         CallFuture::new(core, method.response.clone())
     }
 
-    fn exchange(&self, request: &Req) -> Result<Reply, Status> {
+    fn exchange(&self, request: &Req) -> Result<Answer, Status> {
         let method = &*self.method;
         let defaults = method.source.defaults();
         let deadline = self.options.start(clock::now);

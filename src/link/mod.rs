@@ -40,7 +40,7 @@ mod write;
 use crate::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize};
 use std::fmt;
 use std::io;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use crate::sync::Mutex;
@@ -95,6 +95,8 @@ pub(crate) struct Link {
     crowded: AtomicBool,
     /// Its jobs take turns with those of others.
     lane: u16,
+    /// The peer's name, where it was asked for often.
+    name: OnceLock<Arc<str>>,
     this: Weak<Link>,
 }
 
@@ -161,6 +163,7 @@ impl Link {
             lost: AtomicBool::new(false),
             crowded: AtomicBool::new(false),
             lane,
+            name: OnceLock::new(),
             this: this.clone(),
         });
         #[cfg(all(test, shuttle))]
@@ -249,6 +252,11 @@ impl Link {
     /// The peer, as Python writes it: `ipv4:127.0.0.1:1234`.
     pub(crate) fn peer(&self) -> String {
         self.pipe.peer()
+    }
+
+    /// The same, written once.
+    pub(crate) fn peer_name(&self) -> &Arc<str> {
+        self.name.get_or_init(|| self.peer().into())
     }
 
     /// What is known of the peer, and of how it was made sure of.

@@ -240,6 +240,10 @@ impl<T: ?Sized> Mutex<T> {
         MutexGuard { mutex: self, held }
     }
 
+    pub(crate) fn get_mut(&mut self) -> &mut T {
+        self.0.get_mut().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(crate) fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
         let held = self.0.try_lock().ok()?;
         holds_one_more();

@@ -48,12 +48,23 @@ pub(crate) struct Core {
 impl Core {
     /// Begins a call. Never blocks: it is sent now, or queued.
     pub(crate) fn start(source: Arc<dyn Source>, launch: Launch, single: bool) -> Arc<Self> {
-        Self::begin(Held { source, launch }, single, 0)
+        Self::begin(Held { source, launch }, single, 0, Self::set_out)
     }
 
     /// Begins again what the peer has refused once, on the stream of this number.
     pub(super) fn repeat(source: Arc<dyn Source>, launch: Launch, place: u32) -> Arc<Self> {
-        Self::begin(Held { source, launch }, false, place)
+        Self::begin(Held { source, launch }, false, place, Self::set_out)
+    }
+
+    /// A call of one response that others make, and which gets no stream: [`fulfil`](Self::fulfil) ends it, or what ends any
+    /// call. Its channel knows of it.
+    pub(crate) fn deferred(source: Arc<dyn Source>, launch: Launch) -> Arc<Self> {
+        Self::begin(Held { source, launch }, true, 0, |call, source| {
+            call.state.lock().deferred = true;
+            if let Some(this) = call.myself() {
+                source.set_aside(this);
+            }
+        })
     }
 
     /// A call that has failed before it began.
@@ -62,8 +73,8 @@ impl Core {
     }
 
     /// A call that has ended with OK.
-    pub(super) fn ended(status: Status, head: Metadata, peer: String) -> Arc<Self> {
-        let state = State::ended(status, Some(head), Some(peer));
+    pub(crate) fn ended(status: Status, head: Metadata, peer: Option<String>) -> Arc<Self> {
+        let state = State::ended(status, Some(head), peer);
         Self::new((Deadline::NEVER, None), (false, false), 0, state)
     }
 
@@ -88,7 +99,12 @@ impl Core {
         })
     }
 
-    fn begin(held: Held, single: bool, place: u32) -> Arc<Self> {
+    fn begin(
+        held: Held,
+        single: bool,
+        place: u32,
+        set_out: impl FnOnce(&Self, &dyn Source),
+    ) -> Arc<Self> {
         if let Some(refused) = held.launch.auth.as_ref().and_then(|auth| auth.refusal()) {
             return Self::failed(held.launch.deadline, refused);
         }
@@ -113,7 +129,7 @@ impl Core {
                 source.expiry().remove(late);
             }
         }
-        call.set_out(&*source);
+        set_out(&call, &*source);
         call
     }
 

@@ -7,10 +7,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::sync::MutexGuard;
+use bytes::Bytes;
 
 use crate::deadline::Deadline;
 use crate::http2::types::Reason;
 use crate::link::Stream;
+use crate::metadata::Metadata;
 use crate::reactor::{clock, notify};
 use crate::status::{Code, Status};
 use crate::wire::outcome::{Ending, Known, expired_here, judge, judge_single};
@@ -75,6 +77,29 @@ impl Core {
         }
     }
 
+    /// A [`deferred`](Self::deferred) call has its response. Had it ended, nothing happens.
+    pub(crate) fn fulfil(
+        &self,
+        message: Bytes,
+        status: Status,
+        head: Metadata,
+        peer: Option<String>,
+    ) {
+        let mut receiver = self.receiver.lock();
+        let mut state = self.state.lock();
+        if state.status().is_some() {
+            drop((state, receiver));
+            return;
+        }
+        let first = receiver.first.replace(message);
+        state.received = true;
+        state.head = Some(head);
+        state.peer = peer;
+        drop(receiver);
+        self.end(state, status, false);
+        drop(first);
+    }
+
     /// Ends a call that has no stream, by another's word. Had it one, or ended, nothing happens.
     pub(super) fn turn_away(&self, status: Status) {
         let state = self.state.lock();
@@ -88,8 +113,10 @@ impl Core {
     pub(crate) fn expire(&self) {
         let state = self.state.lock();
         let (peer, held, asking) = (state.peer.clone(), state.held().cloned(), state.asking());
+        let deferred = state.deferred;
         drop(state);
         let waited = match (peer, held) {
+            (_, Some(_)) if deferred => "the channel's interceptors to answer".into(),
             (_, Some(held)) if asking.is_some() => asked(&held, asking),
             (Some(peer), _) => format!("{peer} to answer"),
             (None, Some(held)) => held.source.waiting_for(),

@@ -21,6 +21,10 @@ mod auth;
 mod core;
 mod ending;
 mod expiry;
+mod interceptor;
+mod interceptors;
+mod options;
+mod path;
 mod receiving;
 mod sending;
 mod state;
@@ -41,12 +45,17 @@ use crate::reactor::Crew;
 use crate::status::Status;
 use crate::wire::headers::RequestTemplate;
 
+pub use interceptor::{CallDetails, ClientInterceptor, Next, Reply};
+pub use options::CallOptions;
+pub use path::MethodPath;
+
 pub(crate) use self::core::Core;
 pub(crate) use auth::{Auth, Kept};
 pub(crate) use expiry::Expiry;
+pub(crate) use interceptors::{Interceptors, Lines, one};
 pub(crate) use receiving::Arrival;
 pub(crate) use sending::Sending;
-pub(crate) use unary::{Reply, Unary};
+pub(crate) use unary::{Answer, Unary};
 
 /// The cached head of a method's requests.
 pub(crate) type Template = Arc<RequestTemplate>;
@@ -75,6 +84,9 @@ pub(crate) trait Source: Send + Sync {
 
     /// Who asks for credentials.
     fn crew(&self) -> &Arc<Crew>;
+
+    /// The head of the requests of the method of this path.
+    fn template(&self, path: &str) -> Template;
 
     /// What calls to the method of this path prove: the channel's credentials, and these.
     fn auth(&self, path: &str, own: Option<&CallCredentials>) -> Option<Arc<Auth>>;

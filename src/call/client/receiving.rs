@@ -35,7 +35,7 @@ pub(super) struct Receiver {
     /// The response headers of this inbox were published.
     headed: bool,
     /// The response of a single call.
-    first: Option<Bytes>,
+    pub(super) first: Option<Bytes>,
     /// Ended from this side: nothing is delivered any more.
     cut: bool,
 }

@@ -33,6 +33,8 @@ pub(super) struct State {
     pub(super) cancel_wanted: bool,
     /// That is what ended it: not the peer, a channel that closed, or a sender that was dropped.
     cancelled: bool,
+    /// It has no stream, ever: others make it.
+    pub(super) deferred: bool,
     /// It was repeated once.
     repeated: bool,
     /// A single call has its response.

@@ -13,11 +13,13 @@ use bytes::Bytes;
 use crate::deadline::Deadline;
 use crate::link::{Exchanged, Link, Replies};
 use crate::metadata::Metadata;
+use crate::payload::Payload;
 use crate::reactor::clock;
 use crate::status::{Code, Status};
 use crate::wire::outcome::{Due, Ending, Known, cardinality, expired_here, judge_single};
 
 use super::ending::known;
+use super::interceptor::Reply;
 use super::{Arrival, Auth, BLOCK, Core, Launch, Source, Template, fits};
 
 /// A call about to be made.
@@ -34,7 +36,7 @@ pub(crate) struct Unary<'a> {
 }
 
 /// The response, and what else there is to know.
-pub(crate) struct Reply {
+pub(crate) struct Answer {
     pub(crate) message: Bytes,
     origin: Origin,
 }
@@ -46,7 +48,7 @@ enum Origin {
 
 /// How the short way ended.
 enum Fast {
-    Done(Result<Reply, Status>),
+    Done(Result<Answer, Status>),
     /// There is no link with room for it.
     NoLink,
     /// The peer has not processed it (W69), on the stream of this number.
@@ -55,7 +57,7 @@ enum Fast {
 
 impl Unary<'_> {
     /// Makes the call. `encode` gives the framed request; it is asked again when the call has to be repeated.
-    pub(crate) fn run(&self, encode: &dyn Fn() -> Result<Bytes, Status>) -> Result<Reply, Status> {
+    pub(crate) fn run(&self, encode: &dyn Fn() -> Result<Bytes, Status>) -> Result<Answer, Status> {
         if let Some(auth) = self.auth {
             return self.prove(auth, encode);
         }
@@ -76,7 +78,7 @@ impl Unary<'_> {
         &self,
         auth: &Arc<Auth>,
         encode: &dyn Fn() -> Result<Bytes, Status>,
-    ) -> Result<Reply, Status> {
+    ) -> Result<Answer, Status> {
         let (metadata, asked) = auth.split(self.metadata);
         let known = Unary { metadata: &metadata, auth: None, ..*self };
         match asked {
@@ -132,11 +134,11 @@ impl Unary<'_> {
         let verdict = judge_single(ending.as_ref(), Some(&head), (first, several), known);
         Fast::Done(verdict.map(|(message, status)| {
             let origin = Origin::Fast { status, head, link };
-            Reply { message, origin }
+            Answer { message, origin }
         }))
     }
 
-    fn slow(&self, call: Arc<Core>) -> Result<Reply, Status> {
+    fn slow(&self, call: Arc<Core>) -> Result<Answer, Status> {
         let message = match call.next(Deadline::NEVER) {
             Arrival::Message(message) => message,
             Arrival::End(status) if status.code() != Code::Ok => return Err(status),
@@ -150,7 +152,7 @@ impl Unary<'_> {
                 return Err(self.miscounted(true));
             }
         }
-        Ok(Reply { message, origin: Origin::Slow(call) })
+        Ok(Answer { message, origin: Origin::Slow(call) })
     }
 
     fn launch(&self, body: Bytes) -> Launch {
@@ -173,19 +175,31 @@ impl Unary<'_> {
     }
 }
 
-impl Reply {
+impl Answer {
+    /// For interceptors.
+    pub(crate) fn into_reply(self) -> Reply {
+        let payload = Payload::new(self.message);
+        match self.origin {
+            Origin::Slow(core) => Reply::of_core(&core, payload),
+            Origin::Fast { status, head, link } => {
+                let trailing = status.trailing_metadata().clone();
+                Reply::of(payload, head, trailing, Some(link.peer_name().clone()))
+            }
+        }
+    }
+
     /// The message, and the ended call for those who want to ask it.
     pub(crate) fn into_parts(self) -> (Arc<Core>, Bytes) {
         let core = match self.origin {
             Origin::Slow(core) => core,
-            Origin::Fast { status, head, link } => Core::ended(status, head, link.peer()),
+            Origin::Fast { status, head, link } => Core::ended(status, head, Some(link.peer())),
         };
         (core, self.message)
     }
 }
 
-impl fmt::Debug for Reply {
+impl fmt::Debug for Answer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Reply").field("len", &self.message.len()).finish_non_exhaustive()
+        f.debug_struct("Answer").field("len", &self.message.len()).finish_non_exhaustive()
     }
 }

@@ -1,0 +1,105 @@
+//! [`Interceptors`]: those of a channel, and what their hooks make of the messages of one call ([`Lines`]).
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::call::{Line, OnEnd};
+use crate::payload::Payload;
+use crate::reactor::Crew;
+use crate::status::Status;
+
+use super::{CallDetails, ClientInterceptor};
+
+/// So many calls of a channel that go on by themselves have their interceptors at work at once: each takes a thread.
+const AT_WORK: usize = 64;
+
+/// The interceptors of a channel, outermost first.
+pub(crate) struct Interceptors {
+    pub(super) list: Vec<Arc<dyn ClientInterceptor>>,
+    hooks_only: bool,
+    /// Who runs them for futures.
+    crew: Arc<Crew>,
+}
+
+impl Interceptors {
+    /// These, around those that are there.
+    pub(crate) fn around(
+        list: Vec<Arc<dyn ClientInterceptor>>,
+        inner: Option<&Arc<Self>>,
+    ) -> Option<Arc<Self>> {
+        if list.is_empty() {
+            return inner.cloned();
+        }
+        let inner = inner.into_iter().flat_map(|inner| inner.list.iter().cloned());
+        let list: Vec<_> = list.into_iter().chain(inner).collect();
+        let hooks_only = list.iter().all(|one| one.has_hooks_only());
+        Some(Arc::new(Self { list, hooks_only, crew: Crew::new("interceptor", AT_WORK) }))
+    }
+
+    /// None of them goes around.
+    pub(crate) fn has_hooks_only(&self) -> bool {
+        self.hooks_only
+    }
+
+    pub(crate) fn crew(&self) -> &Arc<Crew> {
+        &self.crew
+    }
+
+    /// Asks them all for their hooks; each sees the details as the one before left them.
+    pub(crate) fn hooks(&self, details: &mut CallDetails) -> Result<Lines, Status> {
+        let mut lines = Lines::default();
+        for one in &self.list {
+            let (on_request, on_response, on_end) = one.stream(details)?.into_parts();
+            lines.request.extend(on_request);
+            lines.response.extend_front(on_response);
+            lines.ends.extend(on_end);
+        }
+        Ok(lines)
+    }
+}
+
+/// What is dropped here is the users': on the thread of whoever had the last hold, a stub or a channel.
+impl fmt::Debug for Interceptors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Interceptors").field("count", &self.list.len()).finish_non_exhaustive()
+    }
+}
+
+/// All hooks of one call.
+#[derive(Default)]
+pub(crate) struct Lines {
+    pub(crate) request: Line,
+    pub(crate) response: Line,
+    /// Outermost first.
+    ends: Vec<OnEnd>,
+}
+
+impl Lines {
+    /// The request of a method that takes one.
+    pub(crate) fn one_request(&mut self, request: Payload) -> Result<Payload, Status> {
+        one(&mut self.request, request, "request")
+    }
+
+    /// Those for the end, in one: the innermost is told first. `None`: there are none.
+    pub(crate) fn at_end(&mut self) -> Option<impl FnOnce(&Status) + Send + 'static> {
+        let ends = std::mem::take(&mut self.ends);
+        (!ends.is_empty())
+            .then_some(move |status: &Status| ends.into_iter().rev().for_each(|end| end(status)))
+    }
+}
+
+/// What a line makes of the one message that there is: one message.
+pub(crate) fn one(line: &mut Line, payload: Payload, what: &str) -> Result<Payload, Status> {
+    if line.is_empty() {
+        return Ok(payload);
+    }
+    let mut given = line.pass(payload)?;
+    given.extend(line.end()?);
+    let count = given.len();
+    match given.pop() {
+        Some(one) if count == 1 => Ok(one),
+        _ => Err(Status::internal(format!(
+            "the interceptors' hooks gave {count} messages for the one {what} that the method has"
+        ))),
+    }
+}

@@ -1,0 +1,299 @@
+//! Calls of a channel with interceptors: from what a user gives a multi-callable to the call on the wire.
+//!
+//! Messages are encoded first and decoded last: interceptors see bytes. A method whose channel has none comes here never.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::call;
+use crate::call::Line;
+use crate::call::client::{
+    Answer, CallDetails, Core, Interceptors, Launch, Lines, Next, Reply, Unary, one,
+};
+use crate::codec::{Codec, Raw};
+use crate::link::Replies;
+use crate::payload::Payload;
+use crate::reactor::{clock, user};
+use crate::status::{Code, Status};
+use crate::sync::Mutex;
+
+use super::stub::Method;
+use super::{Call, CallFuture, CallOptions};
+
+/// A call with one request and one response, through all interceptors.
+impl<Req: 'static, Resp: 'static> Method<Req, Resp> {
+    /// Makes the call and waits for the response.
+    pub(super) fn run_chain(
+        self: &Arc<Self>,
+        chain: &Interceptors,
+        options: &CallOptions,
+        request: &Req,
+    ) -> Result<Reply, Status> {
+        let details = self.details(options, (false, false));
+        let request = self.payload(request)?;
+        Next::new(chain, &|details, request| self.exchange(details, request)).call(details, request)
+    }
+
+    /// Begins the call; the interceptors run on a thread of the crew.
+    pub(super) fn start_chain(
+        self: &Arc<Self>,
+        chain: &Arc<Interceptors>,
+        options: &CallOptions,
+        request: &Req,
+    ) -> Arc<Core> {
+        let details = self.details(options, (false, false));
+        let request = match self.payload(request) {
+            Ok(request) => request,
+            Err(status) => return self.failed(options, status),
+        };
+        let outer = Core::deferred(self.source.clone(), self.launch(details.options(), None));
+        let (method, interceptors, core) = (self.clone(), chain.clone(), outer.clone());
+        let work = move || {
+            if core.try_status().is_some() {
+                return;
+            }
+            let ran = user::run(format_args!("an interceptor of {}", method.path), || {
+                let inner =
+                    |details: &CallDetails, request| method.attempt(&core, details, request);
+                Next::new(&interceptors, &inner).call(details, request)
+            });
+            let panicked = || Status::fixed(Code::Unknown, "an interceptor panicked");
+            match ran.unwrap_or_else(|_| Err(panicked())) {
+                Ok(reply) => {
+                    let (payload, status, head, peer) = reply.into_parts();
+                    core.fulfil(payload.into_bytes(), status, head, peer);
+                }
+                Err(status) => {
+                    core.fail(status);
+                }
+            }
+        };
+        if let Err(error) = chain.crew().enter(Box::new(work)) {
+            let text = format!("no thread could be started to run the interceptors: {error}");
+            outer.fail(Status::resource_exhausted(text));
+        }
+        outer
+    }
+
+    /// The call itself, on this thread.
+    fn exchange(&self, details: &CallDetails, request: Payload) -> Result<Reply, Status> {
+        let options = self.bound(details);
+        let (limit, bytes) = (self.send_limit(&options), request.into_bytes());
+        let defaults = self.source.defaults();
+        let deadline = options.start(clock::now);
+        let template = self.template_of(details);
+        let call = Unary {
+            source: &self.source,
+            template: &template,
+            metadata: options.get_metadata(),
+            deadline,
+            limited_by: options.limited_by(deadline),
+            wait_for_ready: options.waits_for_ready(false),
+            retry_refused: options.retries_refused(defaults.retry_refused),
+            receive_limit: options.receive_limit(defaults.max_receive),
+            auth: options.auth(),
+        };
+        call.run(&|| call::frame(&Raw, &bytes, limit)).map(Answer::into_reply)
+    }
+
+    /// The call itself as a part of `outer`, with which it ends.
+    fn attempt(
+        &self,
+        outer: &Arc<Core>,
+        details: &CallDetails,
+        request: Payload,
+    ) -> Result<Reply, Status> {
+        let options = self.bound(details);
+        let body = call::frame(&Raw, &request.into_bytes(), self.send_limit(&options))?;
+        let launch = Launch {
+            template: self.template_of(details),
+            replies: Replies::One,
+            ..self.launch(&options, Some(body))
+        };
+        let inner = Core::start(self.source.clone(), launch, true);
+        let follower = inner.clone();
+        let end = Box::new(move || {
+            follower.cancel();
+        });
+        if let Err(end) = outer.on_end(end) {
+            end();
+        }
+        let status = inner.wait_status();
+        match status.code() {
+            Code::Ok => Ok(Reply::of_core(&inner, Payload::new(inner.take_single()?))),
+            _ => Err(outer.try_status().unwrap_or(status)),
+        }
+    }
+
+    fn payload(&self, request: &Req) -> Result<Payload, Status> {
+        Payload::encoded_by(&*self.request, request)
+    }
+}
+
+/// All that the interceptors do with a call of many messages.
+pub(super) struct Hooked {
+    pub(super) core: Arc<Core>,
+    pub(super) requests: Option<Box<Rewriter>>,
+    pub(super) responses: Line,
+}
+
+/// Calls with many requests or many responses.
+impl<Req: 'static, Resp: 'static> Method<Req, Resp> {
+    /// Begins a call of many requests.
+    pub(super) fn open_hooked(
+        &self,
+        chain: &Interceptors,
+        options: &CallOptions,
+        replies: Replies,
+    ) -> Hooked {
+        let mut details = self.details(options, (true, replies == Replies::Many));
+        match chain.hooks(&mut details) {
+            Ok(lines) => self.begin_hooked(&details, lines, None, replies),
+            Err(status) => Hooked {
+                core: self.failed(options, status),
+                requests: None,
+                responses: Line::default(),
+            },
+        }
+    }
+
+    /// Begins a call of one request.
+    pub(super) fn send_hooked(
+        &self,
+        chain: &Interceptors,
+        options: &CallOptions,
+        request: &Req,
+        replies: Replies,
+    ) -> Result<Hooked, Status> {
+        let mut details = self.details(options, (false, replies == Replies::Many));
+        let mut lines = chain.hooks(&mut details)?;
+        let told = |status: Status, lines: &mut Lines| {
+            if let Some(end) = lines.at_end() {
+                end(&status);
+            }
+            status
+        };
+        let request = self.payload(request).and_then(|request| lines.one_request(request));
+        let framed = request.and_then(|request| {
+            call::frame(&Raw, &request.into_bytes(), self.send_limit(details.options()))
+        });
+        match framed {
+            Ok(body) => Ok(self.begin_hooked(&details, lines, Some(body), replies)),
+            Err(status) => Err(told(status, &mut lines)),
+        }
+    }
+
+    fn begin_hooked(
+        &self,
+        details: &CallDetails,
+        mut lines: Lines,
+        body: Option<Bytes>,
+        replies: Replies,
+    ) -> Hooked {
+        let template = self.template_of(details);
+        let launch = Launch { template, replies, ..self.launch(&self.bound(details), body) };
+        let core = Core::start(self.source.clone(), launch, replies == Replies::One);
+        if let Some(end) = lines.at_end() {
+            let call = Call::new(core.clone());
+            let told = Box::new(move || end(&call.status()));
+            if let Err(told) = core.on_end(told) {
+                user::run_here(format_args!("an interceptor's hook"), told);
+            }
+        }
+        let Lines { request, response, .. } = lines;
+        let requests = (!request.is_empty()).then(|| Box::new(Rewriter::new(request)));
+        Hooked { core, requests, responses: response }
+    }
+
+    /// A future on the one response of a call with hooks.
+    pub(super) fn hooked_future(&self, core: Arc<Core>, responses: Line) -> CallFuture<Resp> {
+        let codec = self.response.clone();
+        match responses.is_empty() {
+            true => CallFuture::new(core, codec),
+            false => CallFuture::new(core, Arc::new(Last { codec, line: Mutex::new(responses) })),
+        }
+    }
+
+    fn details(&self, options: &CallOptions, streaming: (bool, bool)) -> CallDetails {
+        CallDetails::new(self.path.clone(), streaming, options.begun(clock::now))
+    }
+
+    /// The options with what is proved to the server by calls of this method.
+    fn bound(&self, details: &CallDetails) -> CallOptions {
+        let path = details.method().as_str();
+        details.options().clone().bound(|own| self.source.auth(path, own))
+    }
+
+    fn template_of(&self, details: &CallDetails) -> call::client::Template {
+        match *details.method() == self.path {
+            true => self.template.clone(),
+            false => self.source.template(details.method().as_str()),
+        }
+    }
+}
+
+/// A codec that the one response reaches through hooks.
+struct Last<T> {
+    codec: Arc<dyn Codec<T>>,
+    line: Mutex<Line>,
+}
+
+impl<T: 'static> Codec<T> for Last<T> {
+    fn encode(&self, message: &T, out: &mut dyn bytes::BufMut) -> Result<(), Status> {
+        self.codec.encode(message, out)
+    }
+
+    fn decode(&self, bytes: Bytes) -> Result<T, Status> {
+        // Taken out: a hook is not run under the lock, and there is one response.
+        let mut line = std::mem::take(&mut *self.line.lock());
+        self.codec.decode(one(&mut line, Payload::new(bytes), "response")?.into_bytes())
+    }
+}
+
+/// Messages on their way through hooks, in one direction, with what they gave and nobody has taken.
+pub(super) struct Rewriter {
+    /// Never locked: its owner alone reaches it. Handles may be shared, hooks need not bear that.
+    line: Mutex<Line>,
+    ready: VecDeque<Bytes>,
+    ended: bool,
+}
+
+impl Rewriter {
+    pub(super) fn new(line: Line) -> Self {
+        Self { line: Mutex::new(line), ready: VecDeque::new(), ended: false }
+    }
+
+    /// The next that goes on.
+    pub(super) fn front(&self) -> Option<&Bytes> {
+        self.ready.front()
+    }
+
+    pub(super) fn pop(&mut self) -> Option<Bytes> {
+        self.ready.pop_front()
+    }
+
+    /// One more message. A hook that panics ends the call on the way to its caller.
+    pub(super) fn pass(&mut self, core: &Core, payload: Payload) -> Result<(), Status> {
+        let line = self.line.get_mut();
+        let given = user::run_or_end(|| line.pass(payload), || panicked(core))?;
+        self.ready.extend(given.into_iter().map(Payload::into_bytes));
+        Ok(())
+    }
+
+    /// There are no more.
+    pub(super) fn end(&mut self, core: &Core) -> Result<(), Status> {
+        if std::mem::replace(&mut self.ended, true) {
+            return Ok(());
+        }
+        let line = self.line.get_mut();
+        let given = user::run_or_end(|| line.end(), || panicked(core))?;
+        self.ready.extend(given.into_iter().map(Payload::into_bytes));
+        Ok(())
+    }
+}
+
+fn panicked(core: &Core) {
+    core.fail(Status::fixed(Code::Internal, "an interceptor's hook panicked"));
+}
