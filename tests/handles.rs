@@ -39,7 +39,7 @@ const CLIENT: () = {
     small::<Channel>(2);
     small::<Call>(1);
     small::<CallFuture<Resp>>(4);
-    small::<Responses<Resp>>(4);
+    small::<Responses<Resp>>(5);
 };
 
 const SERVER: () = {
