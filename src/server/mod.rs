@@ -9,27 +9,20 @@
 //! the end of a grace on the pool's polling threads. Lock ranks: `life` (registry) →
 //! a call's `reply` → the link's; the core's `deadlines` → the poller's; the registry's `pending` is a leaf.
 
-mod context;
-mod core;
-mod handlers;
+mod dispatch;
 mod life;
-mod method;
-mod options;
-mod ports;
-mod registry;
-mod requests;
 mod service;
-mod stopped;
-mod stream;
 
 use std::fmt;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use self::context::ServicerContext;
-pub use self::handlers::{
-    Cardinality, RpcMethodHandler, StreamingFn, StreamingMethod, stream_rpc_method_handler,
+pub use self::life::{ServeError, ServerOptions, StillRunning, Stopped, Termination};
+pub use self::service::{
+    Cardinality, GenericRpcHandler, HandlerCallDetails, IntoService, MethodHandlersGenericHandler,
+    RequestIterator, RpcMethodHandler, ServerStream, Service, ServiceRpcHandler, ServicerContext,
+    StreamingFn, StreamingMethod, method_handlers_generic_handler, stream_rpc_method_handler,
     stream_rpc_method_handler_with, stream_stream_rpc_method_handler,
     stream_stream_rpc_method_handler_of, stream_stream_rpc_method_handler_with,
     stream_unary_rpc_method_handler, stream_unary_rpc_method_handler_with,
@@ -37,21 +30,9 @@ pub use self::handlers::{
     unary_stream_rpc_method_handler_with, unary_unary_rpc_method_handler,
     unary_unary_rpc_method_handler_with,
 };
-pub use self::options::ServerOptions;
-pub use self::ports::ServeError;
-pub use self::requests::RequestIterator;
-pub use self::service::{
-    GenericRpcHandler, HandlerCallDetails, IntoService, MethodHandlersGenericHandler, Service,
-    ServiceRpcHandler, method_handlers_generic_handler,
-};
-pub use self::stopped::{StillRunning, Stopped, Termination};
-pub use self::stream::ServerStream;
 
-use self::core::Core;
-use self::life::Phase;
-use self::method::Method;
-use self::ports::{Guard, Port};
-use self::registry::Registry;
+use self::dispatch::{Method, Registry, check_name, check_path};
+use self::life::{Core, Guard, Phase, Port};
 use crate::credentials::ServerCredentials;
 use crate::deadline::Deadline;
 use crate::error::{ConfigError, ConfigErrorKind};
@@ -180,8 +161,8 @@ impl Server {
             let text = format!("{:?} comes too late: the server was stopped", service.name());
             return Err(ConfigError::new(ConfigErrorKind::State, text));
         }
-        registry::check_name("service", service.name())?;
-        service.methods().try_for_each(|name| registry::check_name("method", name))?;
+        check_name("service", service.name())?;
+        service.methods().try_for_each(|name| check_name("method", name))?;
         let entries = service.into_entries();
         let methods = entries.map(|(path, handler)| Method::new(path, handler, &self.core));
         self.registry.register(methods.collect())
@@ -214,7 +195,7 @@ impl Server {
     ) -> Result<(), ConfigError> {
         let handlers: Vec<_> = handlers.into_iter().map(|h| (h.method_handlers(), h)).collect();
         let tables = handlers.iter().filter_map(|(table, _)| table.as_ref());
-        tables.flat_map(|table| table.keys()).try_for_each(|path| registry::check_path(path))?;
+        tables.flat_map(|table| table.keys()).try_for_each(|path| check_path(path))?;
         for (table, handler) in handlers {
             match table {
                 Some(table) => self.registry.push_table(
@@ -270,7 +251,7 @@ impl Server {
     /// Serves a connection that was not accepted here.
     #[cfg(any(feature = "_internals", all(test, shuttle)))]
     pub(crate) fn adopt(&self, pipe: Arc<dyn crate::net::Pipe>) {
-        ports::accept(&self.core, &self.registry, pipe);
+        life::accept(&self.core, &self.registry, pipe);
     }
 
     /// The addresses that are listened on.

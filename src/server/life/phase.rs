@@ -25,7 +25,7 @@ const CANCELLED: &str = "the server has stopped: cancelling all calls";
 
 /// See the module.
 #[derive(Default)]
-pub(super) struct Life {
+pub(in crate::server) struct Life {
     /// Guards phases, listeners and connections. Not poisoned by panics.
     state: Mutex<State>,
     /// Told of every change somebody may wait for.
@@ -49,7 +49,7 @@ struct State {
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Phase {
+pub(in crate::server) enum Phase {
     #[default]
     New,
     Running,
@@ -59,7 +59,7 @@ pub(super) enum Phase {
 
 /// What [`Life::stop`] leaves to its caller, to be done without the lock.
 #[derive(Default)]
-pub(super) struct Stop {
+pub(in crate::server) struct Stop {
     ports: Vec<Arc<Port>>,
     links: Vec<Arc<Link>>,
     /// When to look again; `None`: close the links now.
@@ -68,7 +68,7 @@ pub(super) struct Stop {
 
 impl Life {
     /// Begins to serve: the listeners that are to be opened.
-    pub(super) fn start(&self) -> Result<Vec<Arc<Port>>, ConfigError> {
+    pub(in crate::server) fn start(&self) -> Result<Vec<Arc<Port>>, ConfigError> {
         let mut state = self.state.lock();
         let text = match state.phase {
             Phase::New => {
@@ -81,12 +81,12 @@ impl Life {
         Err(ConfigError::new(ConfigErrorKind::State, text))
     }
 
-    pub(super) fn phase(&self) -> Phase {
+    pub(in crate::server) fn phase(&self) -> Phase {
         self.state.lock().phase
     }
 
     /// Adds a listener: whether it is to be opened now. `None` when the server has stopped.
-    pub(super) fn add_port(&self, port: &Arc<Port>) -> Option<bool> {
+    pub(in crate::server) fn add_port(&self, port: &Arc<Port>) -> Option<bool> {
         let mut state = self.state.lock();
         match state.phase {
             Phase::New | Phase::Running => {
@@ -97,13 +97,13 @@ impl Life {
         }
     }
 
-    pub(super) fn ports(&self) -> Vec<Arc<Port>> {
+    pub(in crate::server) fn ports(&self) -> Vec<Arc<Port>> {
         self.state.lock().ports.clone()
     }
 
     /// A name for a connection to come; `None` when no more are wanted. [`add_link`](Self::add_link) or
     /// [`link_failed`](Self::link_failed) has to follow: until then the server has not stopped.
-    pub(super) fn expect_link(&self) -> Option<u64> {
+    pub(in crate::server) fn expect_link(&self) -> Option<u64> {
         let mut state = self.state.lock();
         if state.phase != Phase::Running {
             return None;
@@ -115,7 +115,13 @@ impl Life {
 
     /// A connection is up. `gone` tells whether it is over again already. If the server was told to stop while it came up, it
     /// ends like the others: it may have brought calls.
-    pub(super) fn add_link(&self, number: u64, link: &Arc<Link>, gone: &AtomicBool, now: Instant) {
+    pub(in crate::server) fn add_link(
+        &self,
+        number: u64,
+        link: &Arc<Link>,
+        gone: &AtomicBool,
+        now: Instant,
+    ) {
         let mut state = self.state.lock();
         state.coming -= 1;
         if !gone.load(Ordering::SeqCst) {
@@ -130,14 +136,14 @@ impl Life {
         }
     }
 
-    pub(super) fn link_failed(&self) {
+    pub(in crate::server) fn link_failed(&self) {
         let mut state = self.state.lock();
         state.coming -= 1;
         self.settle(&mut state);
     }
 
     /// A connection is over, and all its calls.
-    pub(super) fn remove_link(&self, number: u64) {
+    pub(in crate::server) fn remove_link(&self, number: u64) {
         let mut state = self.state.lock();
         let link = state.links.remove(&number);
         self.settle(&mut state);
@@ -146,7 +152,7 @@ impl Life {
     }
 
     /// Stops, or makes the end of a stop come sooner.
-    pub(super) fn stop(&self, now: Instant, grace: Instant) -> Stop {
+    pub(in crate::server) fn stop(&self, now: Instant, grace: Instant) -> Stop {
         self.stopping.store(true, Ordering::SeqCst);
         let mut state = self.state.lock();
         if state.phase == Phase::Stopped {
@@ -166,7 +172,7 @@ impl Life {
     }
 
     /// A timer of a grace has fired.
-    pub(super) fn grace_over(&self, now: Instant) {
+    pub(in crate::server) fn grace_over(&self, now: Instant) {
         let links: Vec<_> = {
             let state = self.state.lock();
             if state.grace.is_none_or(|grace| grace > now) {
@@ -185,24 +191,24 @@ impl Life {
     }
 
     /// Counts a call in; how many there were before.
-    pub(super) fn enter(&self) -> usize {
+    pub(in crate::server) fn enter(&self) -> usize {
         self.active.fetch_add(1, Ordering::SeqCst)
     }
 
     /// Counts a call out.
-    pub(super) fn leave(&self) {
+    pub(in crate::server) fn leave(&self) {
         if self.active.fetch_sub(1, Ordering::SeqCst) == 1 {
             self.idle();
         }
     }
 
     /// Calls whose handlers wait or run.
-    pub(super) fn active(&self) -> usize {
+    pub(in crate::server) fn active(&self) -> usize {
         self.active.load(Ordering::SeqCst)
     }
 
     /// Whether the server was told to stop.
-    pub(super) fn is_stopping(&self) -> bool {
+    pub(in crate::server) fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::SeqCst)
     }
 
@@ -216,7 +222,7 @@ impl Life {
     }
 
     /// Waits until the server has stopped and `done` holds too: whether it came to that before `deadline`.
-    pub(super) fn wait(&self, deadline: Deadline, done: impl Fn() -> bool) -> bool {
+    pub(in crate::server) fn wait(&self, deadline: Deadline, done: impl Fn() -> bool) -> bool {
         let mut state = self.state.lock();
         loop {
             if state.phase == Phase::Stopped && done() {
@@ -235,7 +241,7 @@ impl Life {
 
 impl Stop {
     /// Closes listeners, then drains or closes the connections: when to look again.
-    pub(super) fn carry_out(self) -> Option<Instant> {
+    pub(in crate::server) fn carry_out(self) -> Option<Instant> {
         for port in &self.ports {
             port.close();
         }

@@ -9,8 +9,6 @@ use std::sync::Arc;
 use crate::sync::Mutex;
 
 use super::core::Core;
-use super::method::{Method, unknown_method};
-use super::registry::{Found, Registry};
 use crate::credentials::{ServerCredentials, ServerSecurity};
 use crate::error::ConfigError;
 use crate::link::{Acceptor, Admit, Link, LinkEvents};
@@ -20,12 +18,14 @@ use crate::net::{self, BindError, Listener, Pipe, TcpPipe};
 #[cfg(feature = "_tls")]
 use crate::reactor::Keep;
 use crate::reactor::clock;
+use crate::server::dispatch::{Found, Registry};
+use crate::server::dispatch::{Method, unknown_method};
 use crate::status::Status;
 use crate::tell;
 use crate::wire::headers::RequestHead;
 
 /// What one address is listened on by: a socket, or as many as its name has addresses.
-pub(super) struct Port {
+pub(in crate::server) struct Port {
     address: String,
     guard: Guard,
     locals: Vec<SocketAddr>,
@@ -37,7 +37,7 @@ pub(super) struct Port {
 
 /// What a connection goes through before it is served.
 #[derive(Clone)]
-pub(super) enum Guard {
+pub(in crate::server) enum Guard {
     /// Nothing.
     None,
     /// A look at where it comes from.
@@ -48,7 +48,7 @@ pub(super) enum Guard {
 }
 
 #[cfg(feature = "_tls")]
-pub(super) struct Gate {
+pub(in crate::server) struct Gate {
     /// With the user's fetcher, perhaps.
     credentials: Keep<crate::credentials::TlsServer>,
     handshakes: tls::Handshakes,
@@ -56,7 +56,7 @@ pub(super) struct Gate {
 }
 
 impl Guard {
-    pub(super) fn of(credentials: &ServerCredentials) -> Self {
+    pub(in crate::server) fn of(credentials: &ServerCredentials) -> Self {
         match credentials.security() {
             ServerSecurity::Local => Self::Local,
             #[cfg(feature = "_tls")]
@@ -88,7 +88,7 @@ enum State {
 }
 
 impl Port {
-    pub(super) fn bind(
+    pub(in crate::server) fn bind(
         address: &str,
         guard: Guard,
         core: &Arc<Core>,
@@ -97,7 +97,7 @@ impl Port {
         Self::add((address.to_owned(), guard), (net::bind(address)?, true), core, registry)
     }
 
-    pub(super) fn adopt(
+    pub(in crate::server) fn adopt(
         listener: TcpListener,
         core: &Arc<Core>,
         registry: &Arc<Registry>,
@@ -132,7 +132,11 @@ impl Port {
     }
 
     /// Accepts from now on.
-    pub(super) fn open(&self, core: &Arc<Core>, registry: &Arc<Registry>) -> Result<(), BindError> {
+    pub(in crate::server) fn open(
+        &self,
+        core: &Arc<Core>,
+        registry: &Arc<Registry>,
+    ) -> Result<(), BindError> {
         let fail = |error| BindError::new(self.address.clone(), error);
         let Some(poller) = core.poller() else { return Ok(()) };
         let mut state = self.state.lock();
@@ -159,7 +163,7 @@ impl Port {
     }
 
     /// Refuses connections from now on.
-    pub(super) fn close(&self) {
+    pub(in crate::server) fn close(&self) {
         let last = std::mem::replace(&mut *self.state.lock(), State::Closed);
         if let State::Open(listeners) = last {
             listeners.iter().for_each(|listener| listener.close());
@@ -167,7 +171,7 @@ impl Port {
         self.guard.close();
     }
 
-    pub(super) fn local_addrs(&self) -> &[SocketAddr] {
+    pub(in crate::server) fn local_addrs(&self) -> &[SocketAddr] {
         &self.locals
     }
 }
@@ -220,7 +224,7 @@ fn turned_away(peer: &str, failure: &tls::Failure) {
 }
 
 /// Serves a connection.
-pub(super) fn accept(core: &Arc<Core>, registry: &Arc<Registry>, pipe: Arc<dyn Pipe>) {
+pub(in crate::server) fn accept(core: &Arc<Core>, registry: &Arc<Registry>, pipe: Arc<dyn Pipe>) {
     let Some(poller) = core.poller() else { return };
     let Some(number) = core.life().expect_link() else { return };
     let acceptor = Arc::new(Connection {

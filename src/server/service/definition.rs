@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
-use super::handlers::RpcMethodHandler;
+use super::handler::RpcMethodHandler;
 use crate::metadata::Metadata;
 
 /// A service: its full name and its methods. Generated servers turn into one.
@@ -20,8 +20,8 @@ use crate::metadata::Metadata;
 /// ```
 #[derive(Clone, Debug)]
 pub struct Service {
-    pub(super) name: String,
-    pub(super) methods: Vec<(String, RpcMethodHandler)>,
+    pub(in crate::server) name: String,
+    pub(in crate::server) methods: Vec<(String, RpcMethodHandler)>,
     receive_limit: Option<usize>,
     send_limit: Option<usize>,
 }
@@ -93,7 +93,9 @@ impl Service {
     }
 
     /// Paths and handlers, with the service's limits where a method has none.
-    pub(super) fn into_entries(self) -> impl Iterator<Item = (String, RpcMethodHandler)> {
+    pub(in crate::server) fn into_entries(
+        self,
+    ) -> impl Iterator<Item = (String, RpcMethodHandler)> {
         let Self { name, methods, receive_limit, send_limit } = self;
         methods.into_iter().map(move |(method, mut handler)| {
             handler.receive_limit = handler.receive_limit.or(receive_limit);

@@ -4,10 +4,10 @@ use std::fmt;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use super::life::{Life, Phase};
-use super::registry::Registry;
+use super::phase::{Life, Phase};
 use crate::deadline::Deadline;
 use crate::reactor::clock;
+use crate::server::dispatch::Registry;
 use crate::status::Status;
 
 /// What [`Server::wait_for_termination`](crate::Server::wait_for_termination) came to.
@@ -32,7 +32,7 @@ pub struct Stopped {
 }
 
 impl Stopped {
-    pub(super) fn new(life: &Arc<Life>, registry: &Arc<Registry>) -> Self {
+    pub(in crate::server) fn new(life: &Arc<Life>, registry: &Arc<Registry>) -> Self {
         Self { life: life.clone(), registry: Arc::downgrade(registry) }
     }
 

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::context::ServicerContext;
-use super::handlers::{Cardinality, send_failure, send_one};
-use super::method::Slot;
+use super::handler::{Cardinality, send_failure, send_one};
 use super::requests::RequestIterator;
 use crate::codec::Codec;
 use crate::error::ResultError;
 use crate::metadata::Metadata;
 use crate::reactor::user;
+use crate::server::dispatch::Slot;
 use crate::status::{Code, Status};
 use crate::tell;
 use crate::wire::outcome::{Due, cardinality};
@@ -76,7 +76,7 @@ pub struct ServerStream<Req, Resp> {
 }
 
 impl<Req: 'static, Resp: 'static> ServerStream<Req, Resp> {
-    pub(super) fn new(
+    pub(in crate::server) fn new(
         cardinality: Cardinality,
         context: ServicerContext,
         requests: RequestIterator<Req>,
@@ -250,7 +250,7 @@ impl<Req: 'static, Resp: 'static> ServerStream<Req, Resp> {
     }
 
     /// The handler has returned.
-    pub(super) fn returned(mut self, outcome: Result<(), Status>) {
+    pub(in crate::server) fn returned(mut self, outcome: Result<(), Status>) {
         if self.requests.is_some() || outcome.is_err() {
             self.end(outcome);
         }

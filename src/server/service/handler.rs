@@ -11,12 +11,12 @@ use std::sync::Arc;
 use prost::Message;
 
 use super::context::ServicerContext;
-use super::method::Slot;
 use super::requests::RequestIterator;
 use super::stream::ServerStream;
 use crate::call::SendError;
 use crate::codec::{Codec, Prost};
 use crate::reactor::{spares, user};
+use crate::server::dispatch::Slot;
 use crate::status::Status;
 
 /// How many messages a method takes and gives.
@@ -53,8 +53,8 @@ impl Cardinality {
 pub struct RpcMethodHandler {
     cardinality: Cardinality,
     behaviour: Arc<dyn Behaviour>,
-    pub(super) receive_limit: Option<usize>,
-    pub(super) send_limit: Option<usize>,
+    pub(in crate::server) receive_limit: Option<usize>,
+    pub(in crate::server) send_limit: Option<usize>,
 }
 
 impl RpcMethodHandler {
@@ -85,7 +85,7 @@ impl RpcMethodHandler {
         self
     }
 
-    pub(super) fn run(&self, context: &ServicerContext, slot: &mut Option<Slot>) {
+    pub(in crate::server) fn run(&self, context: &ServicerContext, slot: &mut Option<Slot>) {
         self.behaviour.run(context, slot);
     }
 }
@@ -373,7 +373,7 @@ where
 }
 
 /// Runs one call to its end.
-pub(super) trait Behaviour: Send + Sync {
+pub(in crate::server) trait Behaviour: Send + Sync {
     /// `slot` counts the call as running; who takes it keeps the call counted.
     fn run(&self, context: &ServicerContext, slot: &mut Option<Slot>);
 }
@@ -573,7 +573,7 @@ where
 }
 
 /// Sends one message of a stream; waits while too many are queued.
-pub(super) fn send_one<Resp: 'static>(
+pub(in crate::server) fn send_one<Resp: 'static>(
     context: &ServicerContext,
     message: &Resp,
     codec: &dyn Codec<Resp>,
@@ -585,7 +585,7 @@ pub(super) fn send_one<Resp: 'static>(
         .map_err(|error| send_failure(context, error))
 }
 
-pub(super) fn send_failure(context: &ServicerContext, error: SendError) -> Status {
+pub(in crate::server) fn send_failure(context: &ServicerContext, error: SendError) -> Status {
     match error {
         SendError::Encode(status) => status,
         SendError::Ended => context.call().ended_status(),

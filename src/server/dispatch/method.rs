@@ -10,15 +10,15 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::context::ServicerContext;
-use super::core::Core;
-use super::handlers::RpcMethodHandler;
 use super::registry::Registry;
-use super::service::HandlerCallDetails;
 use crate::call::server::{Place, ServerCall};
 use crate::error::quoted;
 use crate::link::{Entry, Held, Incoming, When};
 use crate::reactor::{Executor, Job, Keep, Ticket, Work, clock, user};
+use crate::server::life::Core;
+use crate::server::service::HandlerCallDetails;
+use crate::server::service::RpcMethodHandler;
+use crate::server::service::ServicerContext;
 use crate::status::{Code, Status};
 use crate::sync::thread_own;
 use crate::tell;
@@ -27,7 +27,7 @@ use crate::tell;
 const SHORT: Duration = Duration::from_micros(50);
 
 /// One method.
-pub(super) struct Method {
+pub(in crate::server) struct Method {
     path: String,
     kind: Kind,
     core: Arc<Core>,
@@ -43,12 +43,20 @@ enum Kind {
 }
 
 impl Method {
-    pub(super) fn new(path: String, handler: RpcMethodHandler, core: &Arc<Core>) -> Arc<Self> {
+    pub(in crate::server) fn new(
+        path: String,
+        handler: RpcMethodHandler,
+        core: &Arc<Core>,
+    ) -> Arc<Self> {
         Self::build(path, Kind::Fixed(Keep::new(handler)), core)
     }
 
     /// Stands for a path that only generic handlers may know, for one call.
-    pub(super) fn to_ask(path: String, registry: &Arc<Registry>, core: &Arc<Core>) -> Arc<Self> {
+    pub(in crate::server) fn to_ask(
+        path: String,
+        registry: &Arc<Registry>,
+        core: &Arc<Core>,
+    ) -> Arc<Self> {
         Self::build(path, Kind::Ask(registry.clone()), core)
     }
 
@@ -57,12 +65,12 @@ impl Method {
         Arc::new(Self { path, kind, core: core.clone(), running, run_time })
     }
 
-    pub(super) fn path(&self) -> &str {
+    pub(in crate::server) fn path(&self) -> &str {
         &self.path
     }
 
     /// Its handler, if it is known without asking.
-    pub(super) fn handler(&self) -> Option<&RpcMethodHandler> {
+    pub(in crate::server) fn handler(&self) -> Option<&RpcMethodHandler> {
         match &self.kind {
             Kind::Fixed(handler) => handler.get(),
             Kind::Ask(_) => None,
@@ -70,14 +78,14 @@ impl Method {
     }
 
     /// Single requests are read before a worker is taken, so that a slow sender holds none.
-    pub(super) fn when(&self) -> When {
+    pub(in crate::server) fn when(&self) -> When {
         match self.handler() {
             Some(handler) if !handler.cardinality().request_streaming() => When::Complete,
             _ => When::Headers,
         }
     }
 
-    pub(super) fn receive_limit(&self) -> usize {
+    pub(in crate::server) fn receive_limit(&self) -> usize {
         let own = self.handler().and_then(|handler| handler.receive_limit);
         own.unwrap_or(self.core.options().max_receive_message_size)
     }
@@ -88,7 +96,7 @@ impl Method {
     }
 
     /// Handlers of this method that have not returned.
-    pub(super) fn running(&self) -> usize {
+    pub(in crate::server) fn running(&self) -> usize {
         self.running.load(Ordering::Acquire)
     }
 
@@ -177,7 +185,7 @@ impl Entry for Method {
 
 /// Counts a call as running, from its job on until its handler has returned; for a detached
 /// stream until that ends.
-pub(super) struct Slot {
+pub(in crate::server) struct Slot {
     method: Arc<Method>,
     ticket: Option<Ticket>,
     place: Option<Arc<Place>>,
@@ -316,7 +324,7 @@ impl fmt::Display for Peer<'_> {
 }
 
 /// W14: "Unknown service or method".
-pub(super) fn unknown_method(path: &str) -> Status {
+pub(in crate::server) fn unknown_method(path: &str) -> Status {
     Status::unimplemented(format!("Method not found! {}", quoted(path.as_bytes())))
 }
 

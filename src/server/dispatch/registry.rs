@@ -11,18 +11,18 @@ use std::sync::{Arc, OnceLock};
 
 use crate::sync::Mutex;
 
-use super::handlers::RpcMethodHandler;
 use super::method::Method;
-use super::service::{GenericRpcHandler, HandlerCallDetails};
 use crate::error::{ConfigError, ConfigErrorKind};
 use crate::reactor::Keep;
+use crate::server::service::RpcMethodHandler;
+use crate::server::service::{GenericRpcHandler, HandlerCallDetails};
 use crate::wire::headers::is_method_path;
 
 type Table = HashMap<String, Arc<Method>, BuildHasherDefault<PathHasher>>;
 
 /// The methods of a server.
 #[derive(Default)]
-pub(super) struct Registry {
+pub(in crate::server) struct Registry {
     /// Guards what is registered before the start. Not held over anything.
     pending: Mutex<Table>,
     /// What was registered before the start.
@@ -42,7 +42,7 @@ enum Kind {
 }
 
 /// What is known of a path without asking anybody.
-pub(super) enum Found<'a> {
+pub(in crate::server) enum Found<'a> {
     Method(&'a Arc<Method>),
     /// A generic handler may know it.
     Ask,
@@ -51,7 +51,7 @@ pub(super) enum Found<'a> {
 
 impl Registry {
     /// Adds methods by name, all or none. After [`Registry::seal`] it is too late.
-    pub(super) fn register(&self, methods: Vec<Arc<Method>>) -> Result<(), ConfigError> {
+    pub(in crate::server) fn register(&self, methods: Vec<Arc<Method>>) -> Result<(), ConfigError> {
         let mut pending = self.pending.lock();
         if self.registered.get().is_some() {
             let text = "methods are registered before start(); generic handlers may come later";
@@ -70,18 +70,18 @@ impl Registry {
     }
 
     /// The registered methods are complete.
-    pub(super) fn seal(&self) {
+    pub(in crate::server) fn seal(&self) {
         let mut pending = self.pending.lock();
         let _ = self.registered.set(std::mem::take(&mut *pending));
     }
 
     /// Adds a table of paths behind all that is there.
-    pub(super) fn push_table(&self, methods: impl IntoIterator<Item = Arc<Method>>) {
+    pub(in crate::server) fn push_table(&self, methods: impl IntoIterator<Item = Arc<Method>>) {
         let table = methods.into_iter().map(|method| (method.path().to_owned(), method)).collect();
         self.push(Kind::Exact(table));
     }
 
-    pub(super) fn push_handler(&self, handler: Box<dyn GenericRpcHandler>) {
+    pub(in crate::server) fn push_handler(&self, handler: Box<dyn GenericRpcHandler>) {
         self.push(Kind::Ask(Keep::new(handler)));
     }
 
@@ -103,7 +103,7 @@ impl Registry {
     }
 
     /// Looks a path up. Exact and case-sensitive: no other spelling reaches a handler (W13).
-    pub(super) fn find(&self, path: &str) -> Found<'_> {
+    pub(in crate::server) fn find(&self, path: &str) -> Found<'_> {
         if let Some(method) = self.registered.get().and_then(|table| table.get(path)) {
             return Found::Method(method);
         }
@@ -121,7 +121,10 @@ impl Registry {
     }
 
     /// Looks a path up with the help of the generic handlers: user code.
-    pub(super) fn ask(&self, details: &HandlerCallDetails<'_>) -> Option<RpcMethodHandler> {
+    pub(in crate::server) fn ask(
+        &self,
+        details: &HandlerCallDetails<'_>,
+    ) -> Option<RpcMethodHandler> {
         self.nodes().find_map(|node| match &node.kind {
             Kind::Exact(table) => table.get(details.method)?.handler().cloned(),
             Kind::Ask(handler) => handler.get()?.service(details),
@@ -129,7 +132,7 @@ impl Registry {
     }
 
     /// All methods that are known by name.
-    pub(super) fn methods(&self) -> impl Iterator<Item = &Arc<Method>> {
+    pub(in crate::server) fn methods(&self) -> impl Iterator<Item = &Arc<Method>> {
         let generic = self.nodes().filter_map(|node| match &node.kind {
             Kind::Exact(table) => Some(table),
             Kind::Ask(_) => None,
@@ -139,7 +142,7 @@ impl Registry {
 }
 
 /// Whether calls can have this path.
-pub(super) fn check_path(path: &str) -> Result<(), ConfigError> {
+pub(in crate::server) fn check_path(path: &str) -> Result<(), ConfigError> {
     if is_method_path(path) {
         return Ok(());
     }
@@ -153,7 +156,7 @@ pub(super) fn check_path(path: &str) -> Result<(), ConfigError> {
 }
 
 /// Whether a service can have this name, or a method: calls say `/service/method`.
-pub(super) fn check_name(what: &str, name: &str) -> Result<(), ConfigError> {
+pub(in crate::server) fn check_name(what: &str, name: &str) -> Result<(), ConfigError> {
     let legal = |name: &str| is_method_path(&format!("/{name}/{name}"));
     if legal(name) {
         return Ok(());
@@ -174,7 +177,7 @@ fn meant(guess: &str, legal: impl Fn(&str) -> bool) -> String {
 /// Eight bytes a step instead of SipHash. Peers choose what is looked up but not what is in
 /// the table, so they cannot make the table degenerate.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct PathHasher(u64);
+pub(in crate::server) struct PathHasher(u64);
 
 const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
 
@@ -211,7 +214,7 @@ mod tests {
     use super::*;
     use crate::codec::Raw;
     use crate::metadata::Metadata;
-    use crate::server::core::Core;
+    use crate::server::life::Core;
     use crate::server::{
         ServerOptions, ServicerContext, method_handlers_generic_handler,
         unary_unary_rpc_method_handler_with,

@@ -38,11 +38,11 @@ pub struct ServicerContext {
 }
 
 impl ServicerContext {
-    pub(super) fn new(call: Arc<ServerCall>) -> Self {
+    pub(in crate::server) fn new(call: Arc<ServerCall>) -> Self {
         Self { call }
     }
 
-    pub(super) fn call(&self) -> &Arc<ServerCall> {
+    pub(in crate::server) fn call(&self) -> &Arc<ServerCall> {
         &self.call
     }
 

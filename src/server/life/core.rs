@@ -7,8 +7,8 @@ use std::time::Instant;
 use crate::sync::Mutex;
 use crate::sync::atomic::AtomicUsize;
 
-use super::life::Life;
 use super::options::ServerOptions;
+use super::phase::Life;
 use crate::call::server::{Place, ServerCall};
 use crate::http2;
 use crate::reactor::{Executor, Job, Keep, OnTimer, Poller, Ticket, Timetable};
@@ -18,7 +18,7 @@ const GRACE: u64 = 0;
 const DEADLINE: u64 = 1;
 
 /// See the module. Handlers in progress keep it alive.
-pub(super) struct Core {
+pub(in crate::server) struct Core {
     options: ServerOptions,
     http2: http2::Options,
     /// Runs the handlers instead of the pool that reads.
@@ -35,10 +35,13 @@ pub(super) struct Core {
 }
 
 /// More calls run than may.
-pub(super) struct TooMany;
+pub(in crate::server) struct TooMany;
 
 impl Core {
-    pub(super) fn new(options: ServerOptions, executor: Option<Arc<dyn Executor>>) -> Arc<Self> {
+    pub(in crate::server) fn new(
+        options: ServerOptions,
+        executor: Option<Arc<dyn Executor>>,
+    ) -> Arc<Self> {
         Arc::new_cyclic(|this| Self {
             http2: options.http2(),
             options,
@@ -51,29 +54,29 @@ impl Core {
         })
     }
 
-    pub(super) fn options(&self) -> &ServerOptions {
+    pub(in crate::server) fn options(&self) -> &ServerOptions {
         &self.options
     }
 
-    pub(super) fn http2(&self) -> &http2::Options {
+    pub(in crate::server) fn http2(&self) -> &http2::Options {
         &self.http2
     }
 
-    pub(super) fn life(&self) -> &Arc<Life> {
+    pub(in crate::server) fn life(&self) -> &Arc<Life> {
         &self.life
     }
 
     /// The poller, once the server has been started.
-    pub(super) fn poller(&self) -> Option<&Arc<Poller>> {
+    pub(in crate::server) fn poller(&self) -> Option<&Arc<Poller>> {
         self.poller.get()
     }
 
-    pub(super) fn set_poller(&self, poller: Arc<Poller>) {
+    pub(in crate::server) fn set_poller(&self, poller: Arc<Poller>) {
         let _ = self.poller.set(poller);
     }
 
     /// Counts a call in: its place, where there is a limit. An error: there are too many.
-    pub(super) fn enter(&self) -> Result<Option<Arc<Place>>, TooMany> {
+    pub(in crate::server) fn enter(&self) -> Result<Option<Arc<Place>>, TooMany> {
         self.life.enter();
         match self.options.maximum_concurrent_rpcs {
             None => Ok(None),
@@ -82,7 +85,7 @@ impl Core {
     }
 
     /// From now on `call` is ended at `at`, whatever its handler does.
-    pub(super) fn expect_end(&self, at: Instant, call: &Arc<ServerCall>) -> Ticket {
+    pub(in crate::server) fn expect_end(&self, at: Instant, call: &Arc<ServerCall>) -> Ticket {
         let mut deadlines = self.deadlines.lock();
         let ticket = deadlines.enter(at, call.clone());
         self.arm(&mut deadlines);
@@ -90,13 +93,13 @@ impl Core {
     }
 
     /// The call's handler has returned.
-    pub(super) fn ended(&self, ticket: Ticket) {
+    pub(in crate::server) fn ended(&self, ticket: Ticket) {
         let call = self.deadlines.lock().leave(ticket);
         drop(call);
     }
 
     /// Looks after the end of a grace.
-    pub(super) fn expect_grace(&self, at: Option<Instant>) {
+    pub(in crate::server) fn expect_grace(&self, at: Option<Instant>) {
         if let (Some(at), Some(poller), Some(this)) = (at, self.poller.get(), self.this.upgrade()) {
             poller.timer(at, this, GRACE);
         }
@@ -119,7 +122,7 @@ impl Core {
     }
 
     /// The user's, if the pool that reads is not to run the handlers.
-    pub(super) fn executor(&self) -> Option<&Arc<dyn Executor>> {
+    pub(in crate::server) fn executor(&self) -> Option<&Arc<dyn Executor>> {
         self.executor.as_ref()?.get()
     }
 }
