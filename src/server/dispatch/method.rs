@@ -16,9 +16,9 @@ use crate::error::quoted;
 use crate::link::{Entry, Held, Incoming, When};
 use crate::reactor::{Executor, Job, Keep, Ticket, Work, clock, user};
 use crate::server::life::Core;
-use crate::server::service::HandlerCallDetails;
-use crate::server::service::RpcMethodHandler;
-use crate::server::service::ServicerContext;
+use crate::server::service::{
+    Counting, HandlerCallDetails, RpcMethodHandler, ServicerContext, Slot,
+};
 use crate::status::{Code, Status};
 use crate::sync::thread_own;
 use crate::tell;
@@ -122,6 +122,13 @@ impl Method {
         self.run_time.store(average.max(1), Ordering::Relaxed);
     }
 
+    /// Counts a call as running; the core has counted it in.
+    fn count(self: Arc<Self>, call: &Arc<ServerCall>, place: Option<Arc<Place>>) -> Slot {
+        self.running.fetch_add(1, Ordering::Relaxed);
+        let deadline = call.deadline().instant().map(|at| self.core.expect_end(at, call));
+        Slot::new(self, deadline, place)
+    }
+
     /// Runs the handler of one call to its end.
     fn run(&self, context: &ServicerContext, slot: &mut Option<Slot>) {
         match &self.kind {
@@ -164,7 +171,7 @@ impl Entry for Method {
         let admitted = entered.is_ok();
         let place = entered.unwrap_or_default();
         let call = Arc::new(ServerCall::new(incoming, self.send_limit(), place.clone()));
-        let slot = Slot::enter(self, &call, place);
+        let slot = self.clone().count(&call, place);
         if !admitted {
             // At once: waiting for a worker would itself be load.
             call.finish(Err(Status::fixed(
@@ -173,8 +180,8 @@ impl Entry for Method {
             )));
             return done();
         }
-        let executor = slot.method.core.executor().cloned();
-        let task = Task { context: ServicerContext::new(call), slot: Some(slot) };
+        let executor = self.core.executor().cloned();
+        let task = Task { context: ServicerContext::new(call), slot: Some(slot), method: self };
         let job = Job::new(Box::new(task), short).expecting(expected);
         match executor {
             None => job,
@@ -183,33 +190,13 @@ impl Entry for Method {
     }
 }
 
-/// Counts a call as running, from its job on until its handler has returned; for a detached
-/// stream until that ends.
-pub(in crate::server) struct Slot {
-    method: Arc<Method>,
-    ticket: Option<Ticket>,
-    place: Option<Arc<Place>>,
-}
-
-impl Slot {
-    /// The core has counted the call in.
-    fn enter(method: Arc<Method>, call: &Arc<ServerCall>, place: Option<Arc<Place>>) -> Self {
-        method.running.fetch_add(1, Ordering::Relaxed);
-        let ticket = call.deadline().instant().map(|at| method.core.expect_end(at, call));
-        Self { method, ticket, place }
-    }
-}
-
-impl Drop for Slot {
-    fn drop(&mut self) {
-        if let Some(place) = &self.place {
-            place.give_back();
+impl Counting for Method {
+    fn left(&self, deadline: Option<Ticket>) {
+        if let Some(ticket) = deadline {
+            self.core.ended(ticket);
         }
-        if let Some(ticket) = self.ticket.take() {
-            self.method.core.ended(ticket);
-        }
-        self.method.running.fetch_sub(1, Ordering::Release);
-        self.method.core.life().leave();
+        self.running.fetch_sub(1, Ordering::Release);
+        self.core.life().leave();
     }
 }
 
@@ -237,13 +224,13 @@ fn done() -> Job {
 struct Task {
     context: ServicerContext,
     slot: Option<Slot>,
+    method: Arc<Method>,
 }
 
 impl Work for Task {
     /// W58: "No thread for the handler → RESOURCE_EXHAUSTED; shutting down → UNAVAILABLE".
     fn reject(self: Box<Self>) {
-        let stopping = self.slot.as_ref().is_some_and(|slot| slot.method.core.life().is_stopping());
-        let status = if stopping {
+        let status = if self.method.core.life().is_stopping() {
             Status::fixed(Code::Unavailable, "the server is shutting down")
         } else {
             let text = "the server has no free worker for this call";
@@ -264,7 +251,7 @@ impl Task {
     /// The same again, when the client has taken what it was answered.
     fn later(self: Box<Self>) -> Held {
         Box::new(|| {
-            let executor = self.slot.as_ref().and_then(|slot| slot.method.core.executor().cloned());
+            let executor = self.method.core.executor().cloned();
             let job = Job::new(self, false);
             match executor {
                 None => job,
@@ -274,20 +261,19 @@ impl Task {
     }
 
     fn run_now(mut self) {
-        let Some(method) = self.slot.as_ref().map(|slot| slot.method.clone()) else { return };
         if self.is_stale() {
             return;
         }
-        let started = method.is_sampled().then(clock::now);
+        let started = self.method.is_sampled().then(clock::now);
         let run = user::run(format_args!("{}", Whose(&self.context)), || {
-            method.run(&self.context, &mut self.slot);
+            self.method.run(&self.context, &mut self.slot);
         });
         if run.is_err() {
             // § W58: "never leak the panic text": it went to the log.
             self.context.call().panicked();
         }
         if let Some(started) = started {
-            method.took(clock::now().saturating_duration_since(started));
+            self.method.took(clock::now().saturating_duration_since(started));
         }
     }
 

@@ -6,5 +6,5 @@
 mod method;
 mod registry;
 
-pub(super) use self::method::{Method, Slot, unknown_method};
+pub(super) use self::method::{Method, unknown_method};
 pub(super) use self::registry::{Found, Registry, check_name, check_path};

@@ -5,25 +5,34 @@
 //!
 //! Threads: none of its own; everything runs on the thread that runs the handler, or on one that the user has moved it to.
 
+mod constructors;
 mod context;
 mod definition;
+mod generic;
 mod handler;
 mod requests;
+mod sending;
+mod shapes;
+mod slot;
 mod stream;
 
-pub use self::context::ServicerContext;
-pub use self::definition::{
-    GenericRpcHandler, HandlerCallDetails, IntoService, MethodHandlersGenericHandler, Service,
-    ServiceRpcHandler, method_handlers_generic_handler,
-};
-pub use self::handler::{
-    Cardinality, RpcMethodHandler, StreamingFn, StreamingMethod, stream_rpc_method_handler,
-    stream_rpc_method_handler_with, stream_stream_rpc_method_handler,
+pub use self::constructors::{
+    stream_rpc_method_handler, stream_rpc_method_handler_with, stream_stream_rpc_method_handler,
     stream_stream_rpc_method_handler_of, stream_stream_rpc_method_handler_with,
     stream_unary_rpc_method_handler, stream_unary_rpc_method_handler_with,
     unary_stream_rpc_method_handler, unary_stream_rpc_method_handler_of,
     unary_stream_rpc_method_handler_with, unary_unary_rpc_method_handler,
     unary_unary_rpc_method_handler_with,
 };
+pub use self::context::ServicerContext;
+pub use self::definition::{IntoService, Service};
+pub use self::generic::{
+    GenericRpcHandler, HandlerCallDetails, MethodHandlersGenericHandler, ServiceRpcHandler,
+    method_handlers_generic_handler,
+};
+pub use self::handler::{Cardinality, RpcMethodHandler};
 pub use self::requests::RequestIterator;
+pub use self::shapes::{StreamingFn, StreamingMethod};
 pub use self::stream::ServerStream;
+
+pub(super) use self::slot::{Counting, Slot};

@@ -31,7 +31,7 @@ pub struct RequestIterator<Req> {
 }
 
 impl<Req: 'static> RequestIterator<Req> {
-    pub(in crate::server) fn new(call: Arc<ServerCall>, codec: Arc<dyn Codec<Req>>) -> Self {
+    pub(super) fn new(call: Arc<ServerCall>, codec: Arc<dyn Codec<Req>>) -> Self {
         let inbox = Inbox::new(call.stream().clone());
         Self { call, inbox, codec, done: false }
     }
@@ -108,7 +108,7 @@ impl<Req: 'static> RequestIterator<Req> {
         Err(ResultError::Rpc(status))
     }
 
-    pub(in crate::server) fn recv(&mut self) -> Result<Option<Req>, Status> {
+    pub(super) fn recv(&mut self) -> Result<Option<Req>, Status> {
         self.receive(Deadline::NEVER).map_err(Status::from)
     }
 }

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::context::ServicerContext;
-use super::handler::{Cardinality, send_failure, send_one};
+use super::handler::Cardinality;
 use super::requests::RequestIterator;
+use super::sending::{send_failure, send_one};
+use super::slot::Slot;
 use crate::codec::Codec;
 use crate::error::ResultError;
 use crate::metadata::Metadata;
 use crate::reactor::user;
-use crate::server::dispatch::Slot;
 use crate::status::{Code, Status};
 use crate::tell;
 use crate::wire::outcome::{Due, cardinality};
@@ -76,7 +77,7 @@ pub struct ServerStream<Req, Resp> {
 }
 
 impl<Req: 'static, Resp: 'static> ServerStream<Req, Resp> {
-    pub(in crate::server) fn new(
+    pub(super) fn new(
         cardinality: Cardinality,
         context: ServicerContext,
         requests: RequestIterator<Req>,
@@ -250,7 +251,7 @@ impl<Req: 'static, Resp: 'static> ServerStream<Req, Resp> {
     }
 
     /// The handler has returned.
-    pub(in crate::server) fn returned(mut self, outcome: Result<(), Status>) {
+    pub(super) fn returned(mut self, outcome: Result<(), Status>) {
         if self.requests.is_some() || outcome.is_err() {
             self.end(outcome);
         }

@@ -1,0 +1,43 @@
+//! That a call counts as running: [`Slot`].
+//!
+//! Who counts is not known here: it is told through [`Counting`].
+
+use std::sync::Arc;
+
+use crate::call::server::Place;
+use crate::reactor::Ticket;
+
+/// Who counts a call in when its job is made, and out when its slot goes.
+pub(in crate::server) trait Counting: Send + Sync {
+    /// A slot has gone, with what looked after the call's deadline. Runs where the handler has returned or the detached stream
+    /// has ended: on any thread.
+    fn left(&self, deadline: Option<Ticket>);
+}
+
+/// Counts a call as running, from its job on until its handler has returned; for a detached
+/// stream until that ends.
+pub(in crate::server) struct Slot {
+    counting: Arc<dyn Counting>,
+    deadline: Option<Ticket>,
+    place: Option<Arc<Place>>,
+}
+
+impl Slot {
+    /// For a call that has been counted in.
+    pub(in crate::server) fn new(
+        counting: Arc<dyn Counting>,
+        deadline: Option<Ticket>,
+        place: Option<Arc<Place>>,
+    ) -> Self {
+        Self { counting, deadline, place }
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        if let Some(place) = &self.place {
+            place.give_back();
+        }
+        self.counting.left(self.deadline.take());
+    }
+}
