@@ -164,7 +164,7 @@ impl Server {
         check_name("service", service.name())?;
         service.methods().try_for_each(|name| check_name("method", name))?;
         let entries = service.into_entries();
-        let methods = entries.map(|(path, handler)| Method::new(path, handler, &self.core));
+        let methods = entries.map(|(path, handler)| Method::new(path, handler, self.core.calls()));
         self.registry.register(methods.collect())
     }
 
@@ -199,7 +199,9 @@ impl Server {
         for (table, handler) in handlers {
             match table {
                 Some(table) => self.registry.push_table(
-                    table.into_iter().map(|(path, known)| Method::new(path, known, &self.core)),
+                    table
+                        .into_iter()
+                        .map(|(path, known)| Method::new(path, known, self.core.calls())),
                 ),
                 None => self.registry.push_handler(Box::new(handler)),
             }
@@ -316,7 +318,7 @@ impl Server {
     pub fn wait_for_termination(&self, timeout: impl Into<Option<Duration>>) -> Termination {
         let timeout = timeout.into();
         let deadline = timeout.map_or(Deadline::NEVER, |time| Deadline::after(clock::now(), time));
-        if self.core.life().wait(deadline, || true) {
+        if self.core.life().wait(deadline) {
             Termination::Terminated
         } else {
             Termination::TimedOut
@@ -335,7 +337,7 @@ impl fmt::Debug for Server {
         f.debug_struct("Server")
             .field("phase", &self.core.life().phase())
             .field("addresses", &self.local_addrs())
-            .field("active", &self.core.life().active())
+            .field("active", &self.core.life().running().active())
             .finish_non_exhaustive()
     }
 }

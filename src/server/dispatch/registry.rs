@@ -11,11 +11,10 @@ use std::sync::{Arc, OnceLock};
 
 use crate::sync::Mutex;
 
-use super::method::Method;
+use super::method::{Directory, Method};
 use crate::error::{ConfigError, ConfigErrorKind};
 use crate::reactor::Keep;
-use crate::server::service::RpcMethodHandler;
-use crate::server::service::{GenericRpcHandler, HandlerCallDetails};
+use crate::server::service::{GenericRpcHandler, HandlerCallDetails, RpcMethodHandler};
 use crate::wire::headers::is_method_path;
 
 type Table = HashMap<String, Arc<Method>, BuildHasherDefault<PathHasher>>;
@@ -120,24 +119,28 @@ impl Registry {
         Found::Unknown
     }
 
-    /// Looks a path up with the help of the generic handlers: user code.
-    pub(in crate::server) fn ask(
-        &self,
-        details: &HandlerCallDetails<'_>,
-    ) -> Option<RpcMethodHandler> {
-        self.nodes().find_map(|node| match &node.kind {
-            Kind::Exact(table) => table.get(details.method)?.handler().cloned(),
-            Kind::Ask(handler) => handler.get()?.service(details),
-        })
+    /// The methods known by name of which handlers have not returned, and how many of each.
+    pub(in crate::server) fn running(&self) -> impl Iterator<Item = (&str, usize)> {
+        let all = self.methods().map(|method| (method.path(), method.running()));
+        all.filter(|(_, running)| *running > 0)
     }
 
     /// All methods that are known by name.
-    pub(in crate::server) fn methods(&self) -> impl Iterator<Item = &Arc<Method>> {
+    fn methods(&self) -> impl Iterator<Item = &Arc<Method>> {
         let generic = self.nodes().filter_map(|node| match &node.kind {
             Kind::Exact(table) => Some(table),
             Kind::Ask(_) => None,
         });
         self.registered.get().into_iter().chain(generic).flat_map(HashMap::values)
+    }
+}
+
+impl Directory for Registry {
+    fn ask(&self, details: &HandlerCallDetails<'_>) -> Option<RpcMethodHandler> {
+        self.nodes().find_map(|node| match &node.kind {
+            Kind::Exact(table) => table.get(details.method)?.handler().cloned(),
+            Kind::Ask(handler) => handler.get()?.service(details),
+        })
     }
 }
 
@@ -214,14 +217,14 @@ mod tests {
     use super::*;
     use crate::codec::Raw;
     use crate::metadata::Metadata;
-    use crate::server::life::Core;
-    use crate::server::{
-        ServerOptions, ServicerContext, method_handlers_generic_handler,
-        unary_unary_rpc_method_handler_with,
+    use crate::server::dispatch::{Calls, Limits};
+    use crate::server::service::{
+        ServicerContext, method_handlers_generic_handler, unary_unary_rpc_method_handler_with,
     };
 
-    fn core() -> Arc<Core> {
-        Core::new(ServerOptions::default(), None)
+    fn calls() -> Arc<Calls> {
+        let limits = Limits { receive: usize::MAX, send: usize::MAX, calls: None };
+        Calls::new(limits, None, Arc::default())
     }
 
     /// A handler known by its receive limit.
@@ -230,8 +233,8 @@ mod tests {
         unary_unary_rpc_method_handler_with(echo, Raw, Raw).max_receive_message_size(mark)
     }
 
-    fn method(path: &str, mark: usize, core: &Arc<Core>) -> Arc<Method> {
-        Method::new(path.to_owned(), handler(mark), core)
+    fn method(path: &str, mark: usize, calls: &Arc<Calls>) -> Arc<Method> {
+        Method::new(path.to_owned(), handler(mark), calls)
     }
 
     fn mark(found: &Found<'_>) -> Option<usize> {
@@ -251,28 +254,28 @@ mod tests {
 
     #[test]
     fn registered_comes_before_generic_and_the_first_wins() {
-        let (core, registry) = (core(), Registry::default());
-        registry.push_table([method("/a.A/x", 2, &core), method("/a.A/y", 2, &core)]);
-        registry.push_table([method("/a.A/y", 3, &core), method("/a.A/z", 3, &core)]);
-        registry.register(vec![method("/a.A/x", 1, &core)]).unwrap();
+        let (calls, registry) = (calls(), Registry::default());
+        registry.push_table([method("/a.A/x", 2, &calls), method("/a.A/y", 2, &calls)]);
+        registry.push_table([method("/a.A/y", 3, &calls), method("/a.A/z", 3, &calls)]);
+        registry.register(vec![method("/a.A/x", 1, &calls)]).unwrap();
         registry.seal();
         assert_eq!(mark(&registry.find("/a.A/x")), Some(1));
         assert_eq!(mark(&registry.find("/a.A/y")), Some(2));
         assert_eq!(mark(&registry.find("/a.A/z")), Some(3));
         assert!(matches!(registry.find("/a.A/w"), Found::Unknown));
-        registry.push_table([method("/a.A/w", 4, &core)]);
+        registry.push_table([method("/a.A/w", 4, &calls)]);
         assert_eq!(mark(&registry.find("/a.A/w")), Some(4));
-        assert!(registry.register(vec![method("/b.B/x", 1, &core)]).is_err());
+        assert!(registry.register(vec![method("/b.B/x", 1, &calls)]).is_err());
     }
 
     #[test]
     fn behind_a_handler_that_must_be_asked_nothing_is_known_without_asking() {
-        let (core, registry) = (core(), Registry::default());
+        let (calls, registry) = (calls(), Registry::default());
         registry.seal();
-        registry.push_table([method("/any.A/known", 1, &core)]);
+        registry.push_table([method("/any.A/known", 1, &calls)]);
         registry.push_handler(Box::new(Any(2)));
         registry.push_handler(Box::new(Any(3)));
-        registry.push_table([method("/any.A/x", 4, &core), method("/b.B/x", 4, &core)]);
+        registry.push_table([method("/any.A/x", 4, &calls), method("/b.B/x", 4, &calls)]);
         assert_eq!(mark(&registry.find("/any.A/known")), Some(1));
         let metadata = Metadata::new();
         let ask = |path| {
@@ -323,15 +326,15 @@ mod tests {
 
     #[test]
     fn threads_that_add_at_once_lose_nothing() {
-        let (core, registry) = (core(), Registry::default());
+        let (calls, registry) = (calls(), Registry::default());
         registry.seal();
         #[allow(clippy::disallowed_methods, reason = "the test's own threads")]
         std::thread::scope(|scope| {
             for thread in 0..4 {
-                let (core, registry) = (&core, &registry);
+                let (calls, registry) = (&calls, &registry);
                 scope.spawn(move || {
                     for n in 0..50 {
-                        registry.push_table([method(&format!("/t{thread}.T/m{n}"), n, core)]);
+                        registry.push_table([method(&format!("/t{thread}.T/m{n}"), n, calls)]);
                     }
                 });
             }

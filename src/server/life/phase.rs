@@ -6,7 +6,7 @@
 //!
 //! Lock: `state` is the highest rank of all (registry): connections are told outside it.
 
-use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use crate::sync::atomic::{AtomicBool, Ordering};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
@@ -19,6 +19,7 @@ use crate::error::{ConfigError, ConfigErrorKind};
 use crate::http2::types::Reason;
 use crate::link::Link;
 use crate::reactor::clock;
+use crate::server::dispatch::Running;
 
 /// What clients are told whose calls are cut short.
 const CANCELLED: &str = "the server has stopped: cancelling all calls";
@@ -30,10 +31,8 @@ pub(in crate::server) struct Life {
     state: Mutex<State>,
     /// Told of every change somebody may wait for.
     changed: Condvar,
-    /// Whether anybody cares for the last handler's return.
-    stopping: AtomicBool,
-    /// Calls from their job on until their handlers have returned.
-    active: AtomicUsize,
+    /// The handlers that wait or run.
+    running: Arc<Running>,
 }
 
 #[derive(Default)]
@@ -153,7 +152,7 @@ impl Life {
 
     /// Stops, or makes the end of a stop come sooner.
     pub(in crate::server) fn stop(&self, now: Instant, grace: Instant) -> Stop {
-        self.stopping.store(true, Ordering::SeqCst);
+        self.running.stop();
         let mut state = self.state.lock();
         if state.phase == Phase::Stopped {
             return Stop::default();
@@ -190,42 +189,16 @@ impl Life {
         }
     }
 
-    /// Counts a call in; how many there were before.
-    pub(in crate::server) fn enter(&self) -> usize {
-        self.active.fetch_add(1, Ordering::SeqCst)
+    /// Who counts the server's handlers.
+    pub(in crate::server) fn running(&self) -> &Arc<Running> {
+        &self.running
     }
 
-    /// Counts a call out.
-    pub(in crate::server) fn leave(&self) {
-        if self.active.fetch_sub(1, Ordering::SeqCst) == 1 {
-            self.idle();
-        }
-    }
-
-    /// Calls whose handlers wait or run.
-    pub(in crate::server) fn active(&self) -> usize {
-        self.active.load(Ordering::SeqCst)
-    }
-
-    /// Whether the server was told to stop.
-    pub(in crate::server) fn is_stopping(&self) -> bool {
-        self.stopping.load(Ordering::SeqCst)
-    }
-
-    /// The last handler has returned, for now.
-    fn idle(&self) {
-        if self.stopping.load(Ordering::SeqCst) {
-            // Through the lock, so that nobody is between the look and the wait.
-            drop(self.state.lock());
-            self.changed.notify_all();
-        }
-    }
-
-    /// Waits until the server has stopped and `done` holds too: whether it came to that before `deadline`.
-    pub(in crate::server) fn wait(&self, deadline: Deadline, done: impl Fn() -> bool) -> bool {
+    /// Waits until the server has stopped, which it stays: whether it came to that before `deadline`.
+    pub(in crate::server) fn wait(&self, deadline: Deadline) -> bool {
         let mut state = self.state.lock();
         loop {
-            if state.phase == Phase::Stopped && done() {
+            if state.phase == Phase::Stopped {
                 return true;
             }
             match deadline.remaining(clock::now()) {

@@ -18,8 +18,7 @@ use crate::net::{self, BindError, Listener, Pipe, TcpPipe};
 #[cfg(feature = "_tls")]
 use crate::reactor::Keep;
 use crate::reactor::clock;
-use crate::server::dispatch::{Found, Registry};
-use crate::server::dispatch::{Method, unknown_method};
+use crate::server::dispatch::{self, Registry};
 use crate::status::Status;
 use crate::tell;
 use crate::wire::headers::RequestHead;
@@ -269,20 +268,7 @@ impl LinkEvents for Connection {
 
 impl Acceptor for Connection {
     fn admit(&self, head: &RequestHead) -> Admit {
-        match self.registry.find(&head.path) {
-            Found::Method(method) => Admit::Run {
-                when: method.when(),
-                limit: method.receive_limit(),
-                entry: method.clone(),
-            },
-            Found::Ask => {
-                let method = Method::to_ask(head.path.clone(), &self.registry, &self.core);
-                let (when, limit) = (method.when(), method.receive_limit());
-                Admit::Run { entry: method, when, limit }
-            }
-            // § `doc/statuscodes.md`: "Method not found at server: UNIMPLEMENTED" (W14).
-            Found::Unknown => Admit::Refuse(unknown_method(&head.path)),
-        }
+        dispatch::admit(&self.registry, self.core.calls(), head)
     }
 }
 

@@ -45,7 +45,7 @@ impl Stopped {
     /// [`is_active`](crate::ServicerContext::is_active) turn false, its sends and receives fail, and the rest is up to it.
     pub fn wait(&self, timeout: Duration) -> Result<(), StillRunning> {
         let deadline = Deadline::after(clock::now(), timeout);
-        if self.life.wait(deadline, || self.life.active() == 0) {
+        if self.life.wait(deadline) && self.life.running().wait(deadline) {
             return Ok(());
         }
         Err(self.still_running())
@@ -54,21 +54,18 @@ impl Stopped {
     /// Whether every call is over and every handler has returned.
     #[must_use]
     pub fn is_done(&self) -> bool {
-        self.life.phase() == Phase::Stopped && self.life.active() == 0
+        self.life.phase() == Phase::Stopped && self.life.running().active() == 0
     }
 
     /// The handlers that have not returned, now.
     #[must_use]
     pub fn still_running(&self) -> StillRunning {
         let registry = self.registry.upgrade();
-        let known = registry.iter().flat_map(|registry| registry.methods());
-        let mut methods: Vec<_> = known
-            .map(|method| (method.path().to_owned(), method.running()))
-            .filter(|(_, running)| *running > 0)
-            .collect();
+        let known = registry.iter().flat_map(|registry| registry.running());
+        let mut methods: Vec<_> = known.map(|(path, running)| (path.to_owned(), running)).collect();
         methods.sort();
         let named: usize = methods.iter().map(|(_, running)| running).sum();
-        let others = self.life.active().saturating_sub(named);
+        let others = self.life.running().active().saturating_sub(named);
         if others > 0 {
             methods.push(("(generic handlers)".to_owned(), others));
         }
