@@ -32,7 +32,7 @@ pub use self::service::{
 };
 
 use self::dispatch::{Method, Registry, check_name, check_path};
-use self::life::{Core, Guard, Phase, Port};
+use self::life::{Core, Guard, Phase};
 use crate::credentials::ServerCredentials;
 use crate::deadline::Deadline;
 use crate::error::{ConfigError, ConfigErrorKind};
@@ -222,7 +222,7 @@ impl Server {
     /// a name with several addresses, one that this machine does not have is left out, with a warning in the log; any
     /// other that cannot be bound is the error, and none is kept.
     pub fn add_insecure_port(&self, address: &str) -> Result<u16, BindError> {
-        Port::bind(address, Guard::None, &self.core, &self.registry)
+        life::bind(address, Guard::None, &self.core, &self.registry)
     }
 
     /// As [`add_insecure_port`](Self::add_insecure_port), for clients of these credentials. With TLS they have to come by
@@ -239,7 +239,7 @@ impl Server {
         address: &str,
         credentials: &ServerCredentials,
     ) -> Result<u16, BindError> {
-        Port::bind(address, Guard::of(credentials), &self.core, &self.registry)
+        life::bind(address, Guard::of(credentials), &self.core, &self.registry)
     }
 
     /// Accepts on a socket that listens already, such as one inherited from a supervisor.
@@ -247,7 +247,7 @@ impl Server {
     /// # Errors
     /// When the system refuses to use it.
     pub fn add_listener(&self, listener: TcpListener) -> Result<u16, BindError> {
-        Port::adopt(listener, &self.core, &self.registry)
+        life::adopt(listener, &self.core, &self.registry)
     }
 
     /// Serves a connection that was not accepted here.
@@ -280,7 +280,7 @@ impl Server {
             tell::warn!("a server was started that listens nowhere: see add_insecure_port");
         }
         for port in ports {
-            port.open(&self.core, &self.registry)?;
+            life::open(&port, &self.core, &self.registry)?;
         }
         Ok(())
     }

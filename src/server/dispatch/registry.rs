@@ -41,7 +41,7 @@ enum Kind {
 }
 
 /// What is known of a path without asking anybody.
-pub(in crate::server) enum Found<'a> {
+pub(super) enum Found<'a> {
     Method(&'a Arc<Method>),
     /// A generic handler may know it.
     Ask,
@@ -102,7 +102,7 @@ impl Registry {
     }
 
     /// Looks a path up. Exact and case-sensitive: no other spelling reaches a handler (W13).
-    pub(in crate::server) fn find(&self, path: &str) -> Found<'_> {
+    pub(super) fn find(&self, path: &str) -> Found<'_> {
         if let Some(method) = self.registered.get().and_then(|table| table.get(path)) {
             return Found::Method(method);
         }
@@ -180,7 +180,7 @@ fn meant(guess: &str, legal: impl Fn(&str) -> bool) -> String {
 /// Eight bytes a step instead of SipHash. Peers choose what is looked up but not what is in
 /// the table, so they cannot make the table degenerate.
 #[derive(Clone, Copy, Debug, Default)]
-pub(in crate::server) struct PathHasher(u64);
+struct PathHasher(u64);
 
 const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
 

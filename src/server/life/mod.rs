@@ -2,18 +2,22 @@
 //!
 //! The highest of the server's rooms: `dispatch` and `service` know nothing of it.
 
+mod accept;
 mod core;
+mod error;
+mod listen;
 mod options;
 mod phase;
-mod ports;
+mod port;
 mod stopped;
 
+pub use self::error::ServeError;
 pub use self::options::ServerOptions;
-pub use self::ports::ServeError;
 pub use self::stopped::{StillRunning, Stopped, Termination};
 
-pub(super) use self::core::Core;
-pub(super) use self::phase::Phase;
 #[cfg(any(feature = "_internals", all(test, shuttle)))]
-pub(super) use self::ports::accept;
-pub(super) use self::ports::{Guard, Port};
+pub(super) use self::accept::accept;
+pub(super) use self::core::Core;
+pub(super) use self::listen::{adopt, bind, open};
+pub(super) use self::phase::Phase;
+pub(super) use self::port::Guard;

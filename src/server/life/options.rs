@@ -219,7 +219,7 @@ impl ServerOptions {
     }
 
     /// What of it concerns a connection.
-    pub(in crate::server) fn http2(&self) -> Options {
+    pub(super) fn http2(&self) -> Options {
         let mut options = Options::new(Role::Server);
         options.max_concurrent_streams = self.max_concurrent_streams;
         options.request_timeout = self.request_timeout;

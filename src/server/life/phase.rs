@@ -13,7 +13,7 @@ use std::time::Instant;
 
 use crate::sync::{Condvar, Mutex};
 
-use super::ports::Port;
+use super::port::Port;
 use crate::deadline::Deadline;
 use crate::error::{ConfigError, ConfigErrorKind};
 use crate::http2::types::Reason;
@@ -85,7 +85,7 @@ impl Life {
     }
 
     /// Adds a listener: whether it is to be opened now. `None` when the server has stopped.
-    pub(in crate::server) fn add_port(&self, port: &Arc<Port>) -> Option<bool> {
+    pub(super) fn add_port(&self, port: &Arc<Port>) -> Option<bool> {
         let mut state = self.state.lock();
         match state.phase {
             Phase::New | Phase::Running => {
@@ -102,7 +102,7 @@ impl Life {
 
     /// A name for a connection to come; `None` when no more are wanted. [`add_link`](Self::add_link) or
     /// [`link_failed`](Self::link_failed) has to follow: until then the server has not stopped.
-    pub(in crate::server) fn expect_link(&self) -> Option<u64> {
+    pub(super) fn expect_link(&self) -> Option<u64> {
         let mut state = self.state.lock();
         if state.phase != Phase::Running {
             return None;
@@ -114,13 +114,7 @@ impl Life {
 
     /// A connection is up. `gone` tells whether it is over again already. If the server was told to stop while it came up, it
     /// ends like the others: it may have brought calls.
-    pub(in crate::server) fn add_link(
-        &self,
-        number: u64,
-        link: &Arc<Link>,
-        gone: &AtomicBool,
-        now: Instant,
-    ) {
+    pub(super) fn add_link(&self, number: u64, link: &Arc<Link>, gone: &AtomicBool, now: Instant) {
         let mut state = self.state.lock();
         state.coming -= 1;
         if !gone.load(Ordering::SeqCst) {
@@ -135,14 +129,14 @@ impl Life {
         }
     }
 
-    pub(in crate::server) fn link_failed(&self) {
+    pub(super) fn link_failed(&self) {
         let mut state = self.state.lock();
         state.coming -= 1;
         self.settle(&mut state);
     }
 
     /// A connection is over, and all its calls.
-    pub(in crate::server) fn remove_link(&self, number: u64) {
+    pub(super) fn remove_link(&self, number: u64) {
         let mut state = self.state.lock();
         let link = state.links.remove(&number);
         self.settle(&mut state);
@@ -171,7 +165,7 @@ impl Life {
     }
 
     /// A timer of a grace has fired.
-    pub(in crate::server) fn grace_over(&self, now: Instant) {
+    pub(super) fn grace_over(&self, now: Instant) {
         let links: Vec<_> = {
             let state = self.state.lock();
             if state.grace.is_none_or(|grace| grace > now) {

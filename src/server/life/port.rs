@@ -1,0 +1,144 @@
+//! What an address is listened on by, and what a connection goes through before it is served: [`Port`], [`Guard`].
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+
+use crate::sync::Mutex;
+
+use crate::credentials::{ServerCredentials, ServerSecurity};
+#[cfg(feature = "_tls")]
+use crate::net::tls;
+use crate::net::{BindError, Listener, TcpPipe};
+#[cfg(feature = "_tls")]
+use crate::reactor::Keep;
+use crate::reactor::Poller;
+
+/// What one address is listened on by: a socket, or as many as its name has addresses.
+pub(in crate::server) struct Port {
+    address: String,
+    guard: Guard,
+    locals: Vec<SocketAddr>,
+    /// Its sockets were bound here, not given.
+    own: bool,
+    /// Guards the sockets on their way from bound to open to closed. Rank: after the life's.
+    state: Mutex<State>,
+}
+
+/// What a connection goes through before it is served.
+#[derive(Clone)]
+pub(in crate::server) enum Guard {
+    /// Nothing.
+    None,
+    /// A look at where it comes from.
+    Local,
+    /// A TLS handshake.
+    #[cfg(feature = "_tls")]
+    Tls(Arc<Gate>),
+}
+
+#[cfg(feature = "_tls")]
+pub(in crate::server) struct Gate {
+    /// With the user's fetcher, perhaps.
+    pub(super) credentials: Keep<crate::credentials::TlsServer>,
+    pub(super) handshakes: tls::Handshakes,
+    pub(super) renewals: Arc<tls::Renewals>,
+}
+
+impl Guard {
+    pub(in crate::server) fn of(credentials: &ServerCredentials) -> Self {
+        match credentials.security() {
+            ServerSecurity::Local => Self::Local,
+            #[cfg(feature = "_tls")]
+            ServerSecurity::Tls(credentials) => Self::Tls(Arc::new(Gate {
+                credentials: Keep::new(credentials.clone()),
+                handshakes: tls::Handshakes::default(),
+                renewals: Arc::default(),
+            })),
+        }
+    }
+
+    fn close(&self) {
+        match self {
+            Self::None | Self::Local => {}
+            #[cfg(feature = "_tls")]
+            Self::Tls(gate) => {
+                gate.handshakes.close();
+                gate.renewals.close();
+            }
+        }
+    }
+}
+
+enum State {
+    /// Clients may connect; nobody answers before the start.
+    Bound(Vec<TcpListener>),
+    Open(Vec<Arc<Listener>>),
+    Closed,
+}
+
+impl Port {
+    /// Of sockets that listen: `own` ones were bound here, not given.
+    pub(super) fn new(
+        address: String,
+        guard: Guard,
+        listeners: Vec<TcpListener>,
+        own: bool,
+    ) -> Result<Self, BindError> {
+        let locals = listeners.iter().map(TcpListener::local_addr).collect::<io::Result<Vec<_>>>();
+        match locals {
+            Ok(locals) => {
+                let state = Mutex::new(State::Bound(listeners));
+                Ok(Self { address, guard, locals, own, state })
+            }
+            Err(error) => Err(BindError::new(address, error)),
+        }
+    }
+
+    /// As it was given.
+    pub(super) fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Accepts from now on: what comes in is told to `let_in`, on the poller's threads, with the guard it has to pass.
+    pub(super) fn open(
+        &self,
+        poller: &Arc<Poller>,
+        let_in: impl Fn(&Guard, TcpPipe) + Clone + Send + Sync + 'static,
+    ) -> Result<(), BindError> {
+        let mut state = self.state.lock();
+        if !matches!(*state, State::Bound(_)) {
+            return Ok(());
+        }
+        let State::Bound(sockets) = std::mem::replace(&mut *state, State::Closed) else {
+            return Ok(());
+        };
+        let mut open = Vec::with_capacity(sockets.len());
+        for socket in sockets {
+            let (guard, let_in) = (self.guard.clone(), let_in.clone());
+            let accept = Box::new(move |pipe| let_in(&guard, pipe));
+            match Listener::open(socket, self.own, poller, accept) {
+                Ok(listener) => open.push(listener),
+                Err(error) => {
+                    open.iter().for_each(|listener| listener.close());
+                    return Err(BindError::new(self.address.clone(), error));
+                }
+            }
+        }
+        *state = State::Open(open);
+        Ok(())
+    }
+
+    /// Refuses connections from now on.
+    pub(super) fn close(&self) {
+        let last = std::mem::replace(&mut *self.state.lock(), State::Closed);
+        if let State::Open(listeners) = last {
+            listeners.iter().for_each(|listener| listener.close());
+        }
+        self.guard.close();
+    }
+
+    pub(in crate::server) fn local_addrs(&self) -> &[SocketAddr] {
+        &self.locals
+    }
+}
