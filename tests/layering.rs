@@ -3,6 +3,8 @@
 //!
 //! The text is read as tokens, so comments, doc links and strings do not count; test code does, for the imports.
 
+#[path = "layering/rooms.rs"]
+mod rooms;
 #[path = "layering/source.rs"]
 mod source;
 

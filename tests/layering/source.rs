@@ -23,6 +23,15 @@ pub(crate) struct File {
     pub(crate) in_tests: bool,
 }
 
+/// A path in a file's text that leads to a module or to something in one.
+pub(crate) struct Import {
+    /// From the crate's root, without `crate`, `self` and `super`.
+    pub(crate) path: Vec<String>,
+    pub(crate) line: usize,
+    /// It is passed on: `pub use`, to whomever.
+    pub(crate) passed_on: bool,
+}
+
 /// All files below `folder`, with the test files among them known as such.
 pub(crate) fn read(folder: &str) -> Vec<File> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -113,6 +122,51 @@ impl File {
                 }
             }
             at = next;
+        }
+        found
+    }
+
+    /// The file's own module, from the crate's root.
+    pub(crate) fn module_path(&self) -> Vec<String> {
+        let module = self.module();
+        module.split('/').filter(|part| !part.is_empty()).map(str::to_owned).collect()
+    }
+
+    /// Every path that begins with `crate`, `self`, `super` or a module that is declared here.
+    pub(crate) fn imports(&self) -> Vec<Import> {
+        let is_declared = |w: &&[Token]| w[0].text == "mod" && w[2].text == ";";
+        let declared: HashSet<_> =
+            self.tokens.windows(3).filter(is_declared).map(|w| w[1].text).collect();
+        let (mut found, mut at) = (Vec::new(), 0);
+        while at < self.tokens.len() {
+            let (start, token) = (at, &self.tokens[at]);
+            at += 1;
+            let before = start.checked_sub(1).map_or("", |before| self.text_at(before));
+            // Behind an `in` it says who may see something.
+            if matches!(before, ":" | "." | "in") || !self.is_colons(at) {
+                continue;
+            }
+            let mut base = self.module_path();
+            base.extend((0..token.nesting).map(|_| "{}".to_owned()));
+            let mut next = at + 2;
+            match token.text {
+                "crate" => base.clear(),
+                "self" => {}
+                "super" => {
+                    base.pop();
+                    while self.text_at(next) == "super" && self.is_colons(next + 1) {
+                        base.pop();
+                        next += 3;
+                    }
+                }
+                name if declared.contains(name) => next = start,
+                _ => continue,
+            }
+            let passed_on = before == "use"
+                && start.checked_sub(2).is_some_and(|at| matches!(self.text_at(at), "pub" | ")"));
+            let mut paths = Vec::new();
+            at = self.path_tree(next, &mut base, &mut paths).max(at);
+            found.extend(paths.into_iter().map(|(path, line)| Import { path, line, passed_on }));
         }
         found
     }
