@@ -4,10 +4,16 @@
 //! starting and stopping. Ignores how bytes become requests (`link`) and who
 //! calls (`client`, `channel`).
 //!
+//! Three rooms, whose doors open downwards only (`tests/layering/rooms.rs`); this file is above all of them:
+//! - `life`: what lives. Options, ports, connections, start and stop.
+//! - `dispatch`: what runs a call. Which method it names, whether it is admitted, its job.
+//! - `service`: what users write, and what their handlers see.
+//!
 //! Threads: handlers, generic handlers and codecs run on the workers of the pool (or in the
 //! user's [`Executor`]); callbacks on the notifier thread; look-ups, deadlines, accepts and
 //! the end of a grace on the pool's polling threads. Lock ranks: `life` (registry) →
-//! a call's `reply` → the link's; the core's `deadlines` → the poller's; the registry's `pending` is a leaf.
+//! a call's `reply` → the link's; the calls' `deadlines` → the poller's; the registry's `pending` and the `idle` of the
+//! running handlers are leaves.
 
 mod dispatch;
 mod life;
