@@ -67,3 +67,28 @@ impl Running {
         true
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn who_waits_for_the_last_handler_is_told_of_its_return() {
+        let (running, now) = (Running::default(), Deadline::after(clock::now(), Duration::ZERO));
+        assert!(running.wait(now), "none runs");
+        running.enter();
+        running.enter();
+        running.stop();
+        running.leave();
+        assert!(!running.wait(now), "one runs");
+        #[allow(clippy::disallowed_methods, reason = "the test's own threads")]
+        std::thread::scope(|scope| {
+            let waits = scope.spawn(|| running.wait(Deadline::NEVER));
+            running.leave();
+            assert!(waits.join().unwrap());
+        });
+        assert_eq!((running.active(), running.wait(now)), (0, true));
+    }
+}
