@@ -206,11 +206,12 @@ pub use status::{Code, Status};
 
 #[cfg(feature = "runtime")]
 pub use server::{
-    Cardinality, GenericRpcHandler, HandlerCallDetails, IntoService, MethodHandlersGenericHandler,
-    RequestIterator, RpcMethodHandler, ServeError, Server, ServerBuilder, ServerOptions,
-    ServerStream, Service, ServiceRpcHandler, ServicerContext, StillRunning, Stopped, StreamingFn,
-    StreamingMethod, Termination, method_handlers_generic_handler, server,
-    stream_rpc_method_handler, stream_rpc_method_handler_with, stream_stream_rpc_method_handler,
+    Cardinality, GenericRpcHandler, HandlerCallDetails, InterceptedCall, IntoService,
+    MethodHandlersGenericHandler, RequestIterator, RpcMethodHandler, ServeError, Server,
+    ServerBuilder, ServerInterceptor, ServerNext, ServerOptions, ServerStream, Service,
+    ServiceRpcHandler, ServicerContext, StillRunning, Stopped, StreamingFn, StreamingMethod,
+    Termination, method_handlers_generic_handler, server, stream_rpc_method_handler,
+    stream_rpc_method_handler_with, stream_stream_rpc_method_handler,
     stream_stream_rpc_method_handler_of, stream_stream_rpc_method_handler_with,
     stream_unary_rpc_method_handler, stream_unary_rpc_method_handler_with,
     unary_stream_rpc_method_handler, unary_stream_rpc_method_handler_of,

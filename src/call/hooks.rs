@@ -164,6 +164,22 @@ impl Line {
         run(&mut self.hooks, vec![payload], false)
     }
 
+    /// What comes of the one message that there is: one message.
+    pub(crate) fn one(&mut self, payload: Payload, what: &str) -> Result<Payload, Status> {
+        if self.is_empty() {
+            return Ok(payload);
+        }
+        let mut given = self.pass(payload)?;
+        given.extend(self.end()?);
+        let count = given.len();
+        match given.pop() {
+            Some(one) if count == 1 => Ok(one),
+            _ => Err(Status::internal(format!(
+                "the interceptors' hooks gave {count} messages for the one {what} that the method has"
+            ))),
+        }
+    }
+
     /// What still comes when there are no more messages. Each hook is told once: the line is empty afterwards.
     pub(crate) fn end(&mut self) -> Result<Vec<Payload>, Status> {
         let mut hooks = std::mem::take(&mut self.hooks);

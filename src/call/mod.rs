@@ -9,7 +9,11 @@ mod answer;
 pub(crate) mod client;
 mod hooks;
 mod inbox;
+mod intercept;
+mod intercepted;
 mod outbox;
+mod place;
+mod rewriter;
 pub(crate) mod server;
 
 use bytes::Bytes;
@@ -22,7 +26,10 @@ use crate::wire::framing;
 pub use hooks::{Emit, StreamHooks};
 pub(crate) use hooks::{Line, OnEnd};
 pub(crate) use inbox::{Finish, Inbox, Next};
+pub(crate) use intercept::Direction;
 pub(crate) use outbox::{Outbox, SendError};
+pub(crate) use place::Place;
+pub(crate) use rewriter::Rewriter;
 
 /// One message with its prefix: the whole of a request or an answer. A long one gets a kept buffer.
 pub(crate) fn frame<T: 'static>(

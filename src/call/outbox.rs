@@ -131,6 +131,15 @@ impl Outbox {
         self.push(codec, message).map(|_| true)
     }
 
+    /// Takes a message whether there is room or not, and waits for nothing.
+    pub(crate) fn put<T: 'static>(
+        &self,
+        codec: &dyn Codec<T>,
+        message: &T,
+    ) -> Result<(), SendError> {
+        self.push(codec, message).map(drop)
+    }
+
     /// Whether a send would not wait. The link is asked only when it had no room last time.
     pub(crate) fn has_room(&self) -> bool {
         if self.queued.load(Ordering::Relaxed) < SEND_QUOTA {

@@ -12,12 +12,13 @@ use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use crate::sync::Mutex;
-use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use bytes::Bytes;
 
+use super::Outbox;
 use super::answer::{Closing, default_head, too_much_metadata};
-use super::{Outbox, frame};
-use crate::codec::Codec;
+use super::intercept::{Direction, Intercept};
+use super::place::Place;
+use crate::codec::{Codec, Raw};
 use crate::credentials::AuthContext;
 use crate::deadline::Deadline;
 use crate::http2::types::Reason;
@@ -33,28 +34,6 @@ use crate::wire::outcome::{Due, Ending, cardinality, deadline_exceeded, undecoda
 /// Something to run once a call is over.
 pub(crate) type Callback = Box<dyn FnOnce() + Send>;
 
-/// A call's place among those that a server runs at once, where these are limited. It is given back before the client can know
-/// of the answer, so that who calls one after the other needs one; or else when its handler has returned.
-pub(crate) struct Place {
-    taken: Arc<AtomicUsize>,
-    held: AtomicBool,
-}
-
-impl Place {
-    /// One of `most`; `None`: there is none.
-    pub(crate) fn take(taken: &Arc<AtomicUsize>, most: usize) -> Option<Arc<Self>> {
-        let one_more = |taken: usize| (taken < most).then_some(taken + 1);
-        taken.fetch_update(Ordering::AcqRel, Ordering::Acquire, one_more).ok()?;
-        Some(Arc::new(Self { taken: taken.clone(), held: AtomicBool::new(true) }))
-    }
-
-    pub(crate) fn give_back(&self) {
-        if self.held.swap(false, Ordering::AcqRel) {
-            self.taken.fetch_sub(1, Ordering::AcqRel);
-        }
-    }
-}
-
 /// One call, shared by its context, its streams and its deadline.
 pub(crate) struct ServerCall {
     stream: Arc<Stream>,
@@ -62,6 +41,8 @@ pub(crate) struct ServerCall {
     deadline: Deadline,
     send_limit: usize,
     place: Option<Arc<Place>>,
+    /// Where the server has interceptors.
+    pub(super) intercept: Option<Box<Intercept>>,
     /// Made when more than one append is needed: the unary answer goes without.
     outbox: OnceLock<Arc<Outbox>>,
     /// Guards what the handler has set for the end, and the end itself. Not poisoned by panics.
@@ -77,7 +58,7 @@ struct Reply {
     trailing: Metadata,
     callbacks: Vec<Callback>,
     watched: bool,
-    /// Whose codec panicked, if one did.
+    /// What panicked, if not the handler itself.
     codec_panicked: Option<&'static str>,
 }
 
@@ -92,7 +73,12 @@ enum Ended {
 }
 
 impl ServerCall {
-    pub(crate) fn new(incoming: Incoming, send_limit: usize, place: Option<Arc<Place>>) -> Self {
+    pub(crate) fn new(
+        incoming: Incoming,
+        send_limit: usize,
+        place: Option<Arc<Place>>,
+        intercept: Option<Box<Intercept>>,
+    ) -> Self {
         let Incoming { stream, head, arrived } = incoming;
         let deadline = match head.timeout {
             Some(timeout) => Deadline::after(arrived, timeout),
@@ -104,6 +90,7 @@ impl ServerCall {
             deadline,
             send_limit,
             place,
+            intercept,
             outbox: OnceLock::new(),
             reply: Mutex::default(),
         }
@@ -161,7 +148,9 @@ impl ServerCall {
         }
         match (messages.next(), messages.next()) {
             // A reset that came after the whole request is found when the answer is sent.
-            (Some(message), None) if took.broken.is_none() => Ok(message),
+            (Some(message), None) if took.broken.is_none() => {
+                self.one_of(Direction::Requests, message)
+            }
             _ if self.stream.ended() => Err(self.ended_status()),
             (first, _) => Err(took
                 .broken
@@ -287,7 +276,7 @@ impl ServerCall {
     /// Ends a unary answer: head, message and trailers go in one append.
     pub(crate) fn answer<T: 'static>(&self, codec: &dyn Codec<T>, outcome: Result<T, Status>) {
         let framed = |message| {
-            let frame = || frame(codec, &message, self.send_limit);
+            let frame = || self.frame(codec, &message, self.send_limit);
             user::run_or_end(frame, || self.response_codec_panicked())
         };
         match outcome.and_then(framed) {
@@ -308,19 +297,35 @@ impl ServerCall {
 
     /// The codec of its requests panicked, on whatever thread of the user's.
     pub(crate) fn request_codec_panicked(&self) {
-        self.reply.lock().codec_panicked = Some("requests");
+        self.reply.lock().codec_panicked = Some("the codec of the requests");
         self.broke("the codec panicked at a request");
     }
 
-    /// Whose codec panicked on the way out of the handler, where one did: that of the "requests" or the "responses".
+    /// What panicked on the way out of the handler, where it was not the handler itself.
     pub(crate) fn codec_panicked(&self) -> Option<&'static str> {
         self.reply.lock().codec_panicked
     }
 
     /// The codec of its responses panicked.
     pub(crate) fn response_codec_panicked(&self) {
-        self.reply.lock().codec_panicked = Some("responses");
+        self.reply.lock().codec_panicked = Some("the codec of the responses");
         self.broke("the codec panicked at a response");
+    }
+
+    /// A hook of an interceptor panicked.
+    pub(crate) fn hook_panicked(&self) {
+        self.reply.lock().codec_panicked = Some("an interceptor's hook");
+        self.broke("an interceptor panicked");
+    }
+
+    /// What the client would be told of this outcome, with what the handler has set.
+    pub(super) fn verdict(&self, outcome: Result<(), Status>) -> Status {
+        self.reply.lock().verdict(outcome)
+    }
+
+    /// One of its messages, as it is.
+    pub(super) fn frame_raw(&self, message: &Bytes) -> Result<Bytes, Status> {
+        super::frame(&Raw, message, self.send_limit)
     }
 
     /// What a request is answered that its codec could not decode, and has said so.
@@ -340,7 +345,18 @@ impl ServerCall {
         self.finish(Err(status));
     }
 
-    fn conclude(&self, data: Option<Bytes>, outcome: Result<(), Status>) {
+    pub(super) fn conclude(&self, data: Option<Bytes>, outcome: Result<(), Status>) {
+        let answer = (data, outcome);
+        let Some((data, outcome)) = (match &self.intercept {
+            None => Some(answer),
+            Some(intercept) => intercept.holds(answer),
+        }) else {
+            return;
+        };
+        let outcome = match data {
+            None => outcome.and_then(|()| self.end_responses()),
+            Some(_) => outcome,
+        };
         if outcome.as_ref().is_err_and(Status::is_ok) {
             let (path, peer) = (&self.head.path, self.peer());
             tell::error!(
@@ -380,6 +396,9 @@ impl ServerCall {
         if let Some(place) = &self.place {
             place.give_back();
         }
+        if let Some(intercept) = &self.intercept {
+            intercept.ended(&closing.status);
+        }
         Some((closing, callbacks))
     }
 
@@ -404,6 +423,9 @@ impl ServerCall {
             reply.ended = Ended::Cancelled;
             reply.head_claimed
         };
+        if let Some(intercept) = &self.intercept {
+            intercept.ended(&status);
+        }
         let told = tell && self.send_cut(&status, head_claimed);
         let reason = if told { Reason::NO_ERROR } else { Reason::CANCEL };
         self.stream.finish(Ending::Local(status), reason);

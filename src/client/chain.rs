@@ -2,16 +2,15 @@
 //!
 //! Messages are encoded first and decoded last: interceptors see bytes. A method whose channel has none comes here never.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
 use crate::call;
-use crate::call::Line;
 use crate::call::client::{
-    Answer, CallDetails, Core, Interceptors, Launch, Lines, Next, Reply, Unary, one,
+    Answer, CallDetails, Core, Interceptors, Launch, Lines, Next, Reply, Unary,
 };
+use crate::call::{Line, Rewriter};
 use crate::codec::{Codec, Raw};
 use crate::link::Replies;
 use crate::payload::Payload;
@@ -248,52 +247,10 @@ impl<T: 'static> Codec<T> for Last<T> {
     fn decode(&self, bytes: Bytes) -> Result<T, Status> {
         // Taken out: a hook is not run under the lock, and there is one response.
         let mut line = std::mem::take(&mut *self.line.lock());
-        self.codec.decode(one(&mut line, Payload::new(bytes), "response")?.into_bytes())
+        self.codec.decode(line.one(Payload::new(bytes), "response")?.into_bytes())
     }
 }
 
-/// Messages on their way through hooks, in one direction, with what they gave and nobody has taken.
-pub(super) struct Rewriter {
-    /// Never locked: its owner alone reaches it. Handles may be shared, hooks need not bear that.
-    line: Mutex<Line>,
-    ready: VecDeque<Bytes>,
-    ended: bool,
-}
-
-impl Rewriter {
-    pub(super) fn new(line: Line) -> Self {
-        Self { line: Mutex::new(line), ready: VecDeque::new(), ended: false }
-    }
-
-    /// The next that goes on.
-    pub(super) fn front(&self) -> Option<&Bytes> {
-        self.ready.front()
-    }
-
-    pub(super) fn pop(&mut self) -> Option<Bytes> {
-        self.ready.pop_front()
-    }
-
-    /// One more message. A hook that panics ends the call on the way to its caller.
-    pub(super) fn pass(&mut self, core: &Core, payload: Payload) -> Result<(), Status> {
-        let line = self.line.get_mut();
-        let given = user::run_or_end(|| line.pass(payload), || panicked(core))?;
-        self.ready.extend(given.into_iter().map(Payload::into_bytes));
-        Ok(())
-    }
-
-    /// There are no more.
-    pub(super) fn end(&mut self, core: &Core) -> Result<(), Status> {
-        if std::mem::replace(&mut self.ended, true) {
-            return Ok(());
-        }
-        let line = self.line.get_mut();
-        let given = user::run_or_end(|| line.end(), || panicked(core))?;
-        self.ready.extend(given.into_iter().map(Payload::into_bytes));
-        Ok(())
-    }
-}
-
-fn panicked(core: &Core) {
+pub(super) fn panicked(core: &Core) {
     core.fail(Status::fixed(Code::Internal, "an interceptor's hook panicked"));
 }

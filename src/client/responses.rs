@@ -5,8 +5,8 @@ use std::iter::FusedIterator;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::call::Line;
 use crate::call::client::{Arrival, Core};
+use crate::call::{Line, Rewriter};
 use crate::codec::Codec;
 use crate::deadline::Deadline;
 use crate::error::ResultError;
@@ -16,7 +16,7 @@ use crate::reactor::spares;
 use crate::status::{Code, Status};
 
 use super::call::{call_handle, until};
-use super::chain::Rewriter;
+use super::chain::panicked;
 
 /// The responses of a call: a fused iterator of `Result<Resp, Status>`.
 ///
@@ -139,9 +139,9 @@ fn hooked_next(
             return Ok(Some(Arrival::Message(ready)));
         }
         let passed = match next() {
-            Some(Arrival::Message(bytes)) => hooks.pass(core, Payload::new(bytes)),
+            Some(Arrival::Message(bytes)) => hooks.pass(Payload::new(bytes), || panicked(core)),
             Some(Arrival::End(status)) if status.code() == Code::Ok => {
-                let ended = hooks.end(core);
+                let ended = hooks.end(|| panicked(core));
                 if ended.is_ok() && hooks.front().is_none() {
                     return Ok(Some(Arrival::End(status)));
                 }

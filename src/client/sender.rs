@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::call::Rewriter;
 use crate::call::client::{Core, Sending};
 use crate::codec::{Codec, Raw};
 use crate::deadline::Deadline;
@@ -13,7 +14,7 @@ use crate::reactor::user;
 use crate::status::{Code, Status};
 
 use super::call::{call_handle, until};
-use super::chain::Rewriter;
+use super::chain::panicked;
 
 /// Sends the requests of a call, one by one.
 ///
@@ -115,12 +116,12 @@ impl<Req: 'static> RequestSender<Req> {
             core.fail(status.clone());
             ResultError::Rpc(status)
         };
-        let panicked = || {
+        let codec_panicked = || {
             core.fail(Status::fixed(Code::Internal, "the codec panicked at a message to send"));
         };
         let encode = || Payload::encoded_by(codec, request);
-        let payload = user::run_or_end(encode, panicked).map_err(failed)?;
-        hooks.pass(core, payload).map_err(failed)?;
+        let payload = user::run_or_end(encode, codec_panicked).map_err(failed)?;
+        hooks.pass(payload, || panicked(core)).map_err(failed)?;
         self.send_ready(deadline).map(drop)
     }
 
@@ -150,7 +151,7 @@ impl<Req: 'static> RequestSender<Req> {
         }
         self.done = true;
         if let Some(hooks) = &mut self.hooks {
-            if let Err(status) = hooks.end(&self.core) {
+            if let Err(status) = hooks.end(|| panicked(&self.core)) {
                 self.core.fail(status.clone());
                 return Err(status);
             }

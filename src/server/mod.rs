@@ -26,15 +26,15 @@ use std::time::Duration;
 
 pub use self::life::{ServeError, ServerOptions, StillRunning, Stopped, Termination};
 pub use self::service::{
-    Cardinality, GenericRpcHandler, HandlerCallDetails, IntoService, MethodHandlersGenericHandler,
-    RequestIterator, RpcMethodHandler, ServerStream, Service, ServiceRpcHandler, ServicerContext,
-    StreamingFn, StreamingMethod, method_handlers_generic_handler, stream_rpc_method_handler,
-    stream_rpc_method_handler_with, stream_stream_rpc_method_handler,
-    stream_stream_rpc_method_handler_of, stream_stream_rpc_method_handler_with,
-    stream_unary_rpc_method_handler, stream_unary_rpc_method_handler_with,
-    unary_stream_rpc_method_handler, unary_stream_rpc_method_handler_of,
-    unary_stream_rpc_method_handler_with, unary_unary_rpc_method_handler,
-    unary_unary_rpc_method_handler_with,
+    Cardinality, GenericRpcHandler, HandlerCallDetails, InterceptedCall, IntoService,
+    MethodHandlersGenericHandler, RequestIterator, RpcMethodHandler, ServerInterceptor, ServerNext,
+    ServerStream, Service, ServiceRpcHandler, ServicerContext, StreamingFn, StreamingMethod,
+    method_handlers_generic_handler, stream_rpc_method_handler, stream_rpc_method_handler_with,
+    stream_stream_rpc_method_handler, stream_stream_rpc_method_handler_of,
+    stream_stream_rpc_method_handler_with, stream_unary_rpc_method_handler,
+    stream_unary_rpc_method_handler_with, unary_stream_rpc_method_handler,
+    unary_stream_rpc_method_handler_of, unary_stream_rpc_method_handler_with,
+    unary_unary_rpc_method_handler, unary_unary_rpc_method_handler_with,
 };
 
 use self::dispatch::{Method, Registry, check_name, check_path};
@@ -64,7 +64,7 @@ use crate::tell;
 /// ```
 #[must_use]
 pub fn server(pool: ThreadPool) -> Server {
-    Server::with(pool, None, ServerOptions::default())
+    Server::with(pool, None, Vec::new(), ServerOptions::default())
 }
 
 /// A gRPC server.
@@ -83,6 +83,7 @@ pub struct Server {
 pub struct ServerBuilder {
     pool: Option<ThreadPool>,
     executor: Option<Arc<dyn Executor>>,
+    interceptors: Vec<Arc<dyn ServerInterceptor>>,
     options: ServerOptions,
 }
 
@@ -108,6 +109,14 @@ impl ServerBuilder {
         self
     }
 
+    /// Puts this around all handlers, inside of those that were given before. Default: none; a server without one pays
+    /// nothing for them. With one, calls of unknown methods reach a worker, too, so that it sees them.
+    #[must_use]
+    pub fn interceptor(mut self, interceptor: impl ServerInterceptor) -> Self {
+        self.interceptors.push(Arc::new(interceptor));
+        self
+    }
+
     /// All other settings.
     #[must_use]
     pub fn options(mut self, options: ServerOptions) -> Self {
@@ -123,7 +132,7 @@ impl ServerBuilder {
         self.options.validate()?;
         let workers = if self.executor.is_some() { 1 } else { 10 };
         let pool = self.pool.unwrap_or_else(|| ThreadPool::new(workers));
-        Ok(Server::with(pool, self.executor, self.options))
+        Ok(Server::with(pool, self.executor, self.interceptors, self.options))
     }
 }
 
@@ -153,8 +162,13 @@ impl Server {
         ServerBuilder::default()
     }
 
-    fn with(pool: ThreadPool, executor: Option<Arc<dyn Executor>>, options: ServerOptions) -> Self {
-        Self { core: Core::new(options, executor), registry: Arc::default(), pool }
+    fn with(
+        pool: ThreadPool,
+        executor: Option<Arc<dyn Executor>>,
+        interceptors: Vec<Arc<dyn ServerInterceptor>>,
+        options: ServerOptions,
+    ) -> Self {
+        Self { core: Core::new(options, executor, interceptors), registry: Arc::default(), pool }
     }
 
     /// Adds a service: a [`Service`], or a generated server. All of its methods, or none.

@@ -15,7 +15,7 @@ use crate::metadata::Metadata;
 use crate::payload::Payload;
 use crate::status::{Code, Status};
 
-use super::interceptors::{Interceptors, Lines, one};
+use super::interceptors::{Interceptors, Lines};
 use super::{CallOptions, Core, MethodPath};
 
 /// Stands between the stubs of a channel and its calls: adds metadata, watches, retries, answers by itself, changes messages.
@@ -305,7 +305,7 @@ impl<'a> Next<'a> {
         lines.response.extend(on_response);
         let outcome = lines.one_request(request).and_then(|request| {
             let mut reply = self.call(details, request)?;
-            reply.payload = one(&mut lines.response, reply.payload, "response")?;
+            reply.payload = lines.response.one(reply.payload, "response")?;
             Ok(reply)
         });
         if let Some(on_end) = on_end {

@@ -77,7 +77,7 @@ pub(crate) struct Lines {
 impl Lines {
     /// The request of a method that takes one.
     pub(crate) fn one_request(&mut self, request: Payload) -> Result<Payload, Status> {
-        one(&mut self.request, request, "request")
+        self.request.one(request, "request")
     }
 
     /// Those for the end, in one: the innermost is told first. `None`: there are none.
@@ -85,21 +85,5 @@ impl Lines {
         let ends = std::mem::take(&mut self.ends);
         (!ends.is_empty())
             .then_some(move |status: &Status| ends.into_iter().rev().for_each(|end| end(status)))
-    }
-}
-
-/// What a line makes of the one message that there is: one message.
-pub(crate) fn one(line: &mut Line, payload: Payload, what: &str) -> Result<Payload, Status> {
-    if line.is_empty() {
-        return Ok(payload);
-    }
-    let mut given = line.pass(payload)?;
-    given.extend(line.end()?);
-    let count = given.len();
-    match given.pop() {
-        Some(one) if count == 1 => Ok(one),
-        _ => Err(Status::internal(format!(
-            "the interceptors' hooks gave {count} messages for the one {what} that the method has"
-        ))),
     }
 }

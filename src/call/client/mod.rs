@@ -52,7 +52,7 @@ pub use path::MethodPath;
 pub(crate) use self::core::Core;
 pub(crate) use auth::{Auth, Kept};
 pub(crate) use expiry::Expiry;
-pub(crate) use interceptors::{Interceptors, Lines, one};
+pub(crate) use interceptors::{Interceptors, Lines};
 pub(crate) use receiving::Arrival;
 pub(crate) use sending::Sending;
 pub(crate) use unary::{Answer, Unary};

@@ -18,12 +18,15 @@ pub(in crate::server) fn admit(
         Found::Method(method) => {
             Admit::Run { when: method.when(), limit: method.receive_limit(), entry: method.clone() }
         }
-        Found::Ask => {
+        Found::Unknown if calls.interceptors().is_none() => {
+            // § `doc/statuscodes.md`: "Method not found at server: UNIMPLEMENTED" (W14).
+            Admit::Refuse(unknown_method(&head.path))
+        }
+        // Interceptors see calls of unknown methods, too.
+        Found::Ask | Found::Unknown => {
             let method = Method::to_ask(head.path.clone(), registry.clone(), calls);
             let (when, limit) = (method.when(), method.receive_limit());
             Admit::Run { entry: method, when, limit }
         }
-        // § `doc/statuscodes.md`: "Method not found at server: UNIMPLEMENTED" (W14).
-        Found::Unknown => Admit::Refuse(unknown_method(&head.path)),
     }
 }

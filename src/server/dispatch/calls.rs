@@ -7,14 +7,18 @@ use crate::sync::Mutex;
 use crate::sync::atomic::AtomicUsize;
 
 use super::running::Running;
-use crate::call::server::{Place, ServerCall};
+use crate::call::Place;
+use crate::call::server::ServerCall;
 use crate::reactor::{Executor, Job, Keep, OnTimer, Poller, Ticket, Timetable};
+use crate::server::service::ServerInterceptor;
 
 /// See the module. Methods, and so handlers in progress, keep it alive.
 pub(in crate::server) struct Calls {
     limits: Limits,
     /// Runs the handlers instead of the pool that reads.
     executor: Option<Keep<Arc<dyn Executor>>>,
+    /// Around all handlers, outermost first; `None` where there are none.
+    interceptors: Option<Keep<Vec<Arc<dyn ServerInterceptor>>>>,
     /// Places taken, where calls at once are limited.
     places: Arc<AtomicUsize>,
     /// Set by the start.
@@ -44,11 +48,13 @@ impl Calls {
     pub(in crate::server) fn new(
         limits: Limits,
         executor: Option<Arc<dyn Executor>>,
+        interceptors: Vec<Arc<dyn ServerInterceptor>>,
         running: Arc<Running>,
     ) -> Arc<Self> {
         Arc::new_cyclic(|this| Self {
             limits,
             executor: executor.map(Keep::new),
+            interceptors: (!interceptors.is_empty()).then(|| Keep::new(interceptors)),
             places: Arc::default(),
             poller: OnceLock::new(),
             running,
@@ -106,6 +112,11 @@ impl Calls {
         if let Some(poller) = self.poller.get() {
             deadlines.arm(poller, 0, || Some(self.this.upgrade()?));
         }
+    }
+
+    /// What is around the handlers, if anything.
+    pub(super) fn interceptors(&self) -> Option<&[Arc<dyn ServerInterceptor>]> {
+        self.interceptors.as_ref()?.get().map(Vec::as_slice)
     }
 
     /// The user's, if the pool that reads is not to run the handlers.

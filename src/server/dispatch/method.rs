@@ -9,7 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::calls::Calls;
-use crate::call::server::{Place, ServerCall};
+use crate::call::Place;
+use crate::call::server::ServerCall;
 use crate::error::quoted;
 use crate::link::When;
 use crate::reactor::{Keep, Ticket, user};
@@ -187,6 +188,19 @@ impl Counting for Method {
         }
         self.running.fetch_sub(1, Ordering::Release);
         self.calls.leave();
+    }
+}
+
+/// Whose code it was that panicked, asked for only then: the handler, or the codec within it.
+pub(super) struct Whose<'a>(pub(super) &'a ServicerContext);
+
+impl fmt::Display for Whose<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.call().codec_panicked() {
+            Some(which) => write!(f, "{which} of ")?,
+            None => f.write_str("the handler of ")?,
+        }
+        write!(f, "{} for {}", self.0.method(), self.0.peer())
     }
 }
 

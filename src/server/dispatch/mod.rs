@@ -9,6 +9,7 @@
 
 mod admit;
 mod calls;
+mod intercept;
 mod method;
 mod registry;
 mod running;

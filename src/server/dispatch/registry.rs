@@ -224,7 +224,7 @@ mod tests {
 
     fn calls() -> Arc<Calls> {
         let limits = Limits { receive: usize::MAX, send: usize::MAX, calls: None };
-        Calls::new(limits, None, Arc::default())
+        Calls::new(limits, None, Vec::new(), Arc::default())
     }
 
     /// A handler known by its receive limit.

@@ -3,10 +3,10 @@
 //! User code runs in [`Task::run`](Work::run) only: on a worker of the
 //! pool or in the user's executor. A method's [`job`](Entry::job) is made on whichever thread read the request.
 
-use std::fmt;
 use std::sync::Arc;
 
-use super::method::Method;
+use super::intercept;
+use super::method::{Method, Whose};
 use crate::call::server::ServerCall;
 use crate::link::{Entry, Held, Incoming};
 use crate::reactor::{Executor, Job, Work, clock, user};
@@ -19,7 +19,8 @@ impl Entry for Method {
         let entered = self.calls().enter();
         let admitted = entered.is_ok();
         let place = entered.unwrap_or_default();
-        let call = Arc::new(ServerCall::new(incoming, self.send_limit(), place.clone()));
+        let intercept = self.calls().interceptors().map(|_| Box::default());
+        let call = Arc::new(ServerCall::new(incoming, self.send_limit(), place.clone(), intercept));
         let slot = self.clone().count(&call, place);
         if !admitted {
             // At once: waiting for a worker would itself be load.
@@ -104,12 +105,18 @@ impl Task {
             return;
         }
         let started = self.method.is_sampled().then(clock::now);
-        let run = user::run(format_args!("{}", Whose(&self.context)), || {
-            self.method.run(&self.context, &mut self.slot);
-        });
-        if run.is_err() {
-            // § W58: "never leak the panic text": it went to the log.
-            self.context.call().panicked();
+        let (method, context) = (&self.method, &self.context);
+        match method.calls().interceptors() {
+            Some(all) => intercept::run(all, method, context, &mut self.slot),
+            None => {
+                let slot = &mut self.slot;
+                let run =
+                    user::run(format_args!("{}", Whose(context)), || method.run(context, slot));
+                if run.is_err() {
+                    // § W58: "never leak the panic text": it went to the log.
+                    context.call().panicked();
+                }
+            }
         }
         if let Some(started) = started {
             self.method.took(clock::now().saturating_duration_since(started));
@@ -123,18 +130,5 @@ impl Task {
             call.expire();
         }
         !call.is_active()
-    }
-}
-
-/// Whose code it was that panicked, asked for only then: the handler, or the codec within it.
-struct Whose<'a>(&'a ServicerContext);
-
-impl fmt::Display for Whose<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0.call().codec_panicked() {
-            Some(which) => write!(f, "the codec of the {which} of ")?,
-            None => f.write_str("the handler of ")?,
-        }
-        write!(f, "{} for {}", self.0.method(), self.0.peer())
     }
 }

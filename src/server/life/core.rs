@@ -8,6 +8,7 @@ use super::phase::Life;
 use crate::http2;
 use crate::reactor::{Executor, Job, OnTimer, Poller};
 use crate::server::dispatch::{Calls, Limits};
+use crate::server::service::ServerInterceptor;
 
 /// See the module. The server and its connections keep it alive.
 pub(in crate::server) struct Core {
@@ -24,6 +25,7 @@ impl Core {
     pub(in crate::server) fn new(
         options: ServerOptions,
         executor: Option<Arc<dyn Executor>>,
+        interceptors: Vec<Arc<dyn ServerInterceptor>>,
     ) -> Arc<Self> {
         let life = Arc::<Life>::default();
         let limits = Limits {
@@ -31,7 +33,7 @@ impl Core {
             send: options.max_send_message_size,
             calls: options.maximum_concurrent_rpcs,
         };
-        let calls = Calls::new(limits, executor, life.running().clone());
+        let calls = Calls::new(limits, executor, interceptors, life.running().clone());
         Arc::new_cyclic(|this| Self {
             http2: options.http2(),
             options,

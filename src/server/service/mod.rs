@@ -10,6 +10,7 @@ mod context;
 mod definition;
 mod generic;
 mod handler;
+mod interceptor;
 mod requests;
 mod sending;
 mod shapes;
@@ -31,6 +32,7 @@ pub use self::generic::{
     method_handlers_generic_handler,
 };
 pub use self::handler::{Cardinality, RpcMethodHandler};
+pub use self::interceptor::{InterceptedCall, ServerInterceptor, ServerNext};
 pub use self::requests::RequestIterator;
 pub use self::shapes::{StreamingFn, StreamingMethod};
 pub use self::stream::ServerStream;

@@ -7,10 +7,11 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::call::server::ServerCall;
-use crate::call::{Finish, Inbox, Next};
+use crate::call::{Finish, Inbox, Next, Rewriter};
 use crate::codec::Codec;
 use crate::deadline::Deadline;
 use crate::error::ResultError;
+use crate::payload::Payload;
 use crate::reactor::{clock, spares, user};
 use crate::status::Status;
 
@@ -27,13 +28,16 @@ pub struct RequestIterator<Req> {
     call: Arc<ServerCall>,
     inbox: Inbox,
     codec: Arc<dyn Codec<Req>>,
+    /// What the interceptors do with each request.
+    hooks: Option<Box<Rewriter>>,
     done: bool,
 }
 
 impl<Req: 'static> RequestIterator<Req> {
     pub(super) fn new(call: Arc<ServerCall>, codec: Arc<dyn Codec<Req>>) -> Self {
         let inbox = Inbox::new(call.stream().clone());
-        Self { call, inbox, codec, done: false }
+        let hooks = call.take_request_hooks().map(Box::new);
+        Self { call, inbox, codec, hooks, done: false }
     }
 
     /// The next message as `next()` gives it, `Err(TimedOut)` when there is none after
@@ -51,19 +55,36 @@ impl<Req: 'static> RequestIterator<Req> {
     /// # Errors
     /// [`ResultError::TimedOut`], or how the call ended.
     pub fn try_recv(&mut self) -> Result<Option<Req>, ResultError> {
-        if self.done {
-            return Ok(None);
-        }
-        match self.inbox.try_next() {
-            Some(next) => self.accept(next),
-            None => Err(ResultError::TimedOut),
+        loop {
+            if let Some(ready) = self.hooks.as_mut().and_then(|hooks| hooks.pop()) {
+                return self.decode(ready);
+            }
+            if self.done {
+                return Ok(None);
+            }
+            let Some(next) = self.inbox.try_next() else { return Err(ResultError::TimedOut) };
+            if let Some(next) = self.rewrite(next)? {
+                return self.accept(next);
+            }
         }
     }
 
     fn receive(&mut self, local: Deadline) -> Result<Option<Req>, ResultError> {
-        if self.done {
-            return Ok(None);
+        loop {
+            if let Some(ready) = self.hooks.as_mut().and_then(|hooks| hooks.pop()) {
+                return self.decode(ready);
+            }
+            if self.done {
+                return Ok(None);
+            }
+            let next = self.next_within(local)?;
+            if let Some(next) = self.rewrite(next)? {
+                return self.accept(next);
+            }
         }
+    }
+
+    fn next_within(&mut self, local: Deadline) -> Result<Next, ResultError> {
         let deadline = self.call.deadline();
         let next = self.inbox.try_next().unwrap_or_else(|| {
             // The client may send nothing before it has what we hold back.
@@ -73,9 +94,32 @@ impl<Req: 'static> RequestIterator<Req> {
         if matches!(next, Next::TimedOut) && deadline.expired(clock::now()) {
             // The timer does the same; whoever notices first.
             self.call.expire();
-            return self.fail(self.call.ended_status());
+            self.done = true;
+            return Err(ResultError::Rpc(self.call.ended_status()));
         }
-        self.accept(next)
+        Ok(next)
+    }
+
+    /// Has the interceptors' hooks see what came. `None`: look at what they gave.
+    fn rewrite(&mut self, next: Next) -> Result<Option<Next>, ResultError> {
+        let Some(hooks) = &mut self.hooks else { return Ok(Some(next)) };
+        let call = &self.call;
+        let rewritten = match next {
+            Next::Message(bytes) => hooks.pass(Payload::new(bytes), || call.hook_panicked()),
+            Next::End(Finish::HalfClosed) => {
+                self.done = true;
+                hooks.end(|| call.hook_panicked())
+            }
+            other => return Ok(Some(other)),
+        };
+        match rewritten {
+            Ok(()) => Ok(None),
+            Err(status) => {
+                self.done = true;
+                call.finish(Err(status.clone()));
+                Err(ResultError::Rpc(status))
+            }
+        }
     }
 
     fn accept(&mut self, next: Next) -> Result<Option<Req>, ResultError> {

@@ -1,8 +1,9 @@
 //! One message of a stream on its way out, and what its failure means for the call.
 
 use super::context::ServicerContext;
-use crate::call::SendError;
+use crate::call::{Direction, SendError};
 use crate::codec::Codec;
+use crate::payload::Payload;
 use crate::reactor::user;
 use crate::status::Status;
 
@@ -13,6 +14,10 @@ pub(super) fn send_one<Resp: 'static>(
     codec: &dyn Codec<Resp>,
 ) -> Result<(), Status> {
     let call = context.call();
+    if call.is_hooked(Direction::Responses) {
+        let all = hooked(context, message, codec)?;
+        return all.iter().try_for_each(|response| call.send_payload(response));
+    }
     let Some(outbox) = call.outbox() else { return Err(call.ended_status()) };
     let send = || outbox.send(codec, message, call.deadline());
     user::run_or_end(send, || call.response_codec_panicked())
@@ -28,4 +33,16 @@ pub(super) fn send_failure(context: &ServicerContext, error: SendError) -> Statu
             context.call().ended_status()
         }
     }
+}
+
+/// Encodes a message and has the interceptors' hooks make of it what they like.
+pub(super) fn hooked<Resp: 'static>(
+    context: &ServicerContext,
+    message: &Resp,
+    codec: &dyn Codec<Resp>,
+) -> Result<Vec<Payload>, Status> {
+    let call = context.call();
+    let encode = || Payload::encoded_by(codec, message);
+    let payload = user::run_or_end(encode, || call.response_codec_panicked())?;
+    call.pass_response(payload)
 }

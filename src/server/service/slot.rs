@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use crate::call::server::Place;
+use crate::call::Place;
 use crate::reactor::Ticket;
 
 /// Who counts a call in when its job is made, and out when its slot goes.

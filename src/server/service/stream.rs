@@ -7,9 +7,10 @@ use std::time::Duration;
 use super::context::ServicerContext;
 use super::handler::Cardinality;
 use super::requests::RequestIterator;
-use super::sending::{send_failure, send_one};
+use super::sending::{hooked, send_failure, send_one};
 use super::slot::Slot;
-use crate::codec::Codec;
+use crate::call::Direction;
+use crate::codec::{Codec, Raw};
 use crate::error::ResultError;
 use crate::metadata::Metadata;
 use crate::reactor::user;
@@ -190,6 +191,17 @@ impl<Req: 'static, Resp: 'static> ServerStream<Req, Resp> {
         self.may_send()?;
         let call = self.context.call();
         let Some(outbox) = call.outbox() else { return Err(call.ended_status()) };
+        if call.is_hooked(Direction::Responses) {
+            if !outbox.has_room() {
+                return Ok(false);
+            }
+            for one in hooked(&self.context, response, &*self.codec)? {
+                let put = outbox.put(&Raw, one.bytes());
+                put.map_err(|error| send_failure(&self.context, error))?;
+            }
+            self.sent = true;
+            return Ok(true);
+        }
         let send = || outbox.try_send(&*self.codec, response);
         let sent = user::run_or_end(send, || call.response_codec_panicked())
             .map_err(|error| send_failure(&self.context, error))?;

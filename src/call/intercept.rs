@@ -1,0 +1,133 @@
+//! What interceptors do with one call of a server: its hooks, and its end, which is theirs before it is the client's.
+//!
+//! While interceptors are around the handler, the answer that ends the call waits here: they see how the handler ended, and may
+//! end the call otherwise. A call of a server without interceptors has none of this.
+//!
+//! One lock, a leaf. What runs user code takes it out first.
+
+use std::mem;
+
+use bytes::Bytes;
+
+use super::hooks::{Line, OnEnd, StreamHooks};
+use crate::payload::Payload;
+use crate::status::Status;
+use crate::sync::Mutex;
+
+/// The one message of an answer, framed, and how the handler ended.
+pub(super) type Answer = (Option<Bytes>, Result<(), Status>);
+
+/// See the module.
+#[derive(Default)]
+pub(crate) struct Intercept {
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    requests: Line,
+    responses: Line,
+    ends: Vec<OnEnd>,
+    /// Answers wait.
+    holds: bool,
+    held: Option<Answer>,
+    /// An interceptor's own response.
+    response: Option<Payload>,
+    /// How the call ended, once it has.
+    status: Option<Status>,
+}
+
+/// Which messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Direction {
+    Requests,
+    Responses,
+}
+
+impl State {
+    fn line(&mut self, direction: Direction) -> &mut Line {
+        match direction {
+            Direction::Requests => &mut self.requests,
+            Direction::Responses => &mut self.responses,
+        }
+    }
+}
+
+impl Intercept {
+    /// Hooks of one more interceptor, inside those that are there. True: there is the first to be told of the end.
+    pub(super) fn add(&self, hooks: StreamHooks) -> bool {
+        let (request, response, end) = hooks.into_parts();
+        let mut state = self.state.lock();
+        state.requests.extend(request);
+        state.responses.extend_front(response);
+        let first = state.ends.is_empty() && end.is_some();
+        state.ends.extend(end);
+        first
+    }
+
+    /// Takes the hooks of a direction out, to run them.
+    pub(crate) fn take(&self, direction: Direction) -> Line {
+        mem::take(self.state.lock().line(direction))
+    }
+
+    /// They have run.
+    pub(crate) fn put_back(&self, direction: Direction, line: Line) {
+        *self.state.lock().line(direction) = line;
+    }
+
+    pub(crate) fn is_hooked(&self, direction: Direction) -> bool {
+        !self.state.lock().line(direction).is_empty()
+    }
+
+    /// Answers wait from now on.
+    pub(crate) fn hold(&self) {
+        self.state.lock().holds = true;
+    }
+
+    /// Takes an answer, if answers wait: given back where they do not. The first counts.
+    pub(super) fn holds(&self, answer: Answer) -> Option<Answer> {
+        let mut state = self.state.lock();
+        if !state.holds {
+            return Some(answer);
+        }
+        let spare = match state.held {
+            Some(_) => Some(answer),
+            None => state.held.replace(answer),
+        };
+        drop(state);
+        drop(spare);
+        None
+    }
+
+    /// How the handler ended; `None`: not yet.
+    pub(super) fn outcome(&self) -> Option<Result<(), Status>> {
+        self.state.lock().held.as_ref().map(|(_, outcome)| outcome.clone())
+    }
+
+    /// An interceptor's own response, in place of the handler's.
+    pub(crate) fn respond(&self, response: Payload) {
+        let old = self.state.lock().response.replace(response);
+        drop(old);
+    }
+
+    /// Answers wait no more: what has waited, and an interceptor's own response.
+    pub(super) fn release(&self) -> (Option<Answer>, Option<Payload>) {
+        let mut state = self.state.lock();
+        state.holds = false;
+        (state.held.take(), state.response.take())
+    }
+
+    /// The call has ended. The first counts.
+    pub(super) fn ended(&self, status: &Status) {
+        self.state.lock().status.get_or_insert_with(|| status.clone());
+    }
+
+    /// Who is told of the end, the innermost first, and how it ended where this side has ended it.
+    pub(super) fn take_ends(&self) -> (Vec<OnEnd>, Option<Status>) {
+        let mut state = self.state.lock();
+        let (mut ends, status) = (mem::take(&mut state.ends), state.status.clone());
+        drop(state);
+        ends.reverse();
+        (ends, status)
+    }
+}

@@ -1,0 +1,164 @@
+//! A server's call as its interceptors have it: messages go through hooks, and the end waits for those who are around the handler.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::hooks::{OnEnd, StreamHooks};
+use super::intercept::{Direction, Intercept};
+use super::server::ServerCall;
+use super::{Rewriter, SendError, frame};
+use crate::codec::{Codec, Raw};
+use crate::payload::Payload;
+use crate::reactor::user;
+use crate::status::Status;
+
+impl ServerCall {
+    /// Hooks of an interceptor, inside those that are there.
+    pub(crate) fn add_hooks(self: &Arc<Self>, hooks: StreamHooks) {
+        let Some(intercept) = self.intercept() else { return };
+        if intercept.add(hooks) {
+            let call = self.clone();
+            if !self.add_callback(Box::new(move || call.tell_ends())) {
+                self.tell_ends();
+            }
+        }
+    }
+
+    fn tell_ends(&self) {
+        let Some(intercept) = self.intercept() else { return };
+        let (ends, status) = intercept.take_ends();
+        let status = status.unwrap_or_else(|| self.ended_status());
+        let tell = |end: OnEnd| user::run(format_args!("an interceptor's hook"), || end(&status));
+        for end in ends {
+            let _ = tell(end);
+        }
+    }
+
+    /// Frames the one response, behind its hooks.
+    pub(super) fn frame<T: 'static>(
+        &self,
+        codec: &dyn Codec<T>,
+        message: &T,
+        limit: usize,
+    ) -> Result<Bytes, Status> {
+        if !self.is_hooked(Direction::Responses) {
+            return frame(codec, message, limit);
+        }
+        let message = Payload::encoded_by(codec, message)?.into_bytes();
+        frame(&Raw, &self.one_of(Direction::Responses, message)?, limit)
+    }
+
+    /// The one message of a direction, behind its hooks.
+    pub(super) fn one_of(&self, direction: Direction, message: Bytes) -> Result<Bytes, Status> {
+        let Some(intercept) = self.intercept().filter(|it| it.is_hooked(direction)) else {
+            return Ok(message);
+        };
+        let mut line = intercept.take(direction);
+        let what = match direction {
+            Direction::Requests => "request",
+            Direction::Responses => "response",
+        };
+        let one = || line.one(Payload::new(message), what);
+        user::run_or_end(one, || self.hook_panicked()).map(Payload::into_bytes)
+    }
+
+    /// Whether messages of a direction go through hooks.
+    pub(crate) fn is_hooked(&self, direction: Direction) -> bool {
+        self.intercept().is_some_and(|intercept| intercept.is_hooked(direction))
+    }
+
+    /// The hooks of many requests, for who receives them.
+    pub(crate) fn take_request_hooks(&self) -> Option<Rewriter> {
+        let line = self.intercept()?.take(Direction::Requests);
+        (!line.is_empty()).then(|| Rewriter::new(line))
+    }
+
+    /// What the hooks make of one of many responses.
+    pub(crate) fn pass_response(&self, response: Payload) -> Result<Vec<Payload>, Status> {
+        let Some(intercept) = self.intercept() else { return Ok(vec![response]) };
+        let mut line = intercept.take(Direction::Responses);
+        let given = user::run_or_end(|| line.pass(response), || self.hook_panicked());
+        intercept.put_back(Direction::Responses, line);
+        given
+    }
+
+    /// There are no more responses: sends what the hooks still give.
+    pub(super) fn end_responses(&self) -> Result<(), Status> {
+        let hooked = self.intercept().filter(|it| it.is_hooked(Direction::Responses));
+        let Some(intercept) = hooked else { return Ok(()) };
+        let mut line = intercept.take(Direction::Responses);
+        let given = user::run_or_end(|| line.end(), || self.hook_panicked())?;
+        given.into_iter().try_for_each(|response| self.send_payload(&response))
+    }
+
+    /// Sends an encoded response; waits while too many are queued.
+    pub(crate) fn send_payload(&self, response: &Payload) -> Result<(), Status> {
+        let Some(outbox) = self.outbox() else { return Err(self.ended_status()) };
+        outbox.send(&Raw, response.bytes(), self.deadline()).map_err(|error| match error {
+            SendError::Encode(status) => status,
+            SendError::Ended => self.ended_status(),
+            SendError::TimedOut => {
+                self.expire();
+                self.ended_status()
+            }
+        })
+    }
+
+    /// From now on the call's answer waits for [`release`](Self::release).
+    pub(crate) fn hold_answer(&self) {
+        if let Some(intercept) = self.intercept() {
+            intercept.hold();
+        }
+    }
+
+    /// An interceptor's response in the place of the handler's.
+    pub(crate) fn respond(&self, response: Payload) {
+        if let Some(intercept) = self.intercept() {
+            intercept.respond(response);
+        }
+    }
+
+    /// An interceptor panicked.
+    pub(crate) fn release_panicked(&self) {
+        if let Some(intercept) = self.intercept() {
+            drop(intercept.release());
+        }
+        self.hook_panicked();
+    }
+
+    /// How the handler has ended, with what it had set; `None`: it has not, or goes on elsewhere.
+    pub(crate) fn handlers_outcome(&self) -> Option<Result<(), Status>> {
+        let outcome = self.intercept()?.outcome()?;
+        let status = self.verdict(outcome);
+        Some(if status.is_ok() { Ok(()) } else { Err(status) })
+    }
+
+    /// The interceptors are done, and say how the call ends. `ran`: they have let the handler run; `streaming`: there may be any
+    /// number of responses.
+    pub(crate) fn release(&self, result: Result<(), Status>, ran: bool, streaming: bool) {
+        let Some(intercept) = self.intercept() else { return self.finish(result) };
+        let (held, response) = intercept.release();
+        let framed = |response: &Payload| self.frame_raw(response.bytes());
+        let (data, outcome) = match (result, response, held) {
+            (Err(status), ..) => (None, Err(status)),
+            (Ok(()), Some(response), _) => match framed(&response) {
+                Ok(data) => (Some(data), Ok(())),
+                Err(status) => (None, Err(status)),
+            },
+            (Ok(()), None, Some((data, Ok(())))) => (data, Ok(())),
+            // It goes on elsewhere.
+            (Ok(()), None, None) if ran => return,
+            (Ok(()), None, _) if streaming => (None, Ok(())),
+            (Ok(()), None, _) => {
+                let text = "an interceptor ended the call with OK and gave no response";
+                (None, Err(Status::internal(text)))
+            }
+        };
+        self.conclude(data, outcome);
+    }
+
+    fn intercept(&self) -> Option<&Intercept> {
+        self.intercept.as_deref()
+    }
+}

@@ -1,0 +1,378 @@
+//! Server interceptors, over a real client: order, what they see and change, answers of their own, and ends.
+//!
+//! Answers to grpc-python's `tests/unit/_interceptor_test.py` and `tests_aio/unit/server_interceptor_test.py`, and to what its
+//! users miss in it: messages, context and outcome.
+#![allow(clippy::disallowed_methods, reason = "tests have threads and a clock of their own")]
+
+#[path = "support/service.rs"]
+mod service;
+mod support;
+
+use bytes::Bytes;
+use grpc_threads::{
+    InterceptedCall, Payload, ServerBuilder, ServerInterceptor, ServerNext, StreamHooks,
+};
+use service::*;
+use std::sync::{Arc, Mutex, mpsc};
+use std::thread;
+use std::time::Duration;
+use support::LONG;
+
+fn builder(workers: usize) -> ServerBuilder {
+    Server::builder().thread_pool(ThreadPool::new(workers))
+}
+
+fn served(builder: ServerBuilder, more: impl IntoIterator<Item = Method>) -> Served {
+    Served::start(builder.build().unwrap(), "127.0.0.1:0", more)
+}
+
+/// Typed as what the builder takes, for closures.
+fn interceptor<F>(f: F) -> F
+where
+    F: Fn(&mut InterceptedCall<'_>, ServerNext<'_>) -> Result<(), Status> + Send + Sync + 'static,
+{
+    f
+}
+
+fn bytes(text: &str) -> Bytes {
+    Bytes::copy_from_slice(text.as_bytes())
+}
+
+fn with_suffix(payload: &Payload, suffix: &str) -> Payload {
+    Payload::new([payload.bytes(), suffix.as_bytes()].concat())
+}
+
+#[derive(Clone, Default)]
+struct Record(Arc<Mutex<Vec<String>>>);
+
+impl Record {
+    fn note(&self, what: impl Into<String>) {
+        self.0.lock().unwrap().push(what.into());
+    }
+
+    fn take(&self) -> Vec<String> {
+        std::mem::take(&mut self.0.lock().unwrap())
+    }
+
+    fn passer(&self, name: &'static str) -> impl ServerInterceptor + use<> {
+        let record = self.clone();
+        interceptor(move |call, next| {
+            record.note(format!("{name} in {}", call.context().method()));
+            let outcome = next.run(call);
+            let code = outcome.as_ref().map_or_else(Status::code, |()| Code::Ok);
+            record.note(format!("{name} out {code:?}"));
+            outcome
+        })
+    }
+}
+
+#[test]
+fn the_first_is_outermost_and_all_see_the_outcome() {
+    let record = Record::default();
+    let set = unary(|request, context| {
+        context.set_code(Code::Aborted);
+        context.set_details("as it was told");
+        Ok(request)
+    });
+    let panics = unary(|_, _| panic!("as it was told"));
+    let server = builder(2).interceptor(record.passer("a")).interceptor(record.passer("b"));
+    let served = served(server, [("Set", set), ("Panics", panics)]);
+    let channel = served.channel();
+    for (path, code) in [
+        (ECHO, Code::Ok),
+        ("/test.Test/Set", Code::Aborted),
+        ("/test.Test/Panics", Code::Unknown),
+        ("/test.Test/Nobody", Code::Unimplemented),
+        ("/no.Service/At", Code::Unimplemented),
+    ] {
+        let method = channel.raw_unary_unary(path).unwrap();
+        let told = method.call(&bytes("x")).map_or_else(|status| status.code(), |_| Code::Ok);
+        assert_eq!(told, code, "{path}");
+        let expected = [
+            format!("a in {path}"),
+            format!("b in {path}"),
+            format!("b out {code:?}"),
+            format!("a out {code:?}"),
+        ];
+        assert_eq!(record.take(), expected);
+    }
+}
+
+#[test]
+fn the_client_is_told_no_sooner_than_the_interceptor_has_returned() {
+    let (let_go, gate) = mpsc::channel::<()>();
+    let (ran, has_run) = mpsc::channel();
+    let gate = Mutex::new(gate);
+    let server =
+        builder(2).interceptor(move |call: &mut InterceptedCall<'_>, next: ServerNext<'_>| {
+            let outcome = next.run(call);
+            if call.context().method() == ECHO {
+                ran.send(()).unwrap();
+                let _ = gate.lock().unwrap().recv_timeout(LONG);
+            }
+            outcome
+        });
+    let served = served(server, []);
+    let channel = served.channel();
+    let mut future = channel.raw_unary_unary(ECHO).unwrap().future(&bytes("x"));
+    has_run.recv_timeout(LONG).unwrap();
+    // It waits on its own worker, in nobody else's way.
+    assert_eq!(channel.raw_unary_unary(SIZED).unwrap().call(&bytes("3")).unwrap().len(), 3);
+    assert!(!future.done());
+    let_go.send(()).unwrap();
+    assert_eq!(future.result(Some(LONG)).unwrap(), "x");
+}
+
+#[test]
+fn a_call_may_be_refused_before_its_handler_runs() {
+    let server = builder(2).interceptor(interceptor(|call, next| {
+        match call.context().invocation_metadata().get("token").is_some() {
+            true => next.run(call),
+            false => Err(Status::unauthenticated("who are you?")),
+        }
+    }));
+    let never = unary(|_, _| unreachable!("it is refused before"));
+    let served = served(server, [("Never", never)]);
+    let channel = served.channel();
+    let told = |status: Status| assert_eq!(status.message(), "who are you?");
+    told(channel.raw_unary_unary("/test.Test/Never").unwrap().call(&bytes("")).unwrap_err());
+    told(channel.raw_unary_stream(COUNT).unwrap().call(&bytes("1 1")).unwrap().recv().unwrap_err());
+    told(channel.raw_stream_unary(SUM).unwrap().call([]).unwrap_err());
+    told(channel.raw_stream_stream(BIDI).unwrap().call([]).recv().unwrap_err());
+    let echo = channel.raw_unary_unary(ECHO).unwrap().header("token", "1").unwrap();
+    assert_eq!(echo.call(&bytes("x")).unwrap(), "x");
+}
+
+#[test]
+fn it_may_answer_by_itself_and_change_the_outcome() {
+    let server = builder(2).interceptor(interceptor(|call, next| {
+        let want = call.context().invocation_metadata().get("want").map(|want| want.to_owned());
+        match want.as_deref() {
+            Some("cache") => {
+                call.context().set_trailing_metadata(Metadata::new().with("cached", "yes")?);
+                call.respond(Payload::new(&b"one"[..]))?;
+                if call.cardinality() == Some(Cardinality::UnaryStream) {
+                    call.respond(Payload::new(&b"two"[..]))?;
+                }
+                Ok(())
+            }
+            Some("nothing") => Ok(()),
+            Some("failure") => next.run(call).and(Err(Status::data_loss("not good enough"))),
+            Some("fallback") => {
+                let failed = next.run(call).unwrap_err();
+                call.respond(Payload::new(failed.message().to_owned()))
+            }
+            Some("pardon") => next.run(call).or(Ok(())),
+            _ => next.run(call),
+        }
+    }));
+    let served = served(server, []);
+    let channel = served.channel();
+    let unary = |path: &str, want: &str| {
+        channel.raw_unary_unary(path).unwrap().header("want", want).unwrap()
+    };
+    let (answer, call) = unary(ECHO, "cache").with_call(&bytes("x")).unwrap();
+    assert_eq!(answer, "one");
+    assert_eq!(call.trailing_metadata().get("cached"), Some("yes"));
+    let count = channel.raw_unary_stream(COUNT).unwrap().header("want", "cache").unwrap();
+    let answers: Vec<_> = count.call(&bytes("1 1")).unwrap().map(Result::unwrap).collect();
+    assert_eq!(answers, ["one", "two"]);
+
+    let none = unary(ECHO, "nothing").call(&bytes("x")).unwrap_err();
+    assert_eq!(none.code(), Code::Internal);
+    assert!(none.message().contains("gave no response"), "{none}");
+    let count = channel.raw_unary_stream(COUNT).unwrap().header("want", "nothing").unwrap();
+    assert_eq!(count.call(&bytes("1 1")).unwrap().count(), 0, "OK without a message");
+
+    let failed = unary(ECHO, "failure").call(&bytes("x")).unwrap_err();
+    assert_eq!((failed.code(), failed.message()), (Code::DataLoss, "not good enough"));
+    assert_eq!(unary(FAIL, "fallback").call(&bytes("5 gone")).unwrap(), "gone");
+    let pardoned = unary(FAIL, "pardon").call(&bytes("5 gone")).unwrap_err();
+    assert_eq!(pardoned.code(), Code::Internal, "there is no response to give");
+    assert_eq!(unary(ECHO, "pardon").call(&bytes("x")).unwrap(), "x");
+}
+
+/// Marks requests on their way in and responses on their way out.
+fn marker(name: &'static str) -> impl ServerInterceptor {
+    interceptor(move |call, next| {
+        let hooks = StreamHooks::new()
+            .map_request(move |request| Ok(with_suffix(&request, name)))
+            .map_response(move |response| Ok(with_suffix(&response, name)));
+        call.add_hooks(hooks);
+        next.run(call)
+    })
+}
+
+#[test]
+fn messages_go_through_hooks_in_all_kinds_of_calls() {
+    let by_hand = by_hand(|stream, _| {
+        while let Some(message) = stream.recv()? {
+            stream.send(&message)?;
+            assert!(stream.try_send(&message)?);
+        }
+        Ok(())
+    });
+    let server = builder(2).interceptor(marker("a")).interceptor(marker("b"));
+    let served = served(server, [("Hand", by_hand)]);
+    let channel = served.channel();
+    assert_eq!(channel.raw_unary_unary(ECHO).unwrap().call(&bytes("x")).unwrap(), "xabba");
+    assert_eq!(channel.raw_stream_unary(SUM).unwrap().call([bytes("x")]).unwrap(), "1 3ba");
+    let bidi = channel.raw_stream_stream(BIDI).unwrap();
+    let answers: Vec<_> = bidi.call([bytes("x"), bytes("y")]).map(Result::unwrap).collect();
+    assert_eq!(answers, ["xabba", "yabba"]);
+    let hand = channel.raw_stream_stream("/test.Test/Hand").unwrap();
+    let answers: Vec<_> = hand.call([bytes("x")]).map(Result::unwrap).collect();
+    assert_eq!(answers, ["xabba", "xabba"]);
+}
+
+#[test]
+fn hooks_may_drop_multiply_hold_back_and_fail() {
+    let server = builder(2).interceptor(interceptor(|call, next| {
+        let mut held: Option<Payload> = None;
+        call.add_hooks(
+            StreamHooks::new()
+                .on_request(|request, emit| {
+                    match request {
+                        Some(request) if request.bytes() == "skip" => {}
+                        Some(request) if request.bytes() == "bad" => {
+                            return Err(Status::data_loss("not this"));
+                        }
+                        Some(request) => (0..2).for_each(|_| emit.emit(request.clone())),
+                        None => emit.emit(Payload::new(&b"last"[..])),
+                    }
+                    Ok(())
+                })
+                .on_response(move |response, emit| {
+                    if let Some(before) = std::mem::replace(&mut held, response) {
+                        emit.emit(with_suffix(&before, "."));
+                    }
+                    Ok(())
+                }),
+        );
+        next.run(call)
+    }));
+    let served = served(server, []);
+    let bidi = served.channel().raw_stream_stream(BIDI).unwrap();
+    let requests = ["a", "skip", "b"].map(bytes);
+    let answers: Vec<_> = bidi.call(requests).map(Result::unwrap).collect();
+    assert_eq!(answers, ["a.", "a.", "b.", "b.", "last."]);
+    let mut call = bidi.open();
+    call.send(&bytes("bad")).unwrap();
+    let status = Status::from(call.recv_timeout(LONG).unwrap_err());
+    assert_eq!((status.code(), status.message()), (Code::DataLoss, "not this"));
+    let two = served.channel().raw_unary_unary(ECHO).unwrap().call(&bytes("x")).unwrap_err();
+    assert_eq!(two.code(), Code::Internal);
+    assert!(two.message().contains("gave 3 messages for the one request"), "{two}");
+}
+
+#[test]
+fn a_panic_of_an_interceptor_or_a_hook_ends_its_call_and_no_other() {
+    let server = builder(1).interceptor(interceptor(|call, next| {
+        let panics = call.context().invocation_metadata().get("panics").is_some();
+        assert!(!panics, "as it was told");
+        call.add_hooks(StreamHooks::new().map_request(|request| {
+            assert!(request.bytes() != "bad", "as it was told");
+            Ok(request)
+        }));
+        next.run(call)
+    }));
+    let served = served(server, []);
+    let channel = served.channel();
+    let echo = channel.raw_unary_unary(ECHO).unwrap();
+    for status in [
+        echo.header("panics", "1").unwrap().call(&bytes("x")).unwrap_err(),
+        echo.call(&bytes("bad")).unwrap_err(),
+        channel.raw_stream_unary(SUM).unwrap().call([bytes("bad")]).unwrap_err(),
+    ] {
+        assert_eq!(status.code(), Code::Unknown, "{status}");
+        assert!(!status.message().contains("as it was told"), "the text stays here");
+    }
+    assert_eq!(echo.call(&bytes("x")).unwrap(), "x");
+}
+
+#[test]
+fn another_handler_may_run_in_its_place() {
+    let server = builder(2).interceptor(interceptor(|call, next| match call.context().method() {
+        ECHO => next.run(call),
+        _ => {
+            next.run_with(call, unary(|request, _| Ok(Bytes::from([&request[..], b"!"].concat()))))
+        }
+    }));
+    let served = served(server, []);
+    let channel = served.channel();
+    assert_eq!(channel.raw_unary_unary(SIZED).unwrap().call(&bytes("x")).unwrap(), "x!");
+    assert_eq!(channel.raw_unary_unary("/no.Such/One").unwrap().call(&bytes("y")).unwrap(), "y!");
+    assert_eq!(channel.raw_unary_unary(ECHO).unwrap().call(&bytes("z")).unwrap(), "z");
+}
+
+#[test]
+fn the_end_is_told_once_however_it_comes_and_of_a_detached_stream_too() {
+    let (told, ends) = mpsc::channel();
+    let (detached, seen) = mpsc::channel();
+    let server = builder(4).interceptor(interceptor(move |call, next| {
+        let told = told.clone();
+        let path = call.context().method().to_owned();
+        call.add_hooks(StreamHooks::new().on_end(move |status| {
+            told.send((path, status.code())).unwrap();
+        }));
+        let outcome = next.run(call);
+        if call.is_detached() {
+            assert!(outcome.is_ok());
+            detached.send(()).unwrap();
+        }
+        outcome
+    }));
+    let stuck = unary(|_, context| {
+        let (done, ended) = mpsc::channel::<()>();
+        if context.add_callback(move || drop(done)) {
+            let _ = ended.recv_timeout(LONG);
+        }
+        Ok(Bytes::new())
+    });
+    let (streams, kept) = mpsc::channel();
+    let streams = Mutex::new(streams);
+    let later = by_hand(move |stream, _| {
+        streams.lock().unwrap().send(stream.detach()).unwrap();
+        Ok(())
+    });
+    let served = served(server, [("Stuck", stuck), ("Later", later)]);
+    let channel = served.channel();
+    let end = |method: &str, code: Code| {
+        let expected = (format!("/test.Test/{method}"), code);
+        assert_eq!(ends.recv_timeout(LONG).expect("the end is told"), expected);
+    };
+    channel.raw_unary_unary(ECHO).unwrap().call(&bytes("x")).unwrap();
+    end("Echo", Code::Ok);
+    channel.raw_unary_unary(FAIL).unwrap().call(&bytes("9 no")).unwrap_err();
+    end("Fail", Code::FailedPrecondition);
+    let stuck = channel.raw_unary_unary("/test.Test/Stuck").unwrap();
+    stuck.timeout(Duration::from_millis(50)).call(&bytes("")).unwrap_err();
+    end("Stuck", Code::DeadlineExceeded);
+    let bidi = channel.raw_stream_stream(BIDI).unwrap();
+    let mut call = bidi.open();
+    call.send(&bytes("x")).unwrap();
+    call.recv_timeout(LONG).unwrap();
+    drop(call);
+    end("Bidi", Code::Cancelled);
+
+    let mut call = channel.raw_stream_stream("/test.Test/Later").unwrap().open();
+    call.flush();
+    call.send(&bytes("x")).unwrap();
+    let mut stream = kept.recv_timeout(LONG).unwrap();
+    seen.recv_timeout(LONG).expect("the interceptor knows that it goes on elsewhere");
+    assert!(ends.try_recv().is_err(), "it has not ended");
+    stream.send(&bytes("y")).unwrap();
+    stream.finish(Err(Status::out_of_range("enough")));
+    assert_eq!(call.recv().unwrap().unwrap(), "y");
+    assert_eq!(call.recv().unwrap_err().code(), Code::OutOfRange);
+    end("Later", Code::OutOfRange);
+
+    let call = bidi.open();
+    call.wait_for_connection(Some(LONG)).unwrap();
+    thread::scope(|scope| {
+        scope.spawn(|| drop(call.status()));
+        served.server.stop(None);
+    });
+    assert!(matches!(ends.recv_timeout(LONG), Ok((path, _)) if path == BIDI));
+    assert!(ends.try_recv().is_err(), "once each");
+}
