@@ -58,6 +58,8 @@
 //! | [`RequestSender::send`], [`Duplex::send`], `done_writing` | a connection; room, when 64 KiB wait to be sent | |
 //! | [`RequestSender::send_timeout`], [`Duplex::send_timeout`] | the same | after its timeout |
 //! | [`CallFuture::result`], [`exception`](CallFuture::exception) | the end of the call | after its timeout |
+//! | [`as_completed`]: `next`, [`next_timeout`](AsCompleted::next_timeout) | the end of the next call | after its timeout |
+//! | [`wait`] | the end of one call, or of all | after its timeout |
 //! | [`Call::status`], `code`, `details`, `trailing_metadata` | the end of the call | |
 //! | [`Call::initial_metadata`] | the head of the response | |
 //! | [`Call::wait_for_connection`] | a stream on a connection | after its timeout |
@@ -75,6 +77,11 @@
 //! | [`Server::wait_for_termination`] | the same | after its timeout |
 //! | [`Stopped::wait`] | the end of all calls and the return of all handlers | after its timeout |
 //!
+//! Where a call is awaited by a task ([`CallFuture`] is a [`Future`], and
+#![cfg_attr(feature = "stream", doc = "[`Responses::into_stream`]")]
+#![cfg_attr(not(feature = "stream"), doc = "`Responses::into_stream`, with the feature `stream`,")]
+//! gives a `Stream`), no thread waits.
+//!
 //! Nothing else waits: no `try_…`, `open`, `spawn`, `future`, `cancel`, `stop` or `close`, no constructor, and no `Drop`.
 //! (A `future` or `spawn` with an iterator of requests runs it on a thread of its own. What waits for a connection waits for
 //! what the call's credentials give, too.)
@@ -88,18 +95,20 @@
 //! | iterators given to `future` and `spawn` | one of the library's for each |
 //! | fetchers of a secure port's certificates | one of the library's for each port |
 //! | plugins of [`CallCredentials`] | the library's, up to 16 for each channel, while there is something to ask |
-//! | done-callbacks, [`CallFuture::on_result`], [`Channel::subscribe`] | the notifier: one for the process, so be quick |
+//! | done-callbacks, [`CallFuture::on_result`], [`Responses::on_ready`], [`Channel::subscribe`] | the notifier: one for the process, so be quick; a done-callback of a call that has ended already, and the result of one, the caller's |
+//! | wakers of tasks that await a [`CallFuture`] or responses | any: whoever meets the end of the call, or the response |
 //! | a logger of the `log` crate | any: whoever has something to tell, also the threads that serve idle connections |
 //!
 //! So a logger must not block, nor make calls and wait for them: it would hold up connections that have nothing to do
-//! with it. All others may block, each at the cost of what its thread does.
+//! with it. Nor may a waker, which no executor's does. All others may block, each at the cost of what its thread does. A callback
+//! may wait for any call, its own and those that it makes: nothing that ends a call waits for the notifier.
 //!
 //! The library's threads take no signals (but what their own faults raise, and SIGPROF), so a program gets each of its own
 //! in the threads that wait for them; a handler that starts a program by other means than [`std::process::Command`] has to
 //! unblock them for it.
 //!
-//! None runs under a lock of the library, and none but the logger on the thread that serves idle connections. A panic in a
-//! handler ends its call with `UNKNOWN`; one in a callback is caught and logged; one in a logger is caught, and costs its line.
+//! None runs under a lock of the library, and none but the logger and wakers on the thread that serves idle connections. A panic in a
+//! handler ends its call with `UNKNOWN`; one in a callback or a waker is caught and logged, wherever it runs; one in a logger is caught, and costs its line.
 //!
 //! A call on a server may outlive its handler: [`ServerStream::detach`] takes it along to any thread, the worker is
 //! free, and the call runs until [`ServerStream::finish`]. It still counts as running, for
@@ -116,7 +125,7 @@
 //!
 //! | level | target `grpc_threads::` | what |
 //! |---|---|---|
-//! | error | `reactor` | a panic in a handler, a codec, a callback, an iterator or an executor; no thread to be had for callbacks; a poller that failed |
+//! | error | `reactor` | a panic in a handler, a codec, a callback, a waker, an iterator or an executor; no thread to be had for callbacks; a poller that failed |
 //! | error | `server`, `call` | a handler that failed with the code `OK`, or `abort` with it |
 //! | warn | `server` | a detached [`ServerStream`] dropped without `finish`; a server that listens nowhere; a connection that could not be served |
 //! | warn | `net` | an address of a name that this machine does not have; no descriptor for a connection that comes in, at most once in ten seconds |
@@ -175,10 +184,13 @@ pub use channel::{
     Channel, ChannelBuilder, Connectivity, ReadyFuture, Subscription, channel_ready_future,
     insecure_channel, intercept_channel, secure_channel,
 };
+#[cfg(feature = "stream")]
+pub use client::ResponseStream;
 #[cfg(feature = "runtime")]
 pub use client::{
-    Call, CallFuture, CallOptions, Duplex, Exchange, MethodPath, RequestSender, Responses,
-    StreamStream, StreamUnary, UnaryStream, UnaryUnary,
+    AsCompleted, Call, CallFuture, CallOptions, Duplex, Exchange, MethodPath, RequestSender,
+    Responses, ReturnWhen, StreamStream, StreamUnary, UnaryStream, UnaryUnary, Waited,
+    as_completed, wait,
 };
 #[cfg(feature = "runtime")]
 pub use codec::{Codec, Prost, Raw};

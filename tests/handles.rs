@@ -30,6 +30,9 @@ const CLIENT: () = {
     cloned::<Call>();
     cloned::<MethodPath>();
     shared::<CallFuture<Resp>>();
+    shared::<AsCompleted<Resp>>();
+    shared::<Waited<Resp>>();
+    cloned::<ReturnWhen>();
     shared::<Responses<Resp>>();
     shared::<RequestSender<Req>>();
     shared::<Duplex<Req, Resp>>();

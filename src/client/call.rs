@@ -8,7 +8,7 @@ use crate::call::client::Core;
 use crate::deadline::Deadline;
 use crate::error::ResultError;
 use crate::metadata::Metadata;
-use crate::reactor::clock;
+use crate::reactor::{clock, user};
 use crate::status::{Code, Status};
 
 /// A handle on a call: its status, its metadata, and a way to cancel it.
@@ -97,11 +97,36 @@ impl Call {
     }
 
     /// Runs `callback` on the library's notifier thread when the call has ended. False:
-    /// it has ended already, and the callback is dropped. A callback that blocks holds up all others.
+    /// it has ended already, and the callback is dropped; [`add_done_callback`](Self::add_done_callback) runs it then. A panic
+    /// in it is logged. A callback that blocks holds up all others.
     #[must_use = "false: it was over, and the callback will not run"]
     pub fn add_callback(&self, callback: impl FnOnce(&Call) + Send + 'static) -> bool {
         let call = self.clone();
         self.core.on_end(Box::new(move || callback(&call))).is_ok()
+    }
+
+    /// Runs `callback` when the call has ended: on the notifier thread, or here and now
+    /// when it has ended already. A panic in it is logged, and later callbacks still run. One that adds the next, and that
+    /// again, is run by the notifier thread from some depth on. A callback may wait for other calls; all other callbacks wait
+    /// for it meanwhile.
+    pub fn add_done_callback(&self, callback: impl FnOnce(&Call) + Send + 'static) {
+        let call = self.clone();
+        if let Err(callback) = self.core.on_end(Box::new(move || callback(&call))) {
+            user::run_here(format_args!("a callback"), callback);
+        }
+    }
+
+    /// Whether the call has ended. Never waits.
+    #[must_use]
+    pub fn done(&self) -> bool {
+        self.try_status().is_some()
+    }
+
+    /// Whether [`cancel`](Self::cancel) of one of its handles, or the drop of the handle that owns it, ended the call. Another
+    /// `CANCELLED` does not count: the server's, or that of a channel that was closed.
+    #[must_use]
+    pub fn cancelled(&self) -> bool {
+        self.core.was_cancelled()
     }
 
     /// The address of the server the call went to, such as `ipv4:127.0.0.1:50051`;
@@ -208,6 +233,28 @@ macro_rules! call_handle {
                 callback: impl FnOnce(&$crate::client::Call) + Send + 'static,
             ) -> bool {
                 self.handle().add_callback(callback)
+            }
+
+            /// Runs `callback` when the call has ended: on the notifier thread, or here and now when it has ended
+            /// already. A panic in it is logged. See [`Call`](crate::Call::add_done_callback).
+            pub fn add_done_callback(
+                &self,
+                callback: impl FnOnce(&$crate::client::Call) + Send + 'static,
+            ) {
+                self.handle().add_done_callback(callback);
+            }
+
+            /// Whether the call has ended. Never waits.
+            #[must_use]
+            pub fn done(&self) -> bool {
+                self.core().try_status().is_some()
+            }
+
+            /// Whether [`cancel`](Self::cancel) ended the call. Another `CANCELLED` does not count: the server's, or that
+            /// of a channel that was closed.
+            #[must_use]
+            pub fn cancelled(&self) -> bool {
+                self.core().was_cancelled()
             }
 
             /// Waits until the call is on a connection, `timeout` has passed, or the call has ended.

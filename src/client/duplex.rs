@@ -88,6 +88,11 @@ impl<Req: 'static, Resp: 'static> Duplex<Req, Resp> {
         self.responses.try_recv()
     }
 
+    /// Tells `callback` when there is something to receive; see [`Responses::on_ready`].
+    pub fn on_ready(&mut self, callback: impl FnMut() + Send + 'static) {
+        self.responses.on_ready(callback);
+    }
+
     /// The two sides, for two threads.
     pub fn split(self) -> (RequestSender<Req>, Responses<Resp>) {
         (self.sender, self.responses)

@@ -1,7 +1,9 @@
 //! [`CallFuture`]: a call with one response, without a thread that waits for it.
 
 use std::fmt;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use crate::call::client::Core;
@@ -18,6 +20,25 @@ use super::call::{call_handle, until};
 /// No thread belongs to it. The library's poller receives the response, however
 /// long nobody looks. Dropping it cancels a call that has not ended, unless it was let go with
 /// [`detach`](Self::detach) or [`on_result`](Self::on_result).
+///
+/// Many of them: [`as_completed`](crate::as_completed) gives each as its call ends, [`wait`](crate::wait) waits for the first,
+/// or for all.
+///
+/// # In an async program
+/// It is a [`Future`], which any executor can await; none is needed, and none is brought along. Its output is what
+/// [`result`](Self::result) gives, so that a failed call ([`Rpc`](ResultError::Rpc)) and one that was cancelled from this side
+/// ([`Cancelled`](ResultError::Cancelled)) stay different; `?` makes a [`Status`] of either. Awaited again after its response,
+/// it gives [`Taken`](ResultError::Taken). The waker of its latest poll is the one that is woken: at the call's end, on the thread
+/// that met it (the one that serves idle connections, a caller that reads, or whoever cancels), with no lock held. A
+/// waker must not block, then; what it throws is caught and logged.
+///
+/// ```
+/// # use grpc_threads::{CallFuture, Status};
+/// async fn both(one: CallFuture<String>, two: CallFuture<String>) -> Result<String, Status> {
+///     // Both calls have begun already.
+///     Ok(one.await? + &two.await?)
+/// }
+/// ```
 #[must_use = "dropping it cancels a call that has not ended; `detach` lets it go on"]
 pub struct CallFuture<Resp> {
     core: Arc<Core>,
@@ -26,11 +47,13 @@ pub struct CallFuture<Resp> {
     taken: bool,
     /// The call goes on when this handle is dropped.
     detached: bool,
+    /// A waker was given to the call.
+    awaited: bool,
 }
 
 impl<Resp: 'static> CallFuture<Resp> {
     pub(super) fn new(core: Arc<Core>, codec: Arc<dyn Codec<Resp>>) -> Self {
-        Self { core, codec, taken: false, detached: false }
+        Self { core, codec, taken: false, detached: false, awaited: false }
     }
 
     /// The response. Waits for it: with `None` until the call ends, else at most `timeout`.
@@ -48,9 +71,7 @@ impl<Resp: 'static> CallFuture<Resp> {
         if !self.core.wait_single(until(timeout)) {
             return Err(ResultError::TimedOut);
         }
-        let response = give(&self.core, &*self.codec)?;
-        self.taken = true;
-        Ok(response)
+        self.take()
     }
 
     /// The status of a call that failed; `None` when it went well. Waits like [`result`](Self::result).
@@ -66,30 +87,6 @@ impl<Resp: 'static> CallFuture<Resp> {
             return Err(ResultError::Cancelled);
         }
         Ok(core.try_status().filter(|status| status.code() != Code::Ok))
-    }
-
-    /// Whether the call has ended.
-    #[must_use]
-    pub fn done(&self) -> bool {
-        self.core.try_status().is_some()
-    }
-
-    /// Whether [`cancel`](Self::cancel) ended the call. Another `CANCELLED` does not count: the server's, or that of a
-    /// channel that was closed.
-    #[must_use]
-    pub fn cancelled(&self) -> bool {
-        self.core.was_cancelled()
-    }
-
-    /// Runs `callback` when the call has ended: on the notifier thread, or here and now
-    /// when it has ended already. A panic in it is logged, and later callbacks still run. One that adds the next, and that
-    /// again, is run by the notifier thread from some depth on. A callback may wait for other calls; all other callbacks wait
-    /// for it meanwhile.
-    pub fn add_done_callback(&self, callback: impl FnOnce(&Call) + Send + 'static) {
-        let call = self.handle();
-        if let Err(callback) = self.core.on_end(Box::new(move || callback(&call))) {
-            user::run_here(format_args!("a callback"), callback);
-        }
     }
 
     /// Lets the call go on without this handle; `f` gets the result, on the notifier
@@ -122,12 +119,47 @@ impl<Resp: 'static> CallFuture<Resp> {
         call
     }
 
-    fn core(&self) -> &Arc<Core> {
+    /// The result of a call that has ended.
+    fn take(&mut self) -> Result<Resp, ResultError> {
+        let response = give(&self.core, &*self.codec)?;
+        self.taken = true;
+        Ok(response)
+    }
+
+    pub(super) fn core(&self) -> &Arc<Core> {
         &self.core
+    }
+
+    /// Wakes `waker` at the call's end, in place of the one before. False: it has ended.
+    pub(super) fn wake(&mut self, waker: &Waker) -> bool {
+        self.awaited = true;
+        self.core.wake(waker)
+    }
+
+    /// The waker given last is woken no more.
+    pub(super) fn sleep(&mut self) {
+        if std::mem::take(&mut self.awaited) {
+            self.core.tell_nobody();
+        }
     }
 }
 
 call_handle!(impl [Resp: 'static] CallFuture<Resp>);
+
+impl<Resp: 'static> Future for CallFuture<Resp> {
+    type Output = Result<Resp, ResultError>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
+        if this.taken {
+            return Poll::Ready(Err(ResultError::Taken));
+        }
+        if this.wake(context.waker()) {
+            return Poll::Pending;
+        }
+        Poll::Ready(this.take())
+    }
+}
 
 /// The response of a call that has ended.
 fn give<Resp: 'static>(core: &Core, codec: &dyn Codec<Resp>) -> Result<Resp, ResultError> {
@@ -156,6 +188,9 @@ fn give_contained<Resp: 'static>(core: &Core, codec: &dyn Codec<Resp>) -> Result
 
 impl<Resp> Drop for CallFuture<Resp> {
     fn drop(&mut self) {
+        if self.awaited {
+            self.core.tell_nobody();
+        }
         if !self.detached {
             self.core.abandon();
         }

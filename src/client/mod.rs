@@ -9,12 +9,16 @@
 
 mod call;
 mod chain;
+mod completion;
 mod duplex;
 mod exchange;
 mod future;
 mod options;
+mod ready;
 mod responses;
 mod sender;
+#[cfg(feature = "stream")]
+mod stream;
 mod stream_stream;
 mod stream_unary;
 mod stub;
@@ -32,11 +36,14 @@ use stub::Method;
 
 pub use crate::call::client::{CallOptions, MethodPath};
 pub use call::Call;
+pub use completion::{AsCompleted, ReturnWhen, Waited, as_completed, wait};
 pub use duplex::Duplex;
 pub use exchange::Exchange;
 pub use future::CallFuture;
 pub use responses::Responses;
 pub use sender::RequestSender;
+#[cfg(feature = "stream")]
+pub use stream::ResponseStream;
 pub use stream_stream::StreamStream;
 pub use stream_unary::StreamUnary;
 pub use unary_stream::UnaryStream;

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::iter::FusedIterator;
 use std::sync::Arc;
+#[cfg(feature = "stream")]
+use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use crate::call::client::{Arrival, Core};
@@ -17,6 +19,7 @@ use crate::status::{Code, Status};
 
 use super::call::{call_handle, until};
 use super::chain::panicked;
+use super::ready::OnReady;
 
 /// The responses of a call: a fused iterator of `Result<Resp, Status>`.
 ///
@@ -38,20 +41,22 @@ use super::chain::panicked;
 pub struct Responses<Resp> {
     core: Arc<Core>,
     codec: Arc<dyn Codec<Resp>>,
-    /// The last item has been given.
     /// What the interceptors do with each response.
     hooks: Option<Box<Rewriter>>,
+    /// The last item has been given.
     over: bool,
+    /// The call tells somebody of what comes.
+    awaited: bool,
 }
 
 impl<Resp: 'static> Responses<Resp> {
     pub(super) fn new(core: Arc<Core>, codec: Arc<dyn Codec<Resp>>) -> Self {
-        Self { core, codec, hooks: None, over: false }
+        Self { core, codec, hooks: None, over: false, awaited: false }
     }
 
     pub(super) fn hooked(core: Arc<Core>, codec: Arc<dyn Codec<Resp>>, line: Line) -> Self {
         let hooks = (!line.is_empty()).then(|| Box::new(Rewriter::new(line)));
-        Self { core, codec, hooks, over: false }
+        Self { core, codec, hooks, over: false, awaited: false }
     }
 
     /// The next response; `None` when the call has ended with OK. Waits for it.
@@ -75,14 +80,34 @@ impl<Resp: 'static> Responses<Resp> {
     /// # Errors
     /// [`ResultError::TimedOut`]: no response is there now. [`ResultError::Rpc`]: the status of a call that failed.
     pub fn try_recv(&mut self) -> Result<Option<Resp>, ResultError> {
-        let next = match &mut self.hooks {
-            None => self.core.try_next(),
-            Some(hooks) => hooked_next(&self.core, hooks, &|| self.core.try_next())?,
-        };
-        match next {
+        match self.next_now()? {
             Some(arrival) => self.decode(arrival),
-            None => Err(ResultError::TimedOut),
+            None => {
+                if self.awaited {
+                    self.core.await_message();
+                }
+                Err(ResultError::TimedOut)
+            }
         }
+    }
+
+    /// Tells `callback` from now on when there is something to take, a response or the end of the call: also when that is there
+    /// already. It runs on the library's notifier thread, one at a time, and is dropped when the call has ended, or with the
+    /// responses. A panic in it is logged. In place of the one before.
+    ///
+    /// Once told, [`try_recv`](Self::try_recv) until that says [`TimedOut`](ResultError::TimedOut) or the end: what comes in
+    /// quick succession is told as one. It may be told of nothing new. To wait for many calls with one thread, send from
+    /// here into a channel of yours; `examples/select.rs` does so. A callback that blocks holds up all others.
+    pub fn on_ready(&mut self, callback: impl FnMut() + Send + 'static) {
+        self.awaited = true;
+        self.core.tell_each(OnReady::new(Box::new(callback)));
+    }
+
+    /// The responses as a [`Stream`](futures_core::Stream), for programs that have an executor. In place of
+    /// [`on_ready`](Self::on_ready). With the feature `stream`.
+    #[cfg(feature = "stream")]
+    pub fn into_stream(self) -> super::ResponseStream<Resp> {
+        super::ResponseStream::new(self)
     }
 
     /// All responses from here on, and the metadata of the status. Waits for the end of the call.
@@ -95,6 +120,14 @@ impl<Resp: 'static> Responses<Resp> {
             all.push(response);
         }
         Ok((all, self.core.wait_status().trailing_metadata().clone()))
+    }
+
+    /// What is there to be taken, behind the interceptors' hooks.
+    fn next_now(&mut self) -> Result<Option<Arrival>, ResultError> {
+        match &mut self.hooks {
+            None => Ok(self.core.try_next()),
+            Some(hooks) => hooked_next(&self.core, hooks, &|| self.core.try_next()),
+        }
     }
 
     fn receive(&mut self, deadline: Deadline) -> Result<Option<Resp>, ResultError> {
@@ -121,6 +154,34 @@ impl<Resp: 'static> Responses<Resp> {
             Arrival::End(status) if status.code() == Code::Ok => Ok(None),
             Arrival::End(status) => Err(ResultError::Rpc(status)),
         }
+    }
+
+    /// The next item, or `waker` is woken when it is there.
+    #[cfg(feature = "stream")]
+    pub(super) fn poll_item(&mut self, waker: &Waker) -> Poll<Option<Result<Resp, Status>>> {
+        if self.over {
+            return Poll::Ready(None);
+        }
+        let mut next = self.next_now();
+        if matches!(next, Ok(None)) {
+            self.awaited = true;
+            self.core.wake(waker);
+            // What came in between has woken nobody.
+            next = self.next_now();
+        }
+        let item = match next {
+            Ok(None) => return Poll::Pending,
+            Ok(Some(arrival)) => self.decode(arrival).transpose(),
+            Err(error) => Some(Err(error)),
+        };
+        let item = item.map(|item| item.map_err(Status::from));
+        self.over = !matches!(item, Some(Ok(_)));
+        Poll::Ready(item)
+    }
+
+    #[cfg(feature = "stream")]
+    pub(super) fn is_over(&self) -> bool {
+        self.over
     }
 
     pub(super) fn core(&self) -> &Arc<Core> {
@@ -175,6 +236,9 @@ impl<Resp: 'static> FusedIterator for Responses<Resp> {}
 
 impl<Resp> Drop for Responses<Resp> {
     fn drop(&mut self) {
+        if self.awaited {
+            self.core.tell_nobody();
+        }
         self.core.abandon();
     }
 }

@@ -112,6 +112,15 @@ impl Stream {
         self.link.wait(self.key, want, deadline)
     }
 
+    /// Its reader waits for the next message without a thread. What comes is granted as to one that has one: unasked, a long
+    /// message might never complete.
+    pub(crate) fn await_message(&self) {
+        let mut state = self.link.state.lock();
+        if state.ask(self.key, Want::Message) {
+            self.link.flush_or_cork(state);
+        }
+    }
+
     /// Ends the stream from any thread: RST_STREAM(reason), everybody who waits is woken.
     /// The first ending wins: false when the stream had ended before.
     pub(crate) fn finish(&self, ending: Ending, reason: Reason) -> bool {

@@ -190,8 +190,13 @@ impl Core {
     pub(super) fn listen_on(&self, stream: &Arc<Stream>) {
         let Some(this) = self.this.upgrade() else { return };
         stream.notify(this);
-        if !self.state.lock().is_on(stream) {
-            stream.unlisten();
+        let mut state = self.state.lock();
+        let (on, told) = (state.is_on(stream), state.told().is_some());
+        drop(state);
+        match on {
+            false => stream.unlisten(),
+            true if told && !self.single => stream.await_message(),
+            true => {}
         }
     }
 

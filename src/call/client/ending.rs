@@ -256,7 +256,7 @@ impl Core {
         let gone = state.end(status, local);
         self.changed.notify_all();
         drop(state);
-        let Gone { held, stream, outbox, callbacks, due, proof } = gone;
+        let Gone { held, stream, outbox, callbacks, told, due, proof } = gone;
         if let Some(held) = &held {
             if let Some(due) = due {
                 held.source.expiry().remove(due);
@@ -276,6 +276,9 @@ impl Core {
         }
         self.let_go_received(false);
         callbacks.into_iter().for_each(notify);
+        if let Some(told) = told {
+            told.last();
+        }
         drop((stream, held));
     }
 

@@ -10,7 +10,7 @@
 //!
 //! **Threads.** None of its own. Deadlines of calls with a handle are kept by [`Expiry`] on the
 //! process's poller; what is to be told (callbacks) goes to the notifier. Progress of a stream that nobody waits on is looked at
-//! on the thread that met it, with no lock held, so that a callback may wait for any call.
+//! on the thread that met it, with no lock held, so that a callback may wait for any call; wakers are woken there too.
 //!
 //! **Locks.** A call has two leaves: `receiver` (the inbox; held over the swap with the link, whose lock ranks
 //! below, and never while something is sent) and `state` (never held over anything). The receiver's may be held when
@@ -29,6 +29,7 @@ mod receiving;
 mod sending;
 mod state;
 mod unary;
+mod waking;
 mod watching;
 
 use std::fmt;
@@ -56,6 +57,7 @@ pub(crate) use interceptors::{Interceptors, Lines};
 pub(crate) use receiving::Arrival;
 pub(crate) use sending::Sending;
 pub(crate) use unary::{Answer, Unary};
+pub(crate) use waking::Ready;
 
 /// The cached head of a method's requests.
 pub(crate) type Template = Arc<RequestTemplate>;

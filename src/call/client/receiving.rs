@@ -60,12 +60,17 @@ impl Receiver {
         self.inbox.take()
     }
 
+    /// Whether whole messages wait.
+    pub(super) fn unread(&self) -> bool {
+        self.inbox.as_ref().is_some_and(Inbox::unread)
+    }
+
     /// The call is over. What a reader may still want stays, unless `all` is to go.
     #[must_use = "dropped under the lock it could come back for the lock"]
     pub(super) fn end(&mut self, all: bool, single: bool) -> (Option<Inbox>, Option<Bytes>) {
         self.cut |= all;
         let first = if self.cut { self.first.take() } else { None };
-        let unread = !self.cut && !single && self.inbox.as_ref().is_some_and(Inbox::unread);
+        let unread = !self.cut && !single && self.unread();
         (if unread { None } else { self.inbox.take() }, first)
     }
 }

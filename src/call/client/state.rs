@@ -9,6 +9,7 @@ use crate::metadata::Metadata;
 use crate::status::{Code, Status};
 
 use super::expiry::Due;
+use super::waking::Told;
 use super::{Launch, Source};
 
 /// Run when a call has ended.
@@ -42,6 +43,8 @@ pub(super) struct State {
     pub(super) head: Option<Metadata>,
     pub(super) peer: Option<String>,
     callbacks: Vec<Callback>,
+    /// Who is told that there is something to take. At most one: a response has one owner.
+    told: Option<Told>,
     /// The stream's progress is wanted.
     listening: bool,
     due: Option<Due>,
@@ -74,6 +77,7 @@ pub(super) struct Gone {
     pub(super) stream: Option<Arc<Stream>>,
     pub(super) outbox: Option<Arc<Outbox>>,
     pub(super) callbacks: Vec<Callback>,
+    pub(super) told: Option<Told>,
     pub(super) due: Option<Due>,
     pub(super) proof: Proof,
 }
@@ -157,6 +161,11 @@ impl State {
         Ok(())
     }
 
+    /// Who is told that there is something to take.
+    pub(super) fn told(&mut self) -> &mut Option<Told> {
+        &mut self.told
+    }
+
     /// Its deadline is kept; given back when the end has been.
     pub(super) fn expect(&mut self, due: Due) -> Option<Due> {
         if self.status.is_some() {
@@ -175,6 +184,7 @@ impl State {
             stream: self.stream.take(),
             outbox: self.outbox.take(),
             callbacks: mem::take(&mut self.callbacks),
+            told: self.told.take(),
             due: self.due.take(),
             proof: mem::take(&mut self.proof),
         }

@@ -157,6 +157,7 @@ impl Notify for Core {
             self.publish(head.metadata);
         }
         self.conclude(&stream);
+        self.tell_of_messages(&stream);
         self.in_a_round.store(false, Ordering::SeqCst);
     }
 

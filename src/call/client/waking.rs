@@ -1,0 +1,153 @@
+//! Who is told that a call has something to take, where no thread waits for it: the waker of a task, or a hook of our own.
+//!
+//! One for each call, kept beside its status; the next takes its place. A call that nobody awaits has none, and costs
+//! nothing more. Whoever meets the progress tells of it, with no lock held, and not the notifier: there a callback may be
+//! waiting for just this task. That a waker neither blocks nor runs the task itself is the contract of all executors.
+
+use std::sync::Arc;
+use std::task::Waker;
+
+use crate::link::Stream;
+use crate::reactor::user;
+
+use super::Core;
+
+/// One of the library's own that is told more than once.
+pub(crate) trait Ready: Send + Sync {
+    /// There may be something to take; `last`: the call is over. On whichever thread met it, with no lock held.
+    fn ready(self: Arc<Self>, last: bool);
+
+    /// Nobody wants to be told any more. On the owner's thread.
+    fn end(&self);
+}
+
+/// Who is told.
+pub(super) enum Told {
+    /// The user's: once, then it has to come again.
+    Once(Waker),
+    /// Each time, to the end.
+    Each(Arc<dyn Ready>),
+}
+
+impl Told {
+    /// There is something to take, and more may come. Back in its place stays who is told each time.
+    fn next(place: &mut Option<Self>) -> Option<Self> {
+        let told = place.take()?;
+        if let Self::Each(ready) = &told {
+            *place = Some(Self::Each(ready.clone()));
+        }
+        Some(told)
+    }
+
+    fn tell(self, last: bool) {
+        match self {
+            // Contained and logged: it runs in the midst of others' progress.
+            Self::Once(waker) => {
+                let _ = user::run(format_args!("a waker"), || waker.wake());
+            }
+            Self::Each(ready) => ready.ready(last),
+        }
+    }
+
+    /// The call is over.
+    pub(super) fn last(self) {
+        self.tell(true);
+    }
+
+    fn let_go(self) {
+        match self {
+            Self::Once(waker) => user::drop_quietly(format_args!("the drop of a waker"), waker),
+            Self::Each(ready) => ready.end(),
+        }
+    }
+}
+
+impl Core {
+    /// Wakes `waker` at the next message of a stream of responses, or at the end; in place of whoever was to be told
+    /// before. What has come already wakes nobody: look once more after this. False: the call is over.
+    pub(crate) fn wake(&self, waker: &Waker) -> bool {
+        {
+            let mut state = self.state.lock();
+            if state.status().is_some() {
+                return false;
+            }
+            if matches!(state.told(), Some(Told::Once(own)) if own.will_wake(waker)) {
+                drop(state);
+                self.await_message();
+                return true;
+            }
+        }
+        // The user's code, with no lock held.
+        self.tell(Told::Once(waker.clone()))
+    }
+
+    /// Tells `ready` of each message of a stream of responses and of the end, as [`wake`](Self::wake). Of what is there
+    /// already as well.
+    pub(crate) fn tell_each(&self, ready: Arc<dyn Ready>) {
+        if !self.tell(Told::Each(ready.clone())) {
+            return ready.ready(true);
+        }
+        if self.has_unread() {
+            ready.ready(false);
+        }
+    }
+
+    fn tell(&self, told: Told) -> bool {
+        let old = {
+            let mut state = self.state.lock();
+            match state.status() {
+                Some(_) => Err(told),
+                None => Ok(state.told().replace(told)),
+            }
+        };
+        match old {
+            Ok(old) => {
+                if let Some(old) = old {
+                    old.let_go();
+                }
+                self.listen();
+                self.await_message();
+                true
+            }
+            // Nobody else has it.
+            Err(unwanted) => {
+                drop(unwanted);
+                false
+            }
+        }
+    }
+
+    /// Nobody is told any more.
+    pub(crate) fn tell_nobody(&self) {
+        let old = self.state.lock().told().take();
+        if let Some(old) = old {
+            old.let_go();
+        }
+    }
+
+    /// A message may have come on the stream that the call is on. Its end is told by the call's.
+    pub(super) fn tell_of_messages(&self, stream: &Arc<Stream>) {
+        if self.single || self.state.lock().told().is_none() || !stream.unread() {
+            return;
+        }
+        let told = Told::next(self.state.lock().told());
+        if let Some(told) = told {
+            told.tell(false);
+        }
+    }
+
+    fn has_unread(&self) -> bool {
+        self.receiver.lock().unread()
+    }
+
+    /// Its stream's next message is wanted, without a thread that waits for it.
+    pub(crate) fn await_message(&self) {
+        if self.single {
+            return;
+        }
+        let stream = self.state.lock().stream().cloned();
+        if let Some(stream) = stream {
+            stream.await_message();
+        }
+    }
+}
