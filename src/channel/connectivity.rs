@@ -203,6 +203,12 @@ impl Machine {
         None
     }
 
+    /// Whoever asks knows that it is worth a try: at once, and the pauses begin anew.
+    pub(crate) fn reset_backoff(&mut self, now: Instant, random: u64) -> Option<Connect> {
+        self.backoff.reset();
+        (self.state == Connectivity::TransientFailure).then(|| self.connect(now, random))
+    }
+
     /// The end.
     pub(crate) fn close(&mut self) {
         self.state = Connectivity::Shutdown;

@@ -233,6 +233,15 @@ impl Channel {
         }
     }
 
+    /// Ends the pause after a failed attempt to connect: the next begins now, and later pauses are as after a first failure.
+    /// For programs that learn that the network has come back; a channel that is not in `TransientFailure` does nothing at once.
+    /// Never waits.
+    ///
+    /// § `doc/connection-backoff.md`; `grpc-go`'s `ResetConnectBackoff`.
+    pub fn reset_connect_backoff(&self) {
+        self.handle.shared.reset_backoff();
+    }
+
     /// Tells `callback` the state now and each change from now on, on the library's notifier
     /// thread. Changes that follow each other quickly may be told as one. A closed channel tells `Shutdown`.
     /// `try_to_connect` is as with [`state`](Self::state). A callback that blocks holds up all others.

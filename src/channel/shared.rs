@@ -88,6 +88,13 @@ impl Shared {
         });
     }
 
+    /// The pause after a failed attempt is over, whatever was left of it.
+    pub(super) fn reset_backoff(&self) {
+        self.change(|inner, todo| {
+            todo.connect = inner.machine.reset_backoff(clock::now(), random());
+        });
+    }
+
     /// What a queued call waits for, in words.
     pub(super) fn waiting_for(&self) -> String {
         let inner = self.inner.lock();

@@ -177,6 +177,31 @@ fn waiting_calls_make_it_try_again() {
 }
 
 #[test]
+fn a_reset_ends_the_pause_and_makes_later_ones_short_again() {
+    let mut bed = Bed::new();
+    let reset = |bed: &mut Bed| bed.machine.reset_backoff(bed.now, MIDDLE);
+    assert!(reset(&mut bed).is_none(), "nobody has asked for a connection");
+    assert_eq!(bed.state(), Connectivity::Idle);
+    let mut attempt = bed.want(true).unwrap();
+    for pause in [1.0, 1.6, 2.56] {
+        bed.fail(attempt);
+        attempt = bed.pass(pause + 0.01).unwrap();
+    }
+    assert!(reset(&mut bed).is_none(), "one attempt at a time");
+    bed.fail(attempt);
+    let now = reset(&mut bed).expect("at once").attempt;
+    assert_eq!(bed.state(), Connectivity::Connecting);
+    bed.fail(now);
+    assert!(bed.pass(0.99).is_none());
+    let next = bed.pass(0.02).expect("as after a first failure");
+    bed.up(next);
+    assert!(reset(&mut bed).is_none());
+    bed.machine.close();
+    assert!(reset(&mut bed).is_none());
+    assert_eq!(bed.state(), Connectivity::Shutdown);
+}
+
+#[test]
 fn an_attempt_has_twenty_seconds() {
     let mut bed = Bed::new();
     bed.want(true).unwrap();
