@@ -97,7 +97,8 @@ pub enum ResultError {
     /// [`ReadyFuture::result`](crate::ReadyFuture::result) is over, and the channel is not ready; it goes on connecting.
     /// The status is DEADLINE_EXCEEDED; its text says the channel's state, and why the last attempt to connect failed.
     NotReady(Status),
-    /// The call was cancelled from this side, by `cancel` of one of its handles.
+    /// The call was cancelled from this side, by `cancel` of one of its handles or by the drop of the one that owns it. A
+    /// `CANCELLED` of the server's, or of a channel that was closed, is [`Rpc`](ResultError::Rpc).
     Cancelled,
     /// The value was already taken: a result is given once.
     Taken,

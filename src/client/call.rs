@@ -30,7 +30,6 @@ impl Call {
         Self { core }
     }
 
-    #[cfg(test)]
     pub(super) fn core(&self) -> &Arc<Core> {
         &self.core
     }
@@ -139,7 +138,8 @@ impl Call {
     /// Waits until the call is on a connection. `None`: without a bound of its own, until the call's deadline.
     ///
     /// # Errors
-    /// [`ResultError::TimedOut`] after `timeout`; [`ResultError::Rpc`] when the call has ended without.
+    /// [`ResultError::TimedOut`] after `timeout`; [`ResultError::Cancelled`] after [`cancel`](Self::cancel), and
+    /// [`ResultError::Rpc`] when the call has ended otherwise, without a connection.
     pub fn wait_for_connection(&self, timeout: Option<Duration>) -> Result<(), ResultError> {
         self.core.wait_bound(until(timeout))
     }
@@ -260,7 +260,7 @@ macro_rules! call_handle {
             /// Waits until the call is on a connection, `timeout` has passed, or the call has ended.
             ///
             /// # Errors
-            /// [`ResultError::TimedOut`](crate::ResultError::TimedOut) or the call's status.
+            /// As [`Call::wait_for_connection`](crate::Call::wait_for_connection).
             pub fn wait_for_connection(
                 &self,
                 timeout: Option<std::time::Duration>,

@@ -45,7 +45,7 @@ impl<'a, Req: 'static, Resp: 'static> Exchange<'a, Req, Resp> {
         loop {
             match self.responses.try_recv() {
                 Err(ResultError::TimedOut) => {}
-                arrived => return arrived.map_err(Status::from),
+                arrived => return arrived.map_err(|error| self.core().as_status(error)),
             }
             if self.requests.is_none() {
                 return self.responses.recv();

@@ -177,7 +177,7 @@ fn give<Resp: 'static>(core: &Core, codec: &dyn Codec<Resp>) -> Result<Resp, Res
 /// Like [`give`], where no caller is there to be told of a codec that panics: the callback is.
 fn give_contained<Resp: 'static>(core: &Core, codec: &dyn Codec<Resp>) -> Result<Resp, Status> {
     match user::run(format_args!("a codec"), || give(core, codec)) {
-        Ok(given) => given.map_err(Status::from),
+        Ok(given) => given.map_err(|error| core.as_status(error)),
         Err(_) => {
             let status = Status::fixed(Code::Internal, "the codec panicked at the response");
             core.override_status(status.clone());

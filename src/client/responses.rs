@@ -64,13 +64,14 @@ impl<Resp: 'static> Responses<Resp> {
     /// # Errors
     /// The status of a call that failed; asked again, the same status.
     pub fn recv(&mut self) -> Result<Option<Resp>, Status> {
-        self.receive(Deadline::NEVER).map_err(Status::from)
+        self.receive(Deadline::NEVER).map_err(|error| self.core.as_status(error))
     }
 
     /// Like [`recv`](Self::recv), waiting at most `timeout`.
     ///
     /// # Errors
-    /// [`ResultError::TimedOut`]: no response yet, the call goes on. [`ResultError::Rpc`]: the status of a call that failed.
+    /// [`ResultError::TimedOut`]: no response yet, the call goes on. [`ResultError::Cancelled`] after
+    /// [`cancel`](Self::cancel). [`ResultError::Rpc`]: the status of a call that failed.
     pub fn recv_timeout(&mut self, timeout: Duration) -> Result<Option<Resp>, ResultError> {
         self.receive(until(Some(timeout)))
     }
@@ -78,7 +79,8 @@ impl<Resp: 'static> Responses<Resp> {
     /// Like [`recv`](Self::recv), never waiting.
     ///
     /// # Errors
-    /// [`ResultError::TimedOut`]: no response is there now. [`ResultError::Rpc`]: the status of a call that failed.
+    /// [`ResultError::TimedOut`]: no response is there now. [`ResultError::Cancelled`] and [`ResultError::Rpc`]: as
+    /// [`recv_timeout`](Self::recv_timeout).
     pub fn try_recv(&mut self) -> Result<Option<Resp>, ResultError> {
         match self.next_now()? {
             Some(arrival) => self.decode(arrival),
@@ -152,7 +154,7 @@ impl<Resp: 'static> Responses<Resp> {
             },
             Arrival::TimedOut => Err(ResultError::TimedOut),
             Arrival::End(status) if status.code() == Code::Ok => Ok(None),
-            Arrival::End(status) => Err(ResultError::Rpc(status)),
+            Arrival::End(status) => Err(self.core.outcome(status)),
         }
     }
 
@@ -174,7 +176,7 @@ impl<Resp: 'static> Responses<Resp> {
             Ok(Some(arrival)) => self.decode(arrival).transpose(),
             Err(error) => Some(Err(error)),
         };
-        let item = item.map(|item| item.map_err(Status::from));
+        let item = item.map(|item| item.map_err(|error| self.core.as_status(error)));
         self.over = !matches!(item, Some(Ok(_)));
         Poll::Ready(item)
     }

@@ -48,13 +48,14 @@ impl<Req: 'static> RequestSender<Req> {
     /// The status of the call, when it has ended: nothing more can be sent. `FAILED_PRECONDITION` when it
     /// ended with OK, or after `done_writing`.
     pub fn send(&mut self, request: &Req) -> Result<(), Status> {
-        self.send_until(request, Deadline::NEVER).map_err(Status::from)
+        self.send_until(request, Deadline::NEVER).map_err(|error| self.core.as_status(error))
     }
 
     /// Like [`send`](Self::send), waiting at most `timeout`.
     ///
     /// # Errors
-    /// [`ResultError::TimedOut`]: the request was not taken, the call goes on. [`ResultError::Rpc`]: as [`send`](Self::send).
+    /// [`ResultError::TimedOut`]: the request was not taken, the call goes on. [`ResultError::Cancelled`] after
+    /// [`cancel`](Self::cancel). [`ResultError::Rpc`]: as [`send`](Self::send).
     pub fn send_timeout(&mut self, request: &Req, timeout: Duration) -> Result<(), ResultError> {
         self.send_until(request, until(Some(timeout)))
     }
@@ -62,7 +63,8 @@ impl<Req: 'static> RequestSender<Req> {
     /// Like [`send`](Self::send), never waiting.
     ///
     /// # Errors
-    /// [`ResultError::TimedOut`]: the request was not taken, for want of a connection or of room. [`ResultError::Rpc`]: as [`send`](Self::send).
+    /// [`ResultError::TimedOut`]: the request was not taken, for want of a connection or of room. [`ResultError::Cancelled`]
+    /// and [`ResultError::Rpc`]: as [`send_timeout`](Self::send_timeout).
     pub fn try_send(&mut self, request: &Req) -> Result<(), ResultError> {
         self.check_open()?;
         if self.hooks.is_some() {

@@ -112,7 +112,7 @@ impl<Req: 'static, Resp: 'static> StreamUnary<Req, Resp> {
         let _ = sender.finish();
         match future.result(None) {
             Ok(response) => Ok((response, future.handle())),
-            Err(error) => Err(error.into()),
+            Err(error) => Err(future.handle().core().as_status(error)),
         }
     }
 }

@@ -10,6 +10,7 @@ use crate::sync::{Condvar, Mutex};
 
 use crate::call::Inbox;
 use crate::deadline::Deadline;
+use crate::error::ResultError;
 use crate::link::{Link, Stream};
 use crate::metadata::Metadata;
 use crate::reactor::clock;
@@ -234,6 +235,22 @@ impl Core {
     #[cfg(test)]
     pub(crate) fn stream(&self) -> Option<Arc<Stream>> {
         self.state.lock().stream().cloned()
+    }
+
+    /// The end with this status, for who had a wait of its own: a cancel by the user is told apart.
+    pub(crate) fn outcome(&self, status: Status) -> ResultError {
+        match self.was_cancelled() {
+            true => ResultError::Cancelled,
+            false => ResultError::Rpc(status),
+        }
+    }
+
+    /// The status of a wait that had no bound of its own: of a cancel the call's.
+    pub(crate) fn as_status(&self, error: ResultError) -> Status {
+        match error {
+            ResultError::Cancelled => self.try_status().unwrap_or_else(|| error.into()),
+            error => error.into(),
+        }
     }
 
     /// Ended by a cancel of its user's.

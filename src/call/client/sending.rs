@@ -133,13 +133,17 @@ fn refused(core: &Core, error: SendError) -> ResultError {
             core.fail(status.clone());
             ResultError::Rpc(status)
         }
-        SendError::Ended => ResultError::Rpc(match core.concluded() {
-            Some(status) if status.code() != Code::Ok => status,
+        SendError::Ended => match core.concluded() {
+            Some(status) if status.code() != Code::Ok => core.outcome(status),
             Some(_) => {
-                Status::failed_precondition("the call has ended with OK: nothing more can be sent")
+                let text = "the call has ended with OK: nothing more can be sent";
+                ResultError::Rpc(Status::failed_precondition(text))
             }
-            None => Status::failed_precondition("nothing more can be sent on this call"),
-        }),
+            None => {
+                let text = "nothing more can be sent on this call";
+                ResultError::Rpc(Status::failed_precondition(text))
+            }
+        },
     }
 }
 

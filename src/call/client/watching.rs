@@ -42,7 +42,11 @@ impl Core {
         }
         let state = self.state.lock();
         match (&state.peer, state.status()) {
-            (None, Some(status)) => Err(ResultError::Rpc(status.clone())),
+            (None, Some(status)) => {
+                let status = status.clone();
+                drop(state);
+                Err(self.outcome(status))
+            }
             _ => Ok(()),
         }
     }
