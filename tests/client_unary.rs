@@ -11,7 +11,7 @@ use grpc_threads::{
 use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
-use support::frames::{self, Listener, MAX_CONCURRENT_STREAMS, Peer, Vacant};
+use support::frames::{self, Listener, MAX_CONCURRENT_STREAMS, Peer, RST_STREAM, Vacant};
 use support::{LONG, timed, within};
 
 const OK_HEAD: [(&str, &str); 2] = [(":status", "200"), ("content-type", "application/grpc")];
@@ -544,6 +544,31 @@ fn a_future_that_nobody_looks_at_ends_at_its_deadline() {
         let future = unary.timeout(AMPLE).future(&Bytes::new());
         future.add_done_callback(move |call| tell.send(call.code()).unwrap());
         assert_eq!(told.recv().unwrap(), Code::DeadlineExceeded);
+    });
+    peer.join().unwrap();
+}
+
+#[test]
+fn one_call_without_a_timeout_outlives_the_default_of_its_stub() {
+    let (unary, peer) = against(|listener| {
+        let mut peer = listener.accept();
+        let request = peer.wait_request();
+        assert_eq!(request.field("grpc-timeout"), None);
+        let bounded = peer.wait_request();
+        assert!(bounded.field("grpc-timeout").is_some());
+        // By then the other would have ended, too.
+        assert_eq!(peer.wait_kind(RST_STREAM).stream, bounded.stream);
+        peer.respond(request.stream, b"late");
+        until_closed(peer);
+    });
+    within(LONG, move || {
+        let stub = unary.options(&CallOptions::new().timeout(AMPLE).wait_for_ready(true));
+        let mut patient = stub.no_timeout().future(&Bytes::new());
+        patient.wait_for_connection(Some(LONG)).unwrap();
+        let bounded = stub.call(&Bytes::new()).unwrap_err();
+        assert_eq!(bounded.code(), Code::DeadlineExceeded);
+        assert_eq!(patient.time_remaining(), None);
+        assert_eq!(patient.result(None).unwrap(), "late");
     });
     peer.join().unwrap();
 }

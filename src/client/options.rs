@@ -23,6 +23,13 @@ macro_rules! per_call_options {
                 self.with(self.options.deadline(deadline))
             }
 
+            /// A copy whose calls have no deadline, whatever was said before; see
+            /// [`CallOptions::no_timeout`](crate::CallOptions::no_timeout).
+            #[must_use]
+            pub fn no_timeout(&self) -> Self {
+                self.with(self.options.no_timeout())
+            }
+
             /// A copy whose calls send this metadata too.
             #[must_use]
             pub fn metadata(&self, metadata: &$crate::metadata::Metadata) -> Self {

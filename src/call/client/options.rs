@@ -28,6 +28,8 @@ use crate::metadata::Metadata;
 pub struct CallOptions {
     timeout: Option<Duration>,
     deadline: Option<Instant>,
+    /// What others have said of the two does not count.
+    unbounded: bool,
     metadata: Metadata,
     wait_for_ready: Option<bool>,
     retry_refused: Option<bool>,
@@ -47,6 +49,7 @@ impl CallOptions {
         Self {
             timeout: None,
             deadline: None,
+            unbounded: false,
             metadata: Metadata::new(),
             wait_for_ready: None,
             retry_refused: None,
@@ -69,6 +72,14 @@ impl CallOptions {
     #[must_use]
     pub fn deadline(&self, deadline: Instant) -> Self {
         Self { deadline: Some(deadline), ..self.clone() }
+    }
+
+    /// The call has no deadline: neither [`timeout`](Self::timeout) nor [`deadline`](Self::deadline) said before counts, here
+    /// or in the options that these are put over, such as those of a stub. What is said after it does. For one call that
+    /// may take its time where all others may not: nothing but its status, a cancel or the loss of the connection ends it.
+    #[must_use]
+    pub fn no_timeout(&self) -> Self {
+        Self { timeout: None, deadline: None, unbounded: true, ..self.clone() }
     }
 
     /// Sends this metadata with the call, after what was added before.
@@ -145,9 +156,11 @@ impl CallOptions {
     pub fn merge(&self, over: &Self) -> Self {
         let mut metadata = self.metadata.clone();
         metadata.extend(&over.metadata);
+        let limits = if over.unbounded { (None, None) } else { (self.timeout, self.deadline) };
         Self {
-            timeout: over.timeout.or(self.timeout),
-            deadline: over.deadline.or(self.deadline),
+            timeout: over.timeout.or(limits.0),
+            deadline: over.deadline.or(limits.1),
+            unbounded: self.unbounded || over.unbounded,
             metadata,
             wait_for_ready: over.wait_for_ready.or(self.wait_for_ready),
             retry_refused: over.retry_refused.or(self.retry_refused),
@@ -244,6 +257,23 @@ mod tests {
         assert!(CallOptions::new().timeout(Duration::ZERO).start(|| now).expired(now));
         let huge = CallOptions::new().timeout(Duration::MAX).start(|| now);
         assert!(!huge.expired(now + Duration::from_secs(1 << 30)));
+    }
+
+    #[test]
+    fn no_timeout_takes_back_what_was_said_before_and_not_what_is_said_after() {
+        let now = clock::now();
+        let (second, minute) = (Duration::from_secs(1), Duration::from_secs(60));
+        let starts = |options: &CallOptions| options.start(|| now).instant();
+        let of_stub = CallOptions::new().timeout(second).deadline(now + minute);
+        assert_eq!(starts(&of_stub.no_timeout()), None);
+        assert_eq!(starts(&of_stub.merge(&CallOptions::new().no_timeout())), None);
+        let again = CallOptions::new().no_timeout().timeout(minute);
+        assert_eq!(starts(&of_stub.merge(&again)), Some(now + minute), "its own alone");
+        // Of three, the middle one says it; what comes under it is taken back all the same.
+        let middle = CallOptions::new().no_timeout().merge(&CallOptions::new());
+        assert_eq!(starts(&of_stub.merge(&middle)), None);
+        assert_eq!(starts(&middle.merge(&CallOptions::new().timeout(second))), Some(now + second));
+        assert_eq!(starts(&of_stub.merge(&CallOptions::new())), Some(now + second));
     }
 
     #[test]
