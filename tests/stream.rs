@@ -153,7 +153,15 @@ fn long_messages_of_many_streams_come_whole_though_no_thread_waits() {
         Channel::builder(&server.target()).max_receive_message_size(LEN).connect_lazily().unwrap();
     let count = channel.raw_unary_stream(COUNT).unwrap().timeout(LONG);
     let order = Bytes::from(format!("3 {LEN}"));
-    let streams: Vec<_> = (0..STREAMS).map(|_| count.call(&order).unwrap().into_stream()).collect();
+    let streams: Vec<_> = (0..STREAMS)
+        .map(|_| {
+            let mut stream = count.call(&order).unwrap().into_stream();
+            // Asked for before there is a connection.
+            let mut context = Context::from_waker(Waker::noop());
+            assert!(Pin::new(&mut stream).poll_next(&mut context).is_pending());
+            stream
+        })
+        .collect();
     within(LONG, move || {
         let threads: Vec<_> = streams
             .into_iter()

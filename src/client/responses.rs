@@ -84,12 +84,7 @@ impl<Resp: 'static> Responses<Resp> {
     pub fn try_recv(&mut self) -> Result<Option<Resp>, ResultError> {
         match self.next_now()? {
             Some(arrival) => self.decode(arrival),
-            None => {
-                if self.awaited {
-                    self.core.await_message();
-                }
-                Err(ResultError::TimedOut)
-            }
+            None => Err(ResultError::TimedOut),
         }
     }
 

@@ -196,6 +196,7 @@ impl Core {
         drop(state);
         match on {
             false => stream.unlisten(),
+            // It may have been asked for when there was no stream to look at.
             true if told && !self.single => stream.await_message(),
             true => {}
         }

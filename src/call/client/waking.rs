@@ -72,8 +72,6 @@ impl Core {
                 return false;
             }
             if matches!(state.told(), Some(Told::Once(own)) if own.will_wake(waker)) {
-                drop(state);
-                self.await_message();
                 return true;
             }
         }
@@ -87,6 +85,7 @@ impl Core {
         if !self.tell(Told::Each(ready.clone())) {
             return ready.ready(true);
         }
+        self.await_message();
         if self.has_unread() {
             ready.ready(false);
         }
@@ -106,7 +105,6 @@ impl Core {
                     old.let_go();
                 }
                 self.listen();
-                self.await_message();
                 true
             }
             // Nobody else has it.
@@ -140,8 +138,8 @@ impl Core {
         self.receiver.lock().unread()
     }
 
-    /// Its stream's next message is wanted, without a thread that waits for it.
-    pub(crate) fn await_message(&self) {
+    /// Its stream's next message is wanted, without a thread that waits for it. Who has looked in vain has said so by that.
+    fn await_message(&self) {
         if self.single {
             return;
         }
