@@ -5,8 +5,8 @@ mod support;
 
 use bytes::Bytes;
 use grpc_threads::{
-    CallFuture, Channel, Code, ResultError, ReturnWhen, UnaryUnary, as_completed, insecure_channel,
-    wait,
+    CallDetails, CallFuture, Channel, ClientInterceptor, Code, Next, Payload, Reply, ResultError,
+    ReturnWhen, Status, UnaryUnary, as_completed, insecure_channel, wait,
 };
 use std::future::Future;
 use std::pin::{Pin, pin};
@@ -468,6 +468,40 @@ fn a_future_that_is_dropped_or_given_away_wakes_nobody() {
     assert_eq!(woken.times(), 0);
     assert_eq!(Arc::strong_count(&woken), 2, "nobody keeps it");
     rig.end();
+}
+
+/// Makes each call by itself, on a thread of the library where nobody waits.
+struct Around;
+
+impl ClientInterceptor for Around {
+    fn unary(
+        &self,
+        details: CallDetails,
+        request: Payload,
+        next: Next<'_>,
+    ) -> Result<Reply, Status> {
+        next.call(details, request)
+    }
+}
+
+#[test]
+fn futures_behind_an_interceptor_are_awaited_like_others() {
+    let server = service::Served::new();
+    let builder = Channel::builder(&server.target());
+    let channel = builder.interceptor(Around).connect_lazily().unwrap();
+    let echo = channel.raw_unary_unary(service::ECHO).unwrap().timeout(LONG);
+    within(LONG, move || {
+        let futures = (0..20).map(|number: usize| echo.future(&Bytes::from(number.to_string())));
+        let mut numbers: Vec<usize> =
+            as_completed(futures).map(|mut future| number(&mut future)).collect();
+        numbers.sort_unstable();
+        assert!(numbers.into_iter().eq(0..20));
+        assert_eq!(block_on(echo.future(&Bytes::from("x"))).unwrap(), "x");
+        let future = echo.future(&Bytes::from("y"));
+        let cancelled = future.cancel();
+        let outcome = block_on(future);
+        assert_eq!(matches!(outcome, Err(ResultError::Cancelled)), cancelled, "or it was answered");
+    });
 }
 
 /// Panics when it is woken.

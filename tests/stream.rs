@@ -8,7 +8,10 @@ mod support;
 use async_executor::Executor;
 use bytes::Bytes;
 use futures_core::stream::{FusedStream, Stream};
-use grpc_threads::{Channel, Code, ResponseStream, Responses, Status, insecure_channel};
+use grpc_threads::{
+    CallDetails, Channel, ClientInterceptor, Code, Payload, ResponseStream, Responses, Status,
+    StreamHooks, insecure_channel,
+};
 use service::{BIDI, COUNT, ECHO, Served};
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
@@ -177,6 +180,43 @@ fn long_messages_of_many_streams_come_whole_though_no_thread_waits() {
             })
             .collect();
         threads.into_iter().for_each(|thread| thread.join().unwrap());
+    });
+}
+
+/// Drops every second response, and says each other one twice.
+struct Stutter;
+
+impl ClientInterceptor for Stutter {
+    fn stream(&self, _: &mut CallDetails) -> Result<StreamHooks, Status> {
+        let mut count = 0;
+        Ok(StreamHooks::new().on_response(move |response, emit| {
+            let Some(response) = response else {
+                emit.emit(Payload::new(Bytes::from("end")));
+                return Ok(());
+            };
+            count += 1;
+            if count % 2 == 1 {
+                emit.emit(response.clone());
+                emit.emit(response);
+            }
+            Ok(())
+        }))
+    }
+}
+
+#[test]
+fn responses_that_interceptors_add_and_take_away_are_awaited_like_others() {
+    let server = Served::new();
+    let builder = Channel::builder(&server.target());
+    let channel = builder.interceptor(Stutter).connect_lazily().unwrap();
+    let count = channel.raw_unary_stream(COUNT).unwrap().timeout(LONG);
+    within(LONG, move || {
+        let mut stream = count.call(&Bytes::from("5 3")).unwrap().into_stream();
+        for _ in 0..6 {
+            assert_eq!(block_on(next(&mut stream)).unwrap().unwrap(), pattern(3));
+        }
+        assert_eq!(block_on(next(&mut stream)).unwrap().unwrap(), "end");
+        assert!(block_on(next(&mut stream)).is_none());
     });
 }
 
