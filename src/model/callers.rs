@@ -1,6 +1,8 @@
 //! What callers do: calls of every kind, some with deadlines, some cancelled by others, some let go.
 
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -8,7 +10,7 @@ use bytes::Bytes;
 use super::explorer::Dice;
 use super::world::{self, Finish, Plan};
 use crate::channel::Channel;
-use crate::client::Call;
+use crate::client::{Call, as_completed};
 use crate::credentials::{
     AuthMetadataContext, CallCredentials, access_token_call_credentials,
     composite_call_credentials, metadata_call_credentials, metadata_call_credentials_later,
@@ -130,14 +132,17 @@ impl May {
     }
 }
 
+/// Kinds of calls.
+const KINDS: u64 = 13;
+
 /// One caller's life.
 pub(super) fn call(n: u64, channel: &Channel, desk: &Desk, plan: &Plan) {
     let mut dice = Dice::new(plan.seed.wrapping_mul(31) + n);
     for turn in 0..plan.calls {
-        let mut kind = dice.below(10);
+        let mut kind = dice.below(KINDS);
         // Some executions have few kinds: what needs many of one kind is not drowned in others.
         if plan.kinds % 3 == 0 {
-            kind = (plan.kinds >> 8 >> (8 * (n % 4))) % 10;
+            kind = (plan.kinds >> 8 >> (8 * (n % 4))) % KINDS;
         }
         let deadline =
             dice.once_in(3).then(|| Duration::from_millis(dice.one_of(&[0, 1, 2, 5, 20])));
@@ -179,6 +184,43 @@ fn credentials(dice: &mut Dice) -> CallCredentials {
     composite_call_credentials(parts)
 }
 
+/// A task that waits to be polled again.
+#[derive(Default)]
+struct Woken {
+    woken: Mutex<bool>,
+    changed: Condvar,
+}
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        model::assert_no_lock();
+        *self.woken.lock() = true;
+        self.changed.notify_all();
+    }
+}
+
+impl Woken {
+    fn wait(&self) {
+        let mut woken = self.woken.lock();
+        while !std::mem::take(&mut *woken) {
+            self.changed.wait(&mut woken);
+        }
+    }
+}
+
+/// An executor of one task.
+fn awaited<F: Future>(future: F) -> F::Output {
+    let woken = Arc::<Woken>::default();
+    let waker = Waker::from(woken.clone());
+    let mut future = pin!(future);
+    loop {
+        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            Poll::Ready(output) => return output,
+            Poll::Pending => woken.wait(),
+        }
+    }
+}
+
 /// One call.
 struct To<'a> {
     channel: &'a Channel,
@@ -190,7 +232,7 @@ struct To<'a> {
 }
 
 macro_rules! method {
-    ($to:ident, $kind:ident, $path:literal) => {{
+    ($to:ident, $kind:ident, $path:expr) => {{
         let mut method = $to.channel.$kind($path).expect("a good path");
         if let Some(credentials) = &$to.credentials {
             method = method.credentials(credentials);
@@ -268,6 +310,25 @@ impl To<'_> {
                 may.result(reply.result(None).map(drop));
             }
             8 => self.talk(dice),
+            10 => {
+                let path = dice.one_of(&["/m/Echo", "/m/Slow"]);
+                let future = method!(self, raw_unary_unary, path).future(&hi);
+                self.leave(future.handle());
+                may.result(awaited(future).map(|got| assert_eq!(got, hi)));
+            }
+            11 => {
+                let slow = method!(self, raw_unary_unary, "/m/Slow");
+                let echo = method!(self, raw_unary_unary, "/m/Echo");
+                let futures = [slow.future(&hi), echo.future(&hi), slow.future(&hi)];
+                futures.iter().for_each(|future| self.leave(future.handle()));
+                // Some are left, and cancelled by that.
+                let some = 1 + dice.below(3) as usize;
+                for mut future in as_completed(futures).take(some) {
+                    assert!(future.done(), "it was given back");
+                    may.result(future.result(None).map(|got| assert_eq!(got, hi)));
+                }
+            }
+            12 => self.count_when_told(dice),
             _ => {
                 let bidi = method!(self, raw_stream_stream, "/m/Bidi");
                 let mut answers = bidi.spawn(vec![hi.clone(), hi]);
@@ -298,6 +359,31 @@ impl To<'_> {
                     break;
                 }
                 Err(status) => return self.may.end(&status),
+            }
+        }
+    }
+
+    fn count_when_told(&self, dice: &mut Dice) {
+        let count = method!(self, raw_unary_stream, "/m/Count");
+        let most = dice.below(5) as u8;
+        let mut answers = match count.call(&Bytes::from(vec![most])) {
+            Ok(answers) => answers,
+            Err(status) => return self.may.end(&status),
+        };
+        self.leave(answers.handle());
+        let woken = Arc::<Woken>::default();
+        let told = woken.clone();
+        answers.on_ready(move || told.clone().wake());
+        let mut next = 0;
+        loop {
+            match answers.try_recv() {
+                Ok(Some(got)) => {
+                    assert_eq!(got[0], next);
+                    next += 1;
+                }
+                Ok(None) => return assert_eq!(next, most, "all or none"),
+                Err(ResultError::TimedOut) => woken.wait(),
+                Err(error) => return self.may.result(Err::<(), _>(error)),
             }
         }
     }
