@@ -1,6 +1,6 @@
 //! The options of a call as methods of the four multi-callables.
 
-/// Gives a multi-callable the methods of [`CallOptions`], each as a changed copy.
+/// Gives a multi-callable the methods of [`CallOptions`](super::CallOptions), each as a changed copy.
 macro_rules! per_call_options {
     ($name:ident) => {
         impl<Req, Resp> $name<Req, Resp> {
