@@ -217,7 +217,7 @@ impl Attempt {
         let name = security.name.clone().unwrap_or_else(|| pipe.address().ip().into());
         let (dialing, poller, left) = (self.dialing.clone(), self.poller.clone(), self.left());
         let shaken: tls::Outcome = Box::new(move |result| match result {
-            Ok(pipe) => (self.outcome)(Ok(Arc::new(pipe))),
+            Ok(pipe) => (self.outcome)(Ok(pipe)),
             Err(failure) => self.failed(&failure),
         });
         let session = (security.credentials.client_config(), name);

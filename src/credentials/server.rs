@@ -370,6 +370,9 @@ impl Certificates {
         config.ticketer = ticketer().map_err(|why| failed(&why))?;
         // A resumed connection gives the next ticket, so one is enough.
         config.send_tls13_tickets = 1;
+        // § RFC 8446 §4.4.4: a server may send data right after its Finished, to a client that it knows nothing of yet: not
+        // where clients have to say who they are. rustls sees to that, too, but for sessions that are resumed.
+        config.send_half_rtt_data = asking == Asking::Never;
         if key_log {
             config.key_log = Arc::new(KeyLogFile::new());
         }

@@ -17,6 +17,8 @@ mod settings;
 mod stream;
 pub(crate) mod types;
 
+#[cfg(feature = "_tls")]
+pub(crate) use conn::greeting;
 pub(crate) use conn::{Connection, Options, Room, Sink};
 #[cfg(test)]
 pub(crate) use grant::Claim;

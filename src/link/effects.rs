@@ -134,6 +134,15 @@ impl Side {
         }
     }
 
+    /// Tells it that the peer has spoken. No lock may be held.
+    pub(super) fn up(&self) {
+        match self {
+            Self::Client(events) => events.up(),
+            Self::Server(acceptor) => acceptor.up(),
+            Self::None => {}
+        }
+    }
+
     pub(super) fn lost(&self, cause: &str) {
         match self {
             Self::Client(events) => events.lost(cause),

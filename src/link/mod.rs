@@ -112,7 +112,10 @@ impl Link {
         let link = Self::new(pipe, Role::Client, options, Side::Client(events), poller, busy_poll);
         let ready: Arc<dyn Ready> = link.clone();
         link.pipe.attach(poller, Mode::OneShot, ready)?;
-        link.flush_now(link.state.lock());
+        // What has come already is read first: the answer to it goes with the first octets.
+        if !link.pipe.holds() {
+            link.flush_now(link.state.lock());
+        }
         link.settle_as(link.state.lock(), true);
         link.detach_if_closed();
         Ok(link)

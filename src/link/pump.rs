@@ -105,6 +105,13 @@ impl Link {
             state.input(&buffer[..read], now, &self.side);
         }
         self.watch_for_rest(&mut state);
+        if self.side.is_client() && mem::take(&mut state.effects.up) {
+            // Calls that wait for a connection go with what the peer's SETTINGS make us say. Not on a server: while the
+            // lock is free the effects are anybody's, and requests have no second taker.
+            drop(state);
+            self.side.up();
+            state = self.state.lock();
+        }
         let incoming = mem::take(&mut state.effects.incoming);
         // A short read has emptied the socket, and the next octet is the next edge. The peer's
         // end may have come with the octets' edge: there will be no other.

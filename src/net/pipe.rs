@@ -34,6 +34,11 @@ pub(crate) trait Pipe: Send + Sync + Debug {
     /// Leaves the poller.
     fn detach(&self);
 
+    /// Whether a read gives something without the socket. Then whoever is attached is told to read, soon.
+    fn holds(&self) -> bool {
+        false
+    }
+
     /// Tells the peer that no more will come.
     fn shutdown_write(&self);
 

@@ -4,8 +4,11 @@ use crate::common::*;
 use crate::service::*;
 use crate::support::LONG;
 use crate::support::proxy::{Plan, Proxy};
+use rustls::ClientConnection;
+use rustls::pki_types::ServerName;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 fn refused(channel: &Channel, words: &[&str]) {
@@ -119,6 +122,45 @@ fn our_alert_comes_before_a_reset_on_a_connection_that_was_good_until_then() {
         // A reset may overtake an alert or not; so there is to be none, whatever else comes.
         wire.write_all(b"more").unwrap();
         assert_eq!(wire.read(&mut [0; 100]).unwrap(), 0);
+    }
+}
+
+/// Whether the server's first frame comes before the client has sent more than its hello, and what the client's session is
+/// like then.
+fn speaks_first(server: &Secure, config: Arc<rustls::ClientConfig>) -> (bool, ClientConnection) {
+    let mut wire = TcpStream::connect(server.address()).unwrap();
+    let name = ServerName::try_from("localhost").unwrap();
+    let mut session = ClientConnection::new(config, name).unwrap();
+    session.write_tls(&mut wire).unwrap();
+    let mut plain = 0;
+    // The server's SETTINGS are in one write with the rest, but the wire may cut it.
+    wire.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
+    while plain == 0 && session.read_tls(&mut wire).is_ok_and(|read| read > 0) {
+        plain = session.process_new_packets().unwrap().plaintext_bytes_to_read();
+    }
+    let mut heard = vec![0; plain];
+    session.reader().read_exact(&mut heard).unwrap();
+    let settings = matches!(heard[..], [0, 0, _, 4, 0, 0, 0, 0, 0, ..]);
+    assert_eq!(settings, plain > 0, "{heard:?}");
+    (settings, session)
+}
+
+#[test]
+fn rfc9113_3_4_a_servers_settings_come_with_its_half_of_the_handshake() {
+    let server = Secure::new();
+    let (spoke, session) = speaks_first(&server, raw_client(&[TLS13], &["h2"]));
+    assert!(spoke && session.wants_write(), "the client's Finished is still to be sent");
+    // Nobody is let in by that: the port goes as if nobody had come.
+    server.served.server.stop(Some(LONG));
+    let ended = server.served.server.wait_for_termination(LONG / 2);
+    assert_eq!(ended, grpc_threads::Termination::Terminated);
+    for (credentials, config) in [
+        (server_credentials(), raw_client(&[TLS12], &["h2"])),
+        (server_credentials(), raw_client(&[TLS13], &[])),
+        (mutual(), raw_client(&[TLS13], &["h2"])),
+    ] {
+        let server = Secure::with(&credentials);
+        assert!(!speaks_first(&server, config).0, "{credentials:?}");
     }
 }
 

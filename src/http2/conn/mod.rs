@@ -132,6 +132,12 @@ struct Notices {
     lost: bool,
 }
 
+/// What a connection's output begins with, whatever comes.
+#[cfg(feature = "_tls")]
+pub(crate) fn greeting(role: Role, options: &Options, now: Instant) -> Vec<u8> {
+    Connection::new(role, options, now).out.control
+}
+
 impl Connection {
     /// A connection whose transport is just up. Its output begins with the preface (client) and SETTINGS.
     pub(crate) fn new(role: Role, options: &Options, now: Instant) -> Self {

@@ -4,6 +4,11 @@
 //! fails is told at once, and the peer gets the alert: the socket is then read to its end for up to [`LINGER`], or a reset
 //! because of unread octets would overtake it.
 //!
+//! A server says what its connection begins with as soon as its session lets it, in one write with its half of the
+//! handshake (§ RFC 9113 §3.4: "the server connection preface" is SETTINGS, which anybody may know): a client then has it
+//! when its own half is done, and needs no further round trip to know that HTTP/2 is spoken. That connection is none
+//! before the client has finished, and the time for that is the same.
+//!
 //! Lock: one for each, a leaf, held over calls of the poller that do not block. Who moves a handshake takes it out of the
 //! lock, so that no cryptography and no system call of the socket happens under it.
 
@@ -35,7 +40,10 @@ const ROUNDS: usize = 8;
 const HEARD: usize = 24;
 
 /// What is done with the pipe, or with why there is none. Runs on the poller, or on the thread that begins: never blocks.
-pub(crate) type Outcome = Box<dyn FnOnce(Result<TlsPipe<TcpPipe>, Failure>) + Send>;
+pub(crate) type Outcome = Box<dyn FnOnce(Result<Arc<TlsPipe<TcpPipe>>, Failure>) + Send>;
+
+/// What a server's connection begins with.
+pub(crate) type Greeting = Arc<[u8]>;
 
 /// Why a handshake failed.
 #[derive(Debug)]
@@ -89,6 +97,10 @@ pub(super) struct Opening<P> {
     session: Session,
     /// Nothing has been said, and it is on us.
     begins: bool,
+    /// To be said as soon as it may be.
+    greeting: Option<Greeting>,
+    /// Has been said.
+    said: Option<Greeting>,
     out: Queue,
     /// The peer's first octets.
     heard: Vec<u8>,
@@ -102,14 +114,15 @@ pub(super) enum Progress {
 }
 
 impl<P: Pipe> Opening<P> {
-    pub(super) fn new(pipe: P, session: Session) -> Self {
+    pub(super) fn new(pipe: P, session: Session, greeting: Option<Greeting>) -> Self {
         let begins = session.is_client();
-        Self { pipe, session, begins, out: Queue::default(), heard: Vec::new() }
+        let (out, heard) = Default::default();
+        Self { pipe, session, begins, greeting, said: None, out, heard }
     }
 
     /// The pipe, when it is done.
     pub(super) fn into_pipe(self) -> TlsPipe<P> {
-        TlsPipe::new(self.pipe, self.session)
+        TlsPipe::new(self.pipe, self.session, self.out, self.said)
     }
 
     #[cfg(test)]
@@ -120,12 +133,18 @@ impl<P: Pipe> Opening<P> {
     /// Goes on as far as the socket allows, or for a few rounds.
     pub(super) fn advance(&mut self) -> Result<Progress, Failure> {
         let mut buffer = Vec::new();
-        let mut rounds = 0;
+        let (mut rounds, mut emptied) = (0, false);
         let mut opened = match std::mem::take(&mut self.begins) {
             true => self.session.open(&mut [], &mut [], &mut self.out).1,
             false => Ok(()),
         };
         loop {
+            if opened.is_ok() && self.session.speaks_early() {
+                opened = self.greet();
+            }
+            if opened.is_ok() && self.is_last_word_ours() {
+                return Ok(Progress::Done);
+            }
             let full = self.flush();
             opened.map_err(|error| self.failure(error))?;
             if full.map_err(Failure::Io)? {
@@ -134,7 +153,7 @@ impl<P: Pipe> Opening<P> {
             if !self.session.common().is_handshaking() {
                 return self.agreed();
             }
-            if rounds == ROUNDS {
+            if emptied || rounds == ROUNDS {
                 return Ok(Progress::Wants(READ_ONLY));
             }
             rounds += 1;
@@ -145,6 +164,8 @@ impl<P: Pipe> Opening<P> {
                 Ok(n) => {
                     let room = HEARD - self.heard.len().min(HEARD);
                     self.heard.extend_from_slice(&buffer[tail..tail + n.min(room)]);
+                    // The poller tells of what comes from now on.
+                    emptied = n < READ;
                     let wire = &mut buffer[..tail + n];
                     opened = self.session.open(wire, &mut [], &mut self.out).1;
                 }
@@ -154,6 +175,21 @@ impl<P: Pipe> Opening<P> {
                 Err(error) => return Err(Failure::Io(error)),
             }
         }
+    }
+
+    /// A server speaks HTTP/2 first, where that may be.
+    fn greet(&mut self) -> Result<(), rustls::Error> {
+        let Some(greeting) = self.greeting.take() else { return Ok(()) };
+        self.session.seal(&greeting, &mut self.out)?;
+        self.said = Some(greeting);
+        Ok(())
+    }
+
+    /// The handshake is over, and what is still to be said of it goes with the first octets of the connection, which follow
+    /// at once: a client's Finished, and a ticket of a server's that has said its greeting.
+    fn is_last_word_ours(&self) -> bool {
+        let speaks = self.session.is_client() || self.said.is_some();
+        speaks && !self.session.common().is_handshaking() && self.session.agrees()
     }
 
     /// Sends what there is to say. True: the socket is full.
@@ -170,9 +206,8 @@ impl<P: Pipe> Opening<P> {
         Ok(false)
     }
 
-    /// § RFC 9113 §3.2: HTTP/2 over TLS is identified by "h2" in ALPN. rustls lets a peer in that says nothing of it.
     fn agreed(&mut self) -> Result<Progress, Failure> {
-        if self.session.common().alpn_protocol() == Some(b"h2") {
+        if self.session.agrees() {
             return Ok(Progress::Done);
         }
         let _ = self.session.close_notify(&mut self.out);
@@ -288,24 +323,24 @@ pub(crate) fn client(
     timeout: Duration,
     outcome: Outcome,
 ) -> Option<Handshake> {
-    begin(poller, pipe, Session::client(config, name), timeout, outcome)
+    begin(poller, pipe, (Session::client(config, name), None), timeout, outcome)
 }
 
-/// Begins a server's, over an accepted socket.
+/// Begins a server's, over an accepted socket. `greeting` is what the connection is going to begin with, in any case.
 pub(crate) fn server(
     poller: &Arc<Poller>,
     pipe: TcpPipe,
-    config: Arc<ServerConfig>,
+    (config, greeting): (Arc<ServerConfig>, Greeting),
     outcome: Outcome,
 ) -> Option<Handshake> {
-    begin(poller, pipe, Session::server(config), LONGEST, outcome)
+    begin(poller, pipe, (Session::server(config), Some(greeting)), LONGEST, outcome)
 }
 
 /// `None`: it is over already, and that has been told.
-fn begin(
+pub(super) fn begin(
     poller: &Arc<Poller>,
     pipe: TcpPipe,
-    session: Result<Session, rustls::Error>,
+    (session, greeting): (Result<Session, rustls::Error>, Option<Greeting>),
     timeout: Duration,
     outcome: Outcome,
 ) -> Option<Handshake> {
@@ -331,8 +366,8 @@ fn begin(
     let now = clock::now();
     let deadline = now.checked_add(timeout.min(LONGEST)).unwrap_or(now);
     poller.timer(deadline, shaking.clone(), DEADLINE);
-    let opening = Opening::new(pipe, session);
-    shaking.go_on(Box::new(Running { opening, token, outcome: Some(outcome) }));
+    let opening = Opening::new(pipe, session, greeting);
+    shaking.go_on(Box::new(Running { opening, token, outcome: Some(outcome) }), None);
     Some(Handshake(shaking))
 }
 
@@ -349,7 +384,9 @@ impl Handshake {
 
 impl Shaking {
     /// Moves it on. The stage is `Moves`, and this thread the one that does it.
-    fn go_on(&self, mut running: Box<Running>) {
+    ///
+    /// `jobs`: this is a poller's turn.
+    fn go_on(&self, mut running: Box<Running>, jobs: Option<&mut Vec<Job>>) {
         match running.opening.advance() {
             Ok(Progress::Done) => {
                 let before = std::mem::replace(&mut *self.stage.lock(), Stage::Over);
@@ -359,8 +396,10 @@ impl Shaking {
                     return;
                 }
                 let Running { opening, outcome, .. } = *running;
+                let pipe = Arc::new(opening.into_pipe());
                 if let Some(outcome) = outcome {
-                    outcome(Ok(opening.into_pipe()));
+                    outcome(Ok(pipe.clone()));
+                    pipe.begin(jobs);
                 }
             }
             Ok(Progress::Wants(interest)) => self.rest(running, interest),
@@ -445,12 +484,12 @@ impl Shaking {
 }
 
 impl Ready for Shaking {
-    fn ready(&self, _readiness: Readiness, _jobs: &mut Vec<Job>) {
+    fn ready(&self, _readiness: Readiness, jobs: &mut Vec<Job>) {
         let mut stage = self.stage.lock();
         match std::mem::replace(&mut *stage, Stage::Moves) {
             Stage::Waits(running) => {
                 drop(stage);
-                self.go_on(running);
+                self.go_on(running, Some(jobs));
             }
             Stage::Lingers(running) => {
                 drop(stage);

@@ -17,6 +17,7 @@ use std::io;
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Instant;
 
+use super::handshake::Greeting;
 use super::queue::Queue;
 use super::session::Session;
 use crate::credentials::AuthContext;
@@ -61,6 +62,10 @@ pub(crate) struct TlsPipe<P> {
 struct State {
     session: Session,
     out: Queue,
+    /// The first octets, which the peer has been sent with the handshake.
+    said: Option<Greeting>,
+    /// Nobody is told of what there is to read before [`begin`](TlsPipe::begin), which tells it for less.
+    begins: bool,
     batch: Option<Batch>,
     /// A thread is in the system call, without the lock.
     sending: bool,
@@ -116,15 +121,17 @@ impl Batch {
 }
 
 impl<P: Pipe> TlsPipe<P> {
-    /// Over a session whose handshake is done.
-    pub(super) fn new(inner: P, session: Session) -> Self {
+    /// Over a session whose handshake is done. `out`: its last word, which goes with the first write. `said`: what that
+    /// write begins with, which has been sent. Whoever has the pipe calls [`begin`](Self::begin) once it is attached.
+    pub(super) fn new(inner: P, session: Session, out: Queue, said: Option<Greeting>) -> Self {
         let pending = AtomicBool::new(session.has_surplus() || session.ended());
         let tail = AtomicUsize::new(session.tail_len());
         let over = session.ended().then_some(Over::End);
-        let out = Queue::default();
         let state = State {
             session,
             out,
+            said,
+            begins: true,
             batch: None,
             sending: false,
             met: false,
@@ -139,6 +146,23 @@ impl<P: Pipe> TlsPipe<P> {
             tail,
             nudge: OnceLock::new(),
             auth: OnceLock::new(),
+        }
+    }
+
+    /// Tells whoever is attached of what came with the handshake: at once in a poller's turn, which has `jobs`. Then sends
+    /// what is left of its last word, where nothing was written for it to go with.
+    pub(super) fn begin(&self, jobs: Option<&mut Vec<Job>>) {
+        self.state.lock().begins = false;
+        if self.holds() {
+            let readiness = Readiness { read: true, ..Readiness::default() };
+            match (self.nudge.get().and_then(|nudge| nudge.ready.upgrade()), jobs) {
+                (Some(ready), Some(jobs)) => ready.ready(readiness, jobs),
+                _ => self.tell(readiness),
+            }
+        }
+        let left = !self.state.lock().out.is_empty();
+        if left {
+            self.send_aside();
         }
     }
 
@@ -295,6 +319,9 @@ impl<P: Pipe> TlsPipe<P> {
 
     /// Tells whoever is attached, from a polling thread.
     fn tell(&self, readiness: Readiness) {
+        if readiness.read && self.state.lock().begins {
+            return;
+        }
         if let Some(nudge) = self.nudge.get() {
             let tag = if readiness.write { TAG_WRITE } else { TAG_READ };
             nudge.poller.timer(clock::now(), nudge.clone(), tag);
@@ -350,6 +377,11 @@ impl<P: Pipe> TlsPipe<P> {
         if state.sending {
             state.met = true;
             return Err(io::ErrorKind::WouldBlock.into());
+        }
+        if let Some(said) = state.said.take() {
+            // Said is said: the connection begins with nothing else.
+            let same = from.starts_with(&said);
+            return if same { Ok(said.len()) } else { Err(io::ErrorKind::InvalidData.into()) };
         }
         let mut wire = match state.out.is_empty() {
             true => Queue::over(SEALED.reach(RefCell::take).unwrap_or_default()),
@@ -480,6 +512,10 @@ impl<P: Pipe> Pipe for TlsPipe<P> {
 
     fn close(&self) {
         self.inner.close();
+    }
+
+    fn holds(&self) -> bool {
+        self.pending.load(Ordering::Relaxed)
     }
 
     fn peer(&self) -> String {

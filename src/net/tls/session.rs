@@ -45,6 +45,8 @@ pub(super) struct Session {
     asked: bool,
     /// A client: it has one to show.
     shows: bool,
+    /// Octets may be sealed. A server's session may say so before the handshake is over.
+    speaks: bool,
 }
 
 enum Conn {
@@ -96,6 +98,7 @@ impl Session {
             name: None,
             asked: false,
             shows: false,
+            speaks: false,
         }
     }
 
@@ -128,6 +131,20 @@ impl Session {
 
     pub(super) fn is_client(&self) -> bool {
         matches!(self.conn, Conn::Client(_))
+    }
+
+    /// Whether a server may begin to speak HTTP/2, though it has not heard the end of the handshake.
+    ///
+    /// § RFC 8446 §4.4.4: "Servers MAY send data after sending their first flight, but because the handshake is not yet
+    /// complete, they have no assurance of either the peer's identity or its liveness (i.e., the ClientHello might have
+    /// been replayed)." So it has to be what anybody may know.
+    pub(super) fn speaks_early(&self) -> bool {
+        self.speaks && self.common().is_handshaking() && self.agrees()
+    }
+
+    /// § RFC 9113 §3.2: HTTP/2 over TLS is identified by "h2" in ALPN. rustls lets a peer in that says nothing of it.
+    pub(super) fn agrees(&self) -> bool {
+        self.common().alpn_protocol() == Some(b"h2")
     }
 
     /// Room that [`open`](Self::open) wants in front of what was read.
@@ -165,14 +182,15 @@ impl Session {
             // What others have left on this thread.
             credentials::was_certificate_asked_for() | credentials::name_asked_for().is_some()
         });
-        let mut flow =
-            Flow { into, filled: 0, surplus: &mut self.surplus.octets, out, ended: false };
+        let surplus = &mut self.surplus.octets;
+        let mut flow = Flow { into, filled: 0, surplus, out, ended: false, speaks: false };
         let (used, result) = match &mut self.conn {
             Conn::Client(conn) => open(conn, CLIENT, wire, &mut flow),
             Conn::Server(conn) => open(conn, SERVER, wire, &mut flow),
         };
         let filled = flow.filled;
         self.ended |= flow.ended;
+        self.speaks = flow.speaks;
         if shaking.is_some() {
             self.take_notes();
         }
@@ -230,7 +248,7 @@ impl Session {
 
     fn say(&mut self, word: Word<'_>, out: &mut Queue) -> Result<(), Error> {
         let surplus = &mut self.surplus.octets;
-        let mut flow = Flow { into: &mut [], filled: 0, surplus, out, ended: false };
+        let mut flow = Flow { into: &mut [], filled: 0, surplus, out, ended: false, speaks: true };
         let result = match &mut self.conn {
             Conn::Client(conn) => say(conn, CLIENT, &mut self.tail, word, &mut flow),
             Conn::Server(conn) => say(conn, SERVER, &mut self.tail, word, &mut flow),
@@ -257,6 +275,7 @@ struct Flow<'a> {
     surplus: &'a mut Vec<u8>,
     out: &'a mut Queue,
     ended: bool,
+    speaks: bool,
 }
 
 impl Flow<'_> {
@@ -325,7 +344,10 @@ fn step<'c, D>(
             flow.ended = true;
             Step::Blocked
         }
-        ConnectionState::WriteTraffic(traffic) => Step::Rest(traffic),
+        ConnectionState::WriteTraffic(traffic) => {
+            flow.speaks = true;
+            Step::Rest(traffic)
+        }
         ConnectionState::BlockedHandshake => Step::Blocked,
         // Early data is never offered and never taken: it could be replayed.
         _ => return Err(internal("a state that was not asked for")),

@@ -6,6 +6,10 @@ use std::time::Instant;
 use super::options::ServerOptions;
 use super::phase::Life;
 use crate::http2;
+#[cfg(feature = "_tls")]
+use crate::http2::types::Role;
+#[cfg(feature = "_tls")]
+use crate::reactor::clock;
 use crate::reactor::{Executor, Job, OnTimer, Poller};
 use crate::server::dispatch::{Calls, Limits};
 use crate::server::service::ServerInterceptor;
@@ -14,6 +18,9 @@ use crate::server::service::ServerInterceptor;
 pub(in crate::server) struct Core {
     options: ServerOptions,
     http2: http2::Options,
+    /// What every connection begins with.
+    #[cfg(feature = "_tls")]
+    greeting: Arc<[u8]>,
     /// Methods hold these, too.
     calls: Arc<Calls>,
     /// Shared with those who wait for the end, who hold nothing else.
@@ -27,6 +34,7 @@ impl Core {
         executor: Option<Arc<dyn Executor>>,
         interceptors: Vec<Arc<dyn ServerInterceptor>>,
     ) -> Arc<Self> {
+        let http2 = options.http2();
         let life = Arc::<Life>::default();
         let limits = Limits {
             receive: options.max_receive_message_size,
@@ -35,7 +43,9 @@ impl Core {
         };
         let calls = Calls::new(limits, executor, interceptors, life.running().clone());
         Arc::new_cyclic(|this| Self {
-            http2: options.http2(),
+            #[cfg(feature = "_tls")]
+            greeting: http2::greeting(Role::Server, &http2, clock::now()).into(),
+            http2,
             options,
             calls,
             life,
@@ -45,6 +55,11 @@ impl Core {
 
     pub(in crate::server) fn options(&self) -> &ServerOptions {
         &self.options
+    }
+
+    #[cfg(feature = "_tls")]
+    pub(super) fn greeting(&self) -> Arc<[u8]> {
+        self.greeting.clone()
     }
 
     pub(super) fn http2(&self) -> &http2::Options {

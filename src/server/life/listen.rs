@@ -88,13 +88,14 @@ fn let_in(core: &Arc<Core>, registry: &Arc<Registry>, guard: &Guard, pipe: TcpPi
 #[cfg(feature = "_tls")]
 fn shake(core: &Arc<Core>, registry: &Arc<Registry>, gate: &Gate, pipe: TcpPipe) {
     let Some(poller) = core.poller() else { return };
-    let (peer, core, registry) = (pipe.peer(), core.clone(), registry.clone());
+    let (peer, greeting) = (pipe.peer(), core.greeting());
+    let (core, registry) = (core.clone(), registry.clone());
     let shaken: tls::Outcome = Box::new(move |result| match result {
-        Ok(pipe) => accept(&core, &registry, Arc::new(pipe)),
+        Ok(pipe) => accept(&core, &registry, pipe),
         Err(failure) => turned_away(&peer, &failure),
     });
     let Some(config) = gate.credentials.get().map(|own| own.server_config()) else { return };
-    if let Some(handshake) = tls::server(poller, pipe, config, shaken) {
+    if let Some(handshake) = tls::server(poller, pipe, (config, greeting), shaken) {
         gate.handshakes.add(handshake);
     }
 }
