@@ -163,6 +163,24 @@ fn one_of_several_sleeping_threads_wakes_for_a_timer() {
 }
 
 #[test]
+fn nobody_wakes_for_who_is_gone() {
+    let poller = Poller::new().unwrap();
+    let (now, hour) = (clock::now(), Duration::from_secs(3600));
+    let ((here, told), (gone, _)) = (tell::<u64>(), tell::<u64>());
+    poller.timer(now, here.clone(), 1);
+    for hours in 1..4 {
+        poller.timer(now + hours * hour, gone.clone(), 2);
+    }
+    let last = now + 4 * hour;
+    poller.timer(last, here.clone(), 3);
+    drop(gone);
+    turn(&poller);
+    assert_eq!(told.try_recv().unwrap(), 1);
+    assert_eq!(poller.timers.lock().alarm, Some(last));
+    assert_eq!(poller.timers(), 1);
+}
+
+#[test]
 fn timers_of_targets_that_are_gone_are_swept() {
     let poller = Poller::new().unwrap();
     let far = clock::now() + Duration::from_secs(3600);

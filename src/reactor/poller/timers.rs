@@ -59,6 +59,13 @@ impl Timers {
     /// Sets the alarm if the earliest timer is earlier. Under the lock, or an older
     /// setting could come after a newer one.
     pub(super) fn set_alarm(&mut self, kernel: &Kernel) -> io::Result<()> {
+        // Nobody wakes for who is gone: short connections would leave one such timer each.
+        while let Some(first) = self.all.first_entry() {
+            if first.get().target.strong_count() > 0 {
+                break;
+            }
+            first.remove();
+        }
         let Some((earliest, _)) = self.all.first_key_value() else { return Ok(()) };
         if self.alarm.is_some_and(|set| set <= earliest.at) {
             return Ok(());
