@@ -1,4 +1,5 @@
-//! Connecting without a thread that blocks in `connect`, on the poller.
+//! Connecting without a thread that blocks in `connect`, on the poller. What is connected at once, as on one machine,
+//! goes on on the thread that connects, which then need not wake another.
 //!
 //! The addresses are tried in the order in which the resolver gave them. When one fails the
 //! next is tried at once; when one is silent the next is tried beside it after [`STAGGER`]
@@ -14,6 +15,7 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use crate::sync::Mutex;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use socket2::{Domain, Protocol, Socket, Type};
 
@@ -55,6 +57,13 @@ struct Runner {
     number: usize,
     socket: Socket,
     token: Token,
+}
+
+/// What an attempt at one address is like when it has begun.
+enum Begun {
+    /// It has come to its end: good or bad is the socket's to tell.
+    Answered(Socket),
+    Runs(Runner),
 }
 
 /// Connects to the first of `addresses` that answers within `timeout`. The outcome is told once.
@@ -104,7 +113,11 @@ impl Race {
             let Some(address) = self.addresses.get(number) else { break };
             state.next += 1;
             match self.begin(number, *address) {
-                Ok(runner) => {
+                Ok(Begun::Answered(socket)) => {
+                    drop(state);
+                    return self.answered(number, socket);
+                }
+                Ok(Begun::Runs(runner)) => {
                     state.running.push(runner);
                     drop(state);
                     if number + 1 < self.addresses.len() {
@@ -127,7 +140,7 @@ impl Race {
         }
     }
 
-    fn begin(self: &Arc<Self>, number: usize, address: SocketAddr) -> io::Result<Runner> {
+    fn begin(self: &Arc<Self>, number: usize, address: SocketAddr) -> io::Result<Begun> {
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
         socket.set_nonblocking(true)?;
         match socket.connect(&address.into()) {
@@ -136,6 +149,9 @@ impl Race {
             Err(error) if is(&error, Errno::INPROGRESS) || is(&error, Errno::INTR) => {}
             Err(error) => return Err(error),
         }
+        if is_answered(&socket) {
+            return Ok(Begun::Answered(socket));
+        }
         let ready = Arc::new(Lane { race: self.clone(), number });
         let token = self.poller.add(socket.as_fd(), Mode::OneShot, ready)?;
         let interest = Interest { read: false, write: true };
@@ -143,7 +159,7 @@ impl Race {
             self.poller.remove(token, socket.as_fd());
             return Err(error);
         }
-        Ok(Runner { number, socket, token })
+        Ok(Begun::Runs(Runner { number, socket, token }))
     }
 
     /// An address has answered, or refused.
@@ -155,6 +171,10 @@ impl Race {
         let Runner { socket, token, .. } = state.running.swap_remove(index);
         drop(state);
         self.poller.remove(token, socket.as_fd());
+        self.answered(number, socket);
+    }
+
+    fn answered(self: &Arc<Self>, number: usize, socket: Socket) {
         let result = match socket.take_error() {
             Ok(None) => TcpPipe::led(TcpStream::from(socket)),
             Ok(Some(error)) | Err(error) => Err(error),
@@ -202,6 +222,13 @@ impl Race {
             self.poller.remove(runner.token, runner.socket.as_fd());
         }
     }
+}
+
+/// Whether the peer has answered, one way or the other. Does not block.
+fn is_answered(socket: &Socket) -> bool {
+    let mut asked = [PollFd::new(socket, PollFlags::OUT)];
+    let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+    poll(&mut asked, Some(&at_once)).is_ok_and(|ready| ready > 0)
 }
 
 fn is(error: &io::Error, errno: Errno) -> bool {
@@ -306,6 +333,26 @@ mod tests {
             drop(hoard.pop());
             assert!(outcome_of(vec![address]).is_err());
         });
+    }
+
+    #[test]
+    fn what_answers_at_once_is_told_by_the_thread_that_connects() {
+        let live = TcpListener::bind("127.0.0.1:0").unwrap();
+        let (poller, this) = (client_poller().unwrap(), std::thread::current().id());
+        // A busy machine may take its time now and then.
+        let at_once = (0..100).any(|_| {
+            let (sender, receiver) = channel();
+            let tell = Box::new(move |outcome: io::Result<TcpPipe>| {
+                sender.send((outcome.is_ok(), std::thread::current().id())).unwrap();
+            });
+            let address = live.local_addr().unwrap();
+            let _race = connect(&poller, vec![address], Duration::from_secs(5), tell);
+            let (connected, by) = receiver.recv().unwrap();
+            let _ = live.accept().unwrap();
+            assert!(connected);
+            by == this
+        });
+        assert!(at_once);
     }
 
     #[test]
