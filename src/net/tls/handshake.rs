@@ -133,7 +133,8 @@ impl<P: Pipe> Opening<P> {
     /// Goes on as far as the socket allows, or for a few rounds.
     pub(super) fn advance(&mut self) -> Result<Progress, Failure> {
         let mut buffer = Vec::new();
-        let (mut rounds, mut emptied) = (0, false);
+        // A client that begins has nothing to read yet.
+        let (mut rounds, mut emptied) = (0, self.begins);
         let mut opened = match std::mem::take(&mut self.begins) {
             true => self.session.open(&mut [], &mut [], &mut self.out).1,
             false => Ok(()),

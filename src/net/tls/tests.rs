@@ -497,7 +497,7 @@ fn other_protocols_are_told_with_what_was_heard() {
     }
     let ((near, far), (client, _)) = (Few::pair(usize::MAX, 1 << 20), sessions());
     far.try_write(&[0, 0, 0, 4, 0, 0, 0, 0, 0]).unwrap();
-    let failure = opening(near, client).advance().unwrap_err();
+    let failure = last(&mut opening(near, client)).unwrap_err();
     assert!(matches!(failure, Failure::NoTls(_)), "{failure}");
 }
 
