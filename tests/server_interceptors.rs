@@ -306,6 +306,28 @@ fn another_handler_may_run_in_its_place() {
 }
 
 #[test]
+fn a_detached_stream_that_ends_before_the_interceptor_returns_ends_as_it_says() {
+    let (streams, kept) = mpsc::channel();
+    let (streams, kept) = (Mutex::new(streams), Mutex::new(kept));
+    let later = by_hand(move |stream, _| {
+        streams.lock().unwrap().send(stream.detach()).unwrap();
+        Ok(())
+    });
+    let server =
+        builder(2).interceptor(move |call: &mut InterceptedCall<'_>, next: ServerNext<'_>| {
+            let outcome = next.run(call);
+            let stream: ServerStream<Bytes, Bytes> =
+                kept.lock().unwrap().recv_timeout(LONG).unwrap();
+            stream.finish(Err(Status::out_of_range("enough")));
+            assert!(call.is_detached());
+            outcome
+        });
+    let served = served(server, [("Later", later)]);
+    let method = served.channel().raw_stream_stream("/test.Test/Later").unwrap();
+    assert_eq!(method.call([]).recv().unwrap_err().code(), Code::OutOfRange);
+}
+
+#[test]
 fn the_end_is_told_once_however_it_comes_and_of_a_detached_stream_too() {
     let (told, ends) = mpsc::channel();
     let (detached, seen) = mpsc::channel();
@@ -367,8 +389,9 @@ fn the_end_is_told_once_however_it_comes_and_of_a_detached_stream_too() {
     assert_eq!(call.recv().unwrap_err().code(), Code::OutOfRange);
     end("Later", Code::OutOfRange);
 
-    let call = bidi.open();
-    call.wait_for_connection(Some(LONG)).unwrap();
+    let mut call = bidi.open();
+    call.send(&bytes("x")).unwrap();
+    call.recv_timeout(LONG).unwrap();
     thread::scope(|scope| {
         scope.spawn(|| drop(call.status()));
         served.server.stop(None);

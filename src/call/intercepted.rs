@@ -134,9 +134,16 @@ impl ServerCall {
         Some(if status.is_ok() { Ok(()) } else { Err(status) })
     }
 
-    /// The interceptors are done, and say how the call ends. `ran`: they have let the handler run; `streaming`: there may be any
-    /// number of responses.
-    pub(crate) fn release(&self, result: Result<(), Status>, ran: bool, streaming: bool) {
+    /// The interceptors are done with a call that goes on elsewhere. It may have ended there meanwhile: that was not theirs.
+    pub(crate) fn let_go(&self) {
+        let answer = self.intercept().and_then(|intercept| intercept.release().0);
+        if let Some((data, outcome)) = answer {
+            self.conclude(data, outcome);
+        }
+    }
+
+    /// The interceptors are done, and say how the call ends. `streaming`: there may be any number of responses.
+    pub(crate) fn release(&self, result: Result<(), Status>, streaming: bool) {
         let Some(intercept) = self.intercept() else { return self.finish(result) };
         let (held, response) = intercept.release();
         let framed = |response: &Payload| self.frame_raw(response.bytes());
@@ -147,8 +154,6 @@ impl ServerCall {
                 Err(status) => (None, Err(status)),
             },
             (Ok(()), None, Some((data, Ok(())))) => (data, Ok(())),
-            // It goes on elsewhere.
-            (Ok(()), None, None) if ran => return,
             (Ok(()), None, _) if streaming => (None, Ok(())),
             (Ok(()), None, _) => {
                 let text = "an interceptor ended the call with OK and gave no response";

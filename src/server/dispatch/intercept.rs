@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::method::{Method, Whose};
 use crate::reactor::user;
 use crate::server::service::{
-    InterceptedCall, RpcMethodHandler, ServerInterceptor, ServerNext, ServicerContext, Slot,
+    InterceptedCall, RpcMethodHandler, Run, ServerInterceptor, ServerNext, ServicerContext, Slot,
 };
 
 /// Runs them all, outermost first, then the handler, and ends the call as they say.
@@ -33,7 +33,8 @@ pub(super) fn run(
     let next = ServerNext::new(interceptors, &handler);
     let what = format_args!("an interceptor of {}", context.method());
     match user::run(what, || next.run(&mut intercepted)) {
-        Ok(outcome) => call.release(outcome, intercepted.ran(), intercepted.streams()),
+        Ok(outcome) if outcome.is_ok() && intercepted.run() == Run::Detached => call.let_go(),
+        Ok(outcome) => call.release(outcome, intercepted.streams()),
         Err(_) => call.release_panicked(),
     }
 }

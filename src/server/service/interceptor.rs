@@ -70,7 +70,18 @@ pub struct InterceptedCall<'a> {
     context: &'a ServicerContext,
     cardinality: Option<Cardinality>,
     slot: &'a mut Option<Slot>,
-    ran: bool,
+    run: Run,
+}
+
+/// What became of the handler.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::server) enum Run {
+    /// It was not run.
+    No,
+    /// It has ended the call.
+    Ended,
+    /// It has returned, and the call goes on elsewhere.
+    Detached,
 }
 
 impl<'a> InterceptedCall<'a> {
@@ -79,7 +90,7 @@ impl<'a> InterceptedCall<'a> {
         cardinality: Option<Cardinality>,
         slot: &'a mut Option<Slot>,
     ) -> Self {
-        Self { context, cardinality, slot, ran: false }
+        Self { context, cardinality, slot, run: Run::No }
     }
 
     /// The call's context: method, metadata, peer, deadline, and what the handler will set.
@@ -124,7 +135,7 @@ impl<'a> InterceptedCall<'a> {
     /// ([`ServerStream::detach`](crate::ServerStream::detach)): how it ends is not known yet.
     #[must_use]
     pub fn is_detached(&self) -> bool {
-        self.ran && self.context.call().handlers_outcome().is_none()
+        self.run == Run::Detached
     }
 
     /// Whether the method may give any number of responses.
@@ -132,9 +143,9 @@ impl<'a> InterceptedCall<'a> {
         self.cardinality.is_some_and(Cardinality::response_streaming)
     }
 
-    /// Whether its handler was run.
-    pub(in crate::server) fn ran(&self) -> bool {
-        self.ran
+    /// What became of its handler.
+    pub(in crate::server) fn run(&self) -> Run {
+        self.run
     }
 }
 
@@ -176,12 +187,13 @@ impl<'a> ServerNext<'a> {
         if let Some((first, rest)) = rest.split_first() {
             return first.intercept(call, ServerNext { rest, innermost, handler });
         }
-        call.ran = true;
         if let Some(handler) = &handler {
             call.cardinality = Some(handler.cardinality());
         }
         innermost(handler.as_ref(), call.context, call.slot);
-        call.context.call().handlers_outcome().unwrap_or(Ok(()))
+        let outcome = call.context.call().handlers_outcome();
+        call.run = if outcome.is_some() { Run::Ended } else { Run::Detached };
+        outcome.unwrap_or(Ok(()))
     }
 
     /// The same with another handler in the place of the method's.

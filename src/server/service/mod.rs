@@ -37,4 +37,5 @@ pub use self::requests::RequestIterator;
 pub use self::shapes::{StreamingFn, StreamingMethod};
 pub use self::stream::ServerStream;
 
+pub(super) use self::interceptor::Run;
 pub(super) use self::slot::{Counting, Slot};
