@@ -46,6 +46,18 @@ impl fmt::Display for Connectivity {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Attempt(u64);
 
+impl Attempt {
+    /// For a timer of what came of it: not zero, as the first is one.
+    pub(crate) fn tag(self) -> u64 {
+        self.0
+    }
+
+    /// Whose timer that is; `None`: nobody's.
+    pub(crate) fn tagged(tag: u64) -> Option<Self> {
+        (tag != 0).then_some(Self(tag))
+    }
+}
+
 /// An order to the connector.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Connect {
@@ -169,6 +181,16 @@ impl Machine {
         }
         self.state = Connectivity::Idle;
         self.cause = cause;
+    }
+
+    /// The connection of the channel is given up because nobody uses it.
+    pub(crate) fn rest(&mut self) {
+        if self.state == Connectivity::Ready {
+            self.backoff.reset();
+            self.spare = true;
+            self.state = Connectivity::Idle;
+            "nobody used it".clone_into(&mut self.cause);
+        }
     }
 
     /// More about why the last attempt failed.

@@ -16,6 +16,7 @@ mod backoff;
 mod connectivity;
 mod dial;
 mod events;
+mod idle;
 mod options;
 mod queue;
 mod random;

@@ -31,6 +31,10 @@ const LONGEST_ATTEMPT: Duration = Duration::from_secs(24 * 3600);
 /// § gRFC A8: "grpc.keepalive_time_ms … the minimum is 10 seconds".
 const SHORTEST_KEEPALIVE: Duration = Duration::from_secs(10);
 
+/// § `grpc.client_idle_timeout_ms`: "The default value is 30 minutes", "The minimum value is 1 second".
+const IDLE_TIMEOUT: Duration = Duration::from_secs(30 * 60);
+const SHORTEST_IDLE: Duration = Duration::from_secs(1);
+
 /// What a channel goes by, checked.
 #[derive(Clone, Debug)]
 pub(super) struct Settings {
@@ -41,6 +45,8 @@ pub(super) struct Settings {
     pub(super) defaults: Defaults,
     pub(super) http2: http2::Options,
     pub(super) busy_poll: Duration,
+    /// `None`: a connection stays, however long nobody uses it.
+    pub(super) idle_timeout: Option<Duration>,
     pub(super) security: Option<ChannelSecurity>,
     /// What all calls prove.
     call_credentials: Option<Kept>,
@@ -59,6 +65,7 @@ impl Settings {
             defaults: Defaults { max_receive: 4 << 20, max_send: usize::MAX, retry_refused: true },
             http2: http2::Options::default(),
             busy_poll: Duration::ZERO,
+            idle_timeout: Some(IDLE_TIMEOUT),
             security: None,
             call_credentials: None,
             #[cfg(feature = "_tls")]
@@ -165,6 +172,12 @@ impl Settings {
                 "ordinary responses would be refused",
             ),
             within("max_stream_window", http2.max_window, 65_535.., "HTTP/2 begins with as much"),
+            within(
+                "idle_timeout",
+                self.idle_timeout.unwrap_or(Duration::MAX),
+                SHORTEST_IDLE..,
+                "connections would be closed between the calls of one caller",
+            ),
             within("write_timeout", http2.write_timeout, ms(100).., "a busy server would lose us"),
             within(
                 "message_timeout",
@@ -296,6 +309,14 @@ impl ChannelBuilder {
             settings.timing.backoff.first = first;
             settings.timing.backoff.longest = longest;
         })
+    }
+
+    /// A connection on which no call was made for so long, and none runs, is closed, and the channel goes to IDLE; the next call makes
+    /// another. `None`: never. Default: 30 minutes; at least 1 s. It is looked at by a timer, so up to twice the time may pass. Shorter
+    /// ones free the server of clients that are there and do nothing.
+    pub fn idle_timeout(self, time: impl Into<Option<Duration>>) -> Self {
+        let time = time.into();
+        self.set(|settings| settings.idle_timeout = time)
     }
 
     /// Whether calls that say nothing themselves are made once more when the server refuses them with
@@ -439,6 +460,7 @@ mod tests {
                 "keepalive (its timeout) is 0ns",
             ),
             (builder().message_timeout(Duration::from_millis(999)), "message_timeout is 999ms"),
+            (builder().idle_timeout(Duration::from_millis(999)), "idle_timeout is 999ms"),
         ] {
             let told = told(builder);
             assert!(told.contains(words), "{told}");

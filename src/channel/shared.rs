@@ -30,11 +30,11 @@ use super::watcher::{Watched, Watcher};
 /// under it. What a change makes necessary is collected in a [`Todo`] and done after it. `ready` is a leaf, read by every call.
 pub(super) struct Shared {
     /// The link for new calls while READY.
-    ready: RwLock<Option<Arc<Link>>>,
+    pub(super) ready: RwLock<Option<Arc<Link>>>,
     /// Calls that queue: new ones go behind them.
     queued: AtomicUsize,
     closed: AtomicBool,
-    inner: Mutex<Inner>,
+    pub(super) inner: Mutex<Inner>,
     /// Signals each change of connectivity and of the links.
     changed: Condvar,
     pub(super) settings: Settings,
@@ -42,8 +42,8 @@ pub(super) struct Shared {
     pub(super) crew: Arc<Crew>,
     pub(super) defaults: Defaults,
     dial: Box<dyn Dial>,
-    poller: Arc<Poller>,
-    this: Weak<Shared>,
+    pub(super) poller: Arc<Poller>,
+    pub(super) this: Weak<Shared>,
 }
 
 impl Shared {
@@ -264,6 +264,9 @@ impl Shared {
         if todo.pump {
             self.pump();
         }
+        if let Some((attempt, link)) = todo.watch {
+            self.watch_use(attempt, &link);
+        }
     }
 
     /// Gives queued calls to the link, first come first served, as long as it takes them.
@@ -361,6 +364,7 @@ impl Shared {
         if inner.machine.up(attempt) {
             inner.current = Some(attempt);
             inner.dialing = None;
+            todo.watch = Some((attempt, link.clone()));
             *self.ready.write() = Some(link);
             todo.pump = true;
         } else {
@@ -431,7 +435,10 @@ impl Watched for Shared {
 }
 
 impl OnTimer for Shared {
-    fn fire(&self, _tag: u64, now: Instant, _jobs: &mut Vec<Job>) {
+    fn fire(&self, tag: u64, now: Instant, _jobs: &mut Vec<Job>) {
+        if let Some(attempt) = Attempt::tagged(tag) {
+            return self.look_at_use(attempt);
+        }
         self.change(|inner, todo| {
             inner.alarms.fired(now);
             let connecting = inner.machine.state() == Connectivity::Connecting;

@@ -63,6 +63,8 @@ pub(super) struct Inner {
     pub(super) alarms: Alarms,
     pub(super) watchers: Vec<Arc<Watcher>>,
     pub(super) keepalive: Keepalive,
+    /// Calls that had been made on the current connection when its use was last looked at.
+    pub(super) made: u64,
 }
 
 /// After which silence the next connections are asked whether they live.
@@ -100,6 +102,8 @@ pub(super) struct Todo {
     pub(super) close: Vec<Arc<Link>>,
     pub(super) cancel: Option<Dialing>,
     pub(super) deliver: Vec<Arc<Watcher>>,
+    /// A connection that is in use from now on, until nobody uses it.
+    pub(super) watch: Option<(Attempt, Arc<Link>)>,
     /// Only to be dropped.
     pub(super) gone: Option<Arc<Link>>,
 }
@@ -110,6 +114,7 @@ impl Inner {
             machine: Machine::new(timing),
             links: Vec::new(),
             current: None,
+            made: 0,
             dialing: None,
             early: None,
             queue: Queue::new(),

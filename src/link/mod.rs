@@ -241,6 +241,12 @@ impl Link {
         self.flush_now(state);
     }
 
+    /// How many calls were made on this connection, and how many of them run.
+    pub(crate) fn made(&self) -> (u64, usize) {
+        let state = self.state.lock();
+        (state.conn.stats().opened, state.cells.live())
+    }
+
     /// Whether the peer has answered a call on this connection.
     pub(crate) fn answered(&self) -> bool {
         self.state.lock().conn.stats().answered > 0

@@ -260,3 +260,18 @@ fn k5_a_hundred_channels_for_an_hour_keep_to_the_algorithm() {
     // 11 attempts to reach 120 s (about 290 s), then one in about 120 s.
     assert!((3200..4600).contains(&total), "{total}");
 }
+
+#[test]
+fn a_connection_that_nobody_uses_is_no_failure() {
+    let mut bed = Bed::new();
+    let first = bed.want(false).unwrap();
+    bed.up(first);
+    bed.machine.rest();
+    assert_eq!((bed.state(), bed.machine.cause()), (Connectivity::Idle, "nobody used it"));
+    // At once, though the pause of the first attempt is not over, and it was of no use.
+    let second = bed.want(false).unwrap();
+    bed.machine.rest();
+    assert_eq!(bed.state(), Connectivity::Connecting, "there is none to be given up");
+    bed.up(second);
+    assert_eq!(bed.state(), Connectivity::Ready);
+}
