@@ -19,9 +19,11 @@ use common::testing::{
     SimpleResponse, StreamingInputCallRequest, StreamingInputCallResponse,
     StreamingOutputCallRequest, StreamingOutputCallResponse, TestService, TestServiceServer, zeros,
 };
-use grpc_threads::{Code, Metadata, RequestIterator, ServicerContext, Status, ThreadPool};
+use grpc_threads::{
+    Code, Compression, Metadata, RequestIterator, ServicerContext, Status, ThreadPool,
+};
 
-/// Those about credentials for calls, compression and load reports are left out.
+/// Those about credentials for calls and load reports are left out.
 const CASES: &[&str] = &[
     "empty_unary",
     "large_unary",
@@ -38,6 +40,14 @@ const CASES: &[&str] = &[
     "unimplemented_service",
     "custom_metadata",
     "concurrent_large_unary",
+    "client_compressed_unary",
+    "client_compressed_unary_noprobe",
+    "server_compressed_unary",
+    "server_compressed_unary_unchecked",
+    "client_compressed_streaming",
+    "client_compressed_streaming_noprobe",
+    "server_compressed_streaming",
+    "server_compressed_streaming_unchecked",
     "rpc_soak",
     "channel_soak",
 ];
@@ -90,6 +100,10 @@ impl TestService for Interop {
         request: SimpleRequest,
         context: &ServicerContext,
     ) -> Result<SimpleResponse, Status> {
+        require_compressed(request.expect_compressed, context)?;
+        if request.response_compressed == Some(true) {
+            context.set_compression(Compression::Gzip)?;
+        }
         echo_metadata(context)?;
         echo_status(request.response_status)?;
         require_known_type(request.response_type)?;
@@ -104,8 +118,13 @@ impl TestService for Interop {
         request: StreamingOutputCallRequest,
         context: &ServicerContext,
     ) -> Result<impl Iterator<Item = Result<StreamingOutputCallResponse, Status>>, Status> {
+        // The head says one thing for all of them.
+        let asked = |one: &ResponseParameters| one.compressed == Some(true);
+        if request.response_parameters.iter().any(asked) {
+            context.set_compression(Compression::Gzip)?;
+        }
         echo_metadata(context)?;
-        answer(request)
+        answer(request, Some(context))
     }
 
     fn streaming_input_call(
@@ -116,7 +135,9 @@ impl TestService for Interop {
         echo_metadata(context)?;
         let mut total = 0;
         for request in requests {
-            total += request?.payload.map_or(0, |payload| payload.body.len());
+            let request = request?;
+            require_compressed(request.expect_compressed, context)?;
+            total += request.payload.map_or(0, |payload| payload.body.len());
         }
         let total = i32::try_from(total).map_err(|_| Status::out_of_range("more than 2 GiB"))?;
         Ok(StreamingInputCallResponse { aggregated_payload_size: total })
@@ -149,7 +170,8 @@ fn answers(
 ) -> impl Iterator<Item = Result<StreamingOutputCallResponse, Status>> {
     // Of each request an iterator of its responses, or of the one error that ends the call.
     requests.flat_map(|request| {
-        let (responses, error) = match request.and_then(answer) {
+        let answered = request.and_then(|request| answer(request, None));
+        let (responses, error) = match answered {
             Ok(responses) => (Some(responses), None),
             Err(status) => (None, Some(Err(status))),
         };
@@ -157,14 +179,18 @@ fn answers(
     })
 }
 
-/// The responses that a request asks for, each after its pause.
+/// The responses that a request asks for, each after its pause; those that are not to be compressed are not, in `context`.
 fn answer(
     request: StreamingOutputCallRequest,
+    context: Option<&ServicerContext>,
 ) -> Result<impl Iterator<Item = Result<StreamingOutputCallResponse, Status>>, Status> {
     echo_status(request.response_status)?;
     require_known_type(request.response_type)?;
     Ok(request.response_parameters.into_iter().map(
-        |ResponseParameters { size, interval_us, .. }| {
+        move |ResponseParameters { size, interval_us, compressed }| {
+            if let (Some(false), Some(context)) = (compressed, context) {
+                context.disable_next_message_compression();
+            }
             sleep(Duration::from_micros(u64::try_from(interval_us).unwrap_or(0)));
             Ok(StreamingOutputCallResponse { payload: zeros(wanted_size(size)?) })
         },
@@ -189,6 +215,15 @@ fn echo_status(wanted: Option<EchoStatus>) -> Result<(), Status> {
         Some(EchoStatus { code, message }) if code != 0 => {
             Err(Status::new(Code::from_i32(code), message))
         }
+        _ => Ok(()),
+    }
+}
+
+/// Whether a request came as its sender says.
+fn require_compressed(expected: Option<bool>, context: &ServicerContext) -> Result<(), Status> {
+    match (expected, context.request_was_compressed()) {
+        (Some(true), false) => Err(Status::invalid_argument("the request came uncompressed")),
+        (Some(false), true) => Err(Status::invalid_argument("the request came compressed")),
         _ => Ok(()),
     }
 }

@@ -107,7 +107,7 @@ impl MessageReader {
         if self.assembler.feed(payload).is_ok() {
             self.assembler.take(&mut self.messages);
             while let Some(message) = self.messages.next() {
-                octets += message.len();
+                octets += message.bytes.len();
             }
         }
         octets

@@ -92,6 +92,7 @@
 //! |---|---|
 //! | handlers, generic handlers, a server's codecs | a worker of the [`ThreadPool`], or what an [`Executor`] has |
 //! | a client's codecs, iterators given to `call` | the caller's |
+//! | [`Compressor`]s | where the codec of the message runs |
 //! | iterators given to `future` and `spawn` | one of the library's for each |
 //! | fetchers of a secure port's certificates | one of the library's for each port |
 //! | plugins of [`CallCredentials`] | the library's, up to 16 for each channel, while there is something to ask |
@@ -125,7 +126,7 @@
 //!
 //! | level | target `grpc_threads::` | what |
 //! |---|---|---|
-//! | error | `reactor` | a panic in a handler, a codec, a callback, a waker, an iterator or an executor; no thread to be had for callbacks; a poller that failed |
+//! | error | `reactor` | a panic in a handler, a codec, a compressor, a callback, a waker, an iterator or an executor; no thread to be had for callbacks; a poller that failed |
 //! | error | `server`, `call` | a handler that failed with the code `OK`, or `abort` with it |
 //! | warn | `server` | a detached [`ServerStream`] dropped without `finish`; a server that listens nowhere; a connection that could not be served |
 //! | warn | `net` | an address of a name that this machine does not have; no descriptor for a connection that comes in, at most once in ten seconds |
@@ -158,6 +159,8 @@
 mod bounds;
 #[cfg(feature = "runtime")]
 pub mod codec;
+#[cfg(feature = "runtime")]
+mod compression;
 #[cfg(feature = "runtime")]
 pub mod credentials;
 #[cfg(feature = "runtime")]
@@ -194,6 +197,8 @@ pub use client::{
 };
 #[cfg(feature = "runtime")]
 pub use codec::{Codec, Prost, Raw};
+#[cfg(feature = "runtime")]
+pub use compression::{Compression, Compressor};
 #[cfg(feature = "runtime")]
 pub use credentials::{
     AuthMetadataContext, AuthMetadataPlugin, AuthMetadataReply, CallCredentials,

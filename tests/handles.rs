@@ -41,8 +41,8 @@ const CLIENT: () = {
     shared::<Subscription>();
     small::<Channel>(2);
     small::<Call>(1);
-    small::<CallFuture<Resp>>(4);
-    small::<Responses<Resp>>(5);
+    small::<CallFuture<Resp>>(5);
+    small::<Responses<Resp>>(6);
 };
 
 const SERVER: () = {

@@ -22,6 +22,7 @@ const RANKS: [&[&str]; 8] = [
         "metadata",
         "deadline",
         "codec",
+        "compression",
         "payload",
         "credentials",
         "sync",

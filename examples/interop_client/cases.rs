@@ -28,6 +28,7 @@ macro_rules! require {
         }
     };
 }
+pub(crate) use require;
 
 pub(crate) fn empty_unary(channel: &Channel) -> Outcome {
     stub(channel).empty_call.call(&Empty {})?;
@@ -162,15 +163,15 @@ pub(crate) fn concurrent_large_unary(channel: &Channel) -> Outcome {
 
 // --- calls and messages ---
 
-fn stub(channel: &Channel) -> TestServiceStub {
+pub(crate) fn stub(channel: &Channel) -> TestServiceStub {
     TestServiceStub::with_options(channel, patient())
 }
 
-fn patient() -> CallOptions {
+pub(crate) fn patient() -> CallOptions {
     CallOptions::new().timeout(PATIENCE)
 }
 
-fn large_request() -> SimpleRequest {
+pub(crate) fn large_request() -> SimpleRequest {
     SimpleRequest {
         response_size: LARGE_RESPONSE as i32,
         payload: zeros(LARGE_REQUEST),
@@ -190,14 +191,18 @@ fn output_request(request_size: usize, sizes: &[usize]) -> StreamingOutputCallRe
 
 // --- checks ---
 
-fn require_zeros(payload: Option<Payload>, size: usize) -> Outcome {
+pub(crate) fn require_zeros(payload: Option<Payload>, size: usize) -> Outcome {
     let body = payload.unwrap_or_default().body;
     require!(body.len() == size, "a payload of {} bytes, not {size}", body.len());
     require!(body.iter().all(|&byte| byte == 0), "a payload that is not all zeros");
     Ok(())
 }
 
-fn require_status<T>(outcome: Result<T, Status>, code: Code, message: Option<&str>) -> Outcome {
+pub(crate) fn require_status<T>(
+    outcome: Result<T, Status>,
+    code: Code,
+    message: Option<&str>,
+) -> Outcome {
     let Err(status) = outcome else {
         return Err(format!("the call went well; it should have ended with {code}").into());
     };

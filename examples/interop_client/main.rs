@@ -8,6 +8,7 @@
 )]
 
 mod cases;
+mod compressed;
 #[path = "../common/flags.rs"]
 mod flags;
 #[path = "../common/secure.rs"]
@@ -20,14 +21,14 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use flags::{Flags, fail};
-use grpc_threads::Channel;
+use grpc_threads::{Channel, ChannelBuilder};
 
 /// What a case comes to: nothing, or what was not as it must be.
 pub(crate) type Outcome = Result<(), Box<dyn Error + Send + Sync>>;
 
 type Case = (&'static str, fn(&Channel) -> Outcome);
 
-/// Those about credentials for calls, compression and load reports are left out; the soak cases follow.
+/// Those about credentials for calls and load reports are left out; the soak cases follow.
 const CASES: &[Case] = &[
     ("empty_unary", cases::empty_unary),
     ("large_unary", cases::large_unary),
@@ -44,6 +45,17 @@ const CASES: &[Case] = &[
     ("unimplemented_service", cases::unimplemented_service),
     ("custom_metadata", cases::custom_metadata),
     ("concurrent_large_unary", cases::concurrent_large_unary),
+    ("client_compressed_unary", compressed::client_unary),
+    ("client_compressed_unary_noprobe", compressed::client_unary_noprobe),
+    ("client_compressed_streaming", compressed::client_streaming),
+    ("client_compressed_streaming_noprobe", compressed::client_streaming_noprobe),
+    ("server_compressed_unary_unchecked", compressed::server_unary),
+    ("server_compressed_streaming_unchecked", compressed::server_streaming),
+];
+/// Those that look at how responses come: on a channel of their own.
+const CHECKED: &[Case] = &[
+    ("server_compressed_unary", compressed::server_unary_checked),
+    ("server_compressed_streaming", compressed::server_streaming_checked),
 ];
 const RPC_SOAK: &str = "rpc_soak";
 const CHANNEL_SOAK: &str = "channel_soak";
@@ -67,7 +79,7 @@ fn main() -> ExitCode {
         ],
     );
     if flags.is_set("list_cases") {
-        CASES.iter().for_each(|(name, _)| println!("{name}"));
+        CASES.iter().chain(CHECKED).for_each(|(name, _)| println!("{name}"));
         println!("{RPC_SOAK}\n{CHANNEL_SOAK}");
         return ExitCode::SUCCESS;
     }
@@ -85,8 +97,12 @@ fn main() -> ExitCode {
 }
 
 fn run(case: &str, flags: &Flags) -> Outcome {
-    let known = CASES.iter().find(|(name, _)| *name == case);
-    match (case, known) {
+    let called = |(name, _): &&Case| *name == case;
+    let (known, checked) = (CASES.iter().find(called), CHECKED.iter().find(called));
+    match (case, known.or(checked)) {
+        (_, Some((_, run))) if checked.is_some() => {
+            run(&builder(flags)?.compressor(compressed::Noting).connect_lazily()?)
+        }
         (_, Some((_, run))) => run(&connect(flags)?),
         (RPC_SOAK, _) => {
             let channel = connect(flags)?;
@@ -103,6 +119,10 @@ fn run(case: &str, flags: &Flags) -> Outcome {
 }
 
 fn connect(flags: &Flags) -> Result<Channel, Box<dyn Error + Send + Sync>> {
+    Ok(builder(flags)?.connect_lazily()?)
+}
+
+fn builder(flags: &Flags) -> Result<ChannelBuilder, Box<dyn Error + Send + Sync>> {
     let host = flags.get("server_host").unwrap_or("127.0.0.1");
     let port = flags.get("server_port").unwrap_or_else(|| fail("--server_port is missing"));
     let mut channel = Channel::builder(&format!("{host}:{port}"));
@@ -116,7 +136,7 @@ fn connect(flags: &Flags) -> Result<Channel, Box<dyn Error + Send + Sync>> {
             channel = secure::call_it(channel, name);
         }
     }
-    Ok(channel.connect_lazily()?)
+    Ok(channel)
 }
 
 /// Many times the same, of which only so many may fail or be slow.

@@ -2,11 +2,13 @@
 //!
 //! Owns the last append of a call and the constant blocks. Ignores who ends a call, and when.
 
+use std::borrow::Cow;
 use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
 
 use super::Outbox;
+use crate::compression::Encoding;
 use crate::link::{End, Outgoing, Stream};
 use crate::metadata::Metadata;
 use crate::status::Status;
@@ -21,6 +23,8 @@ pub(super) struct Closing<'a> {
     pub(super) trailing: Metadata,
     pub(super) subtype: Subtype,
     pub(super) head_claimed: bool,
+    /// What the message is compressed by, if it is.
+    pub(super) encoding: Encoding,
 }
 
 impl Closing<'_> {
@@ -32,11 +36,12 @@ impl Closing<'_> {
     pub(super) fn send_all(self, stream: &Stream, data: Option<Bytes>) {
         if data.is_some() && self.is_plain() {
             let end = End::Trailers(&OK_TRAILERS);
-            return stream.send(Outgoing { head: Some(default_head(self.subtype)), data, end });
+            let head = default_head(stream, self.subtype, self.encoding);
+            return stream.send(Outgoing { head: Some(&head), data, end });
         }
         let block = self.block(stream, data.is_none());
-        let head = data.is_some().then(|| default_head(self.subtype));
-        stream.send(Outgoing { head, data, end: End::Trailers(&block) });
+        let head = data.is_some().then(|| default_head(stream, self.subtype, self.encoding));
+        stream.send(Outgoing { head: head.as_deref(), data, end: End::Trailers(&block) });
     }
 
     /// The trailers. Of a status that is larger than the client takes, what does not fit is left out; its code is what
@@ -98,21 +103,13 @@ pub(super) fn too_much_metadata(size: usize, most: usize) -> Status {
     ))
 }
 
-/// A response head without metadata.
-pub(super) fn default_head(subtype: Subtype) -> &'static [u8] {
-    match subtype {
-        Subtype::Plain => &PLAIN_HEAD,
-        Subtype::Proto => &PROTO_HEAD,
+/// A response head without metadata. Where nothing is compressed it is ready.
+pub(super) fn default_head(stream: &Stream, subtype: Subtype, encoding: Encoding) -> Cow<'_, [u8]> {
+    let terms = stream.link().terms();
+    match terms.encodings().name(encoding) {
+        None => Cow::Borrowed(terms.heads().bare(subtype)),
+        name => Cow::Owned(terms.heads().head(subtype, name, &Metadata::new())),
     }
-}
-
-static PLAIN_HEAD: LazyLock<Vec<u8>> = LazyLock::new(|| head_of(Subtype::Plain));
-static PROTO_HEAD: LazyLock<Vec<u8>> = LazyLock::new(|| head_of(Subtype::Proto));
-
-fn head_of(subtype: Subtype) -> Vec<u8> {
-    let mut block = Vec::new();
-    headers::response_head_as(&mut block, subtype, &Metadata::new());
-    block
 }
 
 static OK_TRAILERS: LazyLock<Vec<u8>> = LazyLock::new(|| {

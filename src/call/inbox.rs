@@ -2,12 +2,10 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-
 use crate::deadline::Deadline;
 use crate::link::{Stream, Want};
 use crate::status::Status;
-use crate::wire::framing::Messages;
+use crate::wire::framing::{self, Messages};
 use crate::wire::headers::ResponseHead;
 use crate::wire::outcome::Ending;
 
@@ -27,8 +25,8 @@ pub(crate) struct Inbox {
 /// What [`Inbox::next`] found.
 #[derive(Clone, Debug)]
 pub(crate) enum Next {
-    /// A message without its prefix.
-    Message(Bytes),
+    /// A message without its prefix, as it came: perhaps compressed.
+    Message(framing::Message),
     /// No more messages, for this reason. Repeats.
     End(Finish),
     /// The deadline of this wait has passed; nothing else has changed.
@@ -77,7 +75,7 @@ impl Inbox {
     }
 
     /// The next of the messages that were taken from the stream together.
-    pub(crate) fn waiting(&mut self) -> Option<Bytes> {
+    pub(crate) fn waiting(&mut self) -> Option<framing::Message> {
         self.messages.next()
     }
 

@@ -7,11 +7,12 @@ use bytes::Bytes;
 use super::hooks::{OnEnd, StreamHooks};
 use super::intercept::{Direction, Intercept};
 use super::server::ServerCall;
-use super::{Rewriter, SendError, frame};
+use super::{Rewriter, SendError};
 use crate::codec::{Codec, Raw};
 use crate::payload::Payload;
 use crate::reactor::user;
 use crate::status::Status;
+use crate::wire::framing::Message;
 
 impl ServerCall {
     /// Hooks of an interceptor, inside those that are there.
@@ -40,17 +41,17 @@ impl ServerCall {
         &self,
         codec: &dyn Codec<T>,
         message: &T,
-        limit: usize,
     ) -> Result<Bytes, Status> {
         if !self.is_hooked(Direction::Responses) {
-            return frame(codec, message, limit);
+            return self.frame_packed(codec, message);
         }
         let message = Payload::encoded_by(codec, message)?.into_bytes();
-        frame(&Raw, &self.one_of(Direction::Responses, message)?, limit)
+        let message = self.one_of(Direction::Responses, message.into())?;
+        self.frame_packed(&Raw, &message.bytes)
     }
 
     /// The one message of a direction, behind its hooks.
-    pub(super) fn one_of(&self, direction: Direction, message: Bytes) -> Result<Bytes, Status> {
+    pub(super) fn one_of(&self, direction: Direction, message: Message) -> Result<Message, Status> {
         let Some(intercept) = self.intercept().filter(|it| it.is_hooked(direction)) else {
             return Ok(message);
         };
@@ -59,8 +60,15 @@ impl ServerCall {
             Direction::Requests => "request",
             Direction::Responses => "response",
         };
-        let one = || line.one(Payload::new(message), what);
-        user::run_or_end(one, || self.hook_panicked()).map(Payload::into_bytes)
+        let bytes = match direction {
+            Direction::Requests => {
+                self.unpack(message).map_err(|status| self.undecodable(status))?
+            }
+            Direction::Responses => message.bytes,
+        };
+        let one = || line.one(Payload::new(bytes), what);
+        let given = user::run_or_end(one, || self.hook_panicked())?;
+        Ok(given.into_bytes().into())
     }
 
     /// Whether messages of a direction go through hooks.
@@ -146,7 +154,7 @@ impl ServerCall {
     pub(crate) fn release(&self, result: Result<(), Status>, streaming: bool) {
         let Some(intercept) = self.intercept() else { return self.finish(result) };
         let (held, response) = intercept.release();
-        let framed = |response: &Payload| self.frame_raw(response.bytes());
+        let framed = |response: &Payload| self.frame_packed(&Raw, response.bytes());
         let (data, outcome) = match (result, response, held) {
             (Err(status), ..) => (None, Err(status)),
             (Ok(()), Some(response), _) => match framed(&response) {

@@ -8,6 +8,8 @@
 //! first, and before anything of the call that waits. For a producer that
 //! suddenly blocks there is a net, a one-shot timer. No message is late by more
 //! than about [`NET`].
+//!
+//! Messages are framed, and compressed where that is asked for, on the sender's own thread with no lock held.
 
 use std::cell::Cell;
 use std::mem;
@@ -17,6 +19,8 @@ use std::time::{Duration, Instant};
 use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::sync::{Mutex, MutexGuard, thread_own};
 use bytes::Bytes;
+
+use super::{Sends, packing};
 
 use crate::codec::Codec;
 use crate::deadline::Deadline;
@@ -43,7 +47,9 @@ const NET: Duration = Duration::from_micros(300);
 
 /// The sending half of one call.
 pub(crate) struct Outbox {
-    limit: usize,
+    sends: Sends,
+    /// The next message goes out as it is.
+    plain_next: AtomicBool,
     /// Octets of the stream that waited in the link after the last append. They only become fewer by themselves. Written
     /// under the lock, read without.
     queued: AtomicUsize,
@@ -86,10 +92,10 @@ pub(crate) enum SendError {
 }
 
 impl Outbox {
-    /// `limit` is the longest message that may be sent, in octets.
-    pub(crate) fn new(stream: Arc<Stream>, limit: usize) -> Arc<Self> {
+    pub(crate) fn new(stream: Arc<Stream>, sends: Sends) -> Arc<Self> {
         Arc::new_cyclic(|this| Self {
-            limit,
+            sends,
+            plain_next: AtomicBool::new(false),
             queued: AtomicUsize::new(0),
             closed: AtomicBool::new(false),
             buffer: Mutex::new(Buffer::new(stream)),
@@ -138,6 +144,11 @@ impl Outbox {
         message: &T,
     ) -> Result<(), SendError> {
         self.push(codec, message).map(drop)
+    }
+
+    /// The next message is not compressed.
+    pub(crate) fn plain_next(&self) {
+        self.plain_next.store(true, Ordering::Relaxed);
     }
 
     /// Whether a send would not wait. The link is asked only when it had no room last time.
@@ -197,8 +208,9 @@ impl Outbox {
         }
         // A codec that sends by itself finds another desk, and so does a thread that is ending.
         let mut desk = DESK.reach(Cell::take).unwrap_or_default();
-        let appended = match framing::encode(codec, message, self.limit, &mut desk) {
-            Ok(_) => self.append(&mut desk),
+        let framed = framing::encode(codec, message, self.sends.limit, &mut desk);
+        let appended = match framed.and_then(|_| self.pack(&mut desk)) {
+            Ok(()) => self.append(&mut desk),
             Err(status) => Err(SendError::Encode(status)),
         };
         if desk.capacity() <= KEPT {
@@ -206,6 +218,17 @@ impl Outbox {
             DESK.reach(|own| own.set(desk));
         }
         appended
+    }
+
+    /// Compresses the message on the desk, if that is asked for.
+    fn pack(&self, desk: &mut Vec<u8>) -> Result<(), Status> {
+        let encoding = self.sends.encoding;
+        if encoding.is_identity() || self.plain_next.swap(false, Ordering::Relaxed) {
+            return Ok(());
+        }
+        // A call that is over sends nothing, and so compresses nothing.
+        let Some(stream) = self.buffer.lock().stream.clone() else { return Ok(()) };
+        packing::pack(desk, encoding, stream.link().terms().encodings())
     }
 
     /// Appends a framed message, and sends it unless it may wait for the next one.
@@ -340,7 +363,7 @@ thread_own! {
 
 impl std::fmt::Debug for Outbox {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Outbox").field("limit", &self.limit).finish_non_exhaustive()
+        f.debug_struct("Outbox").field("sends", &self.sends).finish_non_exhaustive()
     }
 }
 

@@ -7,6 +7,9 @@
 //! Threads: everything is `&self`; any thread may finish, cancel or ask. Lock rank:
 //! `reply` comes before the outbox's lock and the link's. It is never held over I/O or user code.
 
+mod compressing;
+mod mistakes;
+
 use std::fmt;
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
@@ -14,11 +17,12 @@ use std::time::Duration;
 use crate::sync::Mutex;
 use bytes::Bytes;
 
-use super::Outbox;
 use super::answer::{Closing, default_head, too_much_metadata};
 use super::intercept::{Direction, Intercept};
 use super::place::Place;
-use crate::codec::{Codec, Raw};
+use super::{Outbox, Sends};
+use crate::codec::Codec;
+use crate::compression::{Compression, Encoding};
 use crate::credentials::AuthContext;
 use crate::deadline::Deadline;
 use crate::http2::types::Reason;
@@ -27,19 +31,33 @@ use crate::metadata::Metadata;
 use crate::reactor::{clock, notify, user};
 use crate::status::{Code, Status};
 use crate::tell;
-use crate::wire::framing::Messages;
+use crate::wire::framing::{Message, Messages};
 use crate::wire::headers::{self, RequestHead};
-use crate::wire::outcome::{Due, Ending, cardinality, deadline_exceeded, undecodable};
+use crate::wire::outcome::{Due, Ending, cardinality, deadline_exceeded};
+
+use compressing::Compressing;
 
 /// Something to run once a call is over.
 pub(crate) type Callback = Box<dyn FnOnce() + Send>;
+
+/// What goes for the calls of a method.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rules {
+    /// The longest request, in octets.
+    pub(crate) receive_limit: usize,
+    /// The longest response, in octets.
+    pub(crate) send_limit: usize,
+    /// What responses are compressed by, where the client takes that.
+    pub(crate) compression: Compression,
+}
 
 /// One call, shared by its context, its streams and its deadline.
 pub(crate) struct ServerCall {
     stream: Arc<Stream>,
     head: RequestHead,
     deadline: Deadline,
-    send_limit: usize,
+    rules: Rules,
+    compressing: Compressing,
     place: Option<Arc<Place>>,
     /// Where the server has interceptors.
     pub(super) intercept: Option<Box<Intercept>>,
@@ -75,7 +93,7 @@ enum Ended {
 impl ServerCall {
     pub(crate) fn new(
         incoming: Incoming,
-        send_limit: usize,
+        rules: Rules,
         place: Option<Arc<Place>>,
         intercept: Option<Box<Intercept>>,
     ) -> Self {
@@ -84,11 +102,15 @@ impl ServerCall {
             Some(timeout) => Deadline::after(arrived, timeout),
             None => Deadline::NEVER,
         };
+        // What nobody has registered a server does not get built with.
+        let encoding = stream.link().terms().within(rules.compression, head.accepts);
+        let compressing = Compressing::new(encoding.unwrap_or_default());
         Self {
             stream,
             head,
             deadline,
-            send_limit,
+            rules,
+            compressing,
             place,
             intercept,
             outbox: OnceLock::new(),
@@ -136,7 +158,7 @@ impl ServerCall {
 
     /// The one request of a method that takes exactly one (W41). Returns at once for
     /// a request that was handed over complete.
-    pub(crate) fn single_request(&self) -> Result<Bytes, Status> {
+    pub(crate) fn single_request(&self) -> Result<Message, Status> {
         let mut messages = Messages::default();
         let mut took = self.stream.take(0, &mut messages);
         while !took.over {
@@ -182,14 +204,18 @@ impl ServerCall {
             return None;
         }
         reply.head_claimed = true;
-        let outbox = self.make_outbox();
-        outbox.head(default_head(self.head.subtype).to_vec());
+        let encoding = self.compressing.fix();
+        let outbox = self.make_outbox(encoding);
+        outbox.head(default_head(&self.stream, self.head.subtype, encoding).into_owned());
         Some(outbox)
     }
 
     /// Whoever calls has claimed the head, under the lock.
-    fn make_outbox(&self) -> &Arc<Outbox> {
-        self.outbox.get_or_init(|| Outbox::new(self.stream.clone(), self.send_limit))
+    fn make_outbox(&self, encoding: Encoding) -> &Arc<Outbox> {
+        let sends = Sends { limit: self.rules.send_limit, encoding };
+        let outbox = self.outbox.get_or_init(|| Outbox::new(self.stream.clone(), sends));
+        self.compressing.hand_over(outbox);
+        outbox
     }
 
     /// Sends what is held back to be sent together with later messages.
@@ -201,8 +227,13 @@ impl ServerCall {
 
     /// Sends the response head now, with `metadata` in it.
     pub(crate) fn send_initial_metadata(&self, metadata: &Metadata) -> Result<(), Status> {
-        let mut block = Vec::new();
-        headers::response_head_as(&mut block, self.head.subtype, metadata);
+        let terms = self.stream.link().terms();
+        let head = |encoding| {
+            let name = terms.encodings().name(encoding);
+            terms.heads().head(self.head.subtype, name, metadata)
+        };
+        // What is added for an encoding that is set meanwhile is counted already.
+        let block = head(Encoding::IDENTITY);
         let size = headers::list_size(&block, metadata);
         if let Err(most) = self.stream.link().takes_headers(size) {
             return Err(too_much_metadata(size, most));
@@ -216,8 +247,9 @@ impl ServerCall {
             return Err(Status::internal("the initial metadata has been sent already"));
         }
         reply.head_claimed = true;
-        let outbox = self.make_outbox();
-        outbox.head(block);
+        let encoding = self.compressing.fix();
+        let outbox = self.make_outbox(encoding);
+        outbox.head(head(encoding));
         drop(reply);
         outbox.flush();
         Ok(())
@@ -276,7 +308,7 @@ impl ServerCall {
     /// Ends a unary answer: head, message and trailers go in one append.
     pub(crate) fn answer<T: 'static>(&self, codec: &dyn Codec<T>, outcome: Result<T, Status>) {
         let framed = |message| {
-            let frame = || self.frame(codec, &message, self.send_limit);
+            let frame = || self.frame(codec, &message);
             user::run_or_end(frame, || self.response_codec_panicked())
         };
         match outcome.and_then(framed) {
@@ -290,59 +322,9 @@ impl ServerCall {
         self.conclude(None, outcome);
     }
 
-    /// Ends the call of a handler that panicked. The panic's text stays here (W58).
-    pub(crate) fn panicked(&self) {
-        self.broke("handler panicked");
-    }
-
-    /// The codec of its requests panicked, on whatever thread of the user's.
-    pub(crate) fn request_codec_panicked(&self) {
-        self.reply.lock().codec_panicked = Some("the codec of the requests");
-        self.broke("the codec panicked at a request");
-    }
-
-    /// What panicked on the way out of the handler, where it was not the handler itself.
-    pub(crate) fn codec_panicked(&self) -> Option<&'static str> {
-        self.reply.lock().codec_panicked
-    }
-
-    /// The codec of its responses panicked.
-    pub(crate) fn response_codec_panicked(&self) {
-        self.reply.lock().codec_panicked = Some("the codec of the responses");
-        self.broke("the codec panicked at a response");
-    }
-
-    /// A hook of an interceptor panicked.
-    pub(crate) fn hook_panicked(&self) {
-        self.reply.lock().codec_panicked = Some("an interceptor's hook");
-        self.broke("an interceptor panicked");
-    }
-
     /// What the client would be told of this outcome, with what the handler has set.
     pub(super) fn verdict(&self, outcome: Result<(), Status>) -> Status {
         self.reply.lock().verdict(outcome)
-    }
-
-    /// One of its messages, as it is.
-    pub(super) fn frame_raw(&self, message: &Bytes) -> Result<Bytes, Status> {
-        super::frame(&Raw, message, self.send_limit)
-    }
-
-    /// What a request is answered that its codec could not decode, and has said so.
-    pub(crate) fn undecodable(&self, by_codec: Status) -> Status {
-        let status = undecodable(Due::Request, &self.head.path, by_codec);
-        tell::debug!("of {}: {status}", self.peer());
-        status
-    }
-
-    fn broke(&self, what: &'static str) {
-        let status = {
-            let reply = self.reply.lock();
-            let code = reply.code.filter(|code| *code != Code::Ok).unwrap_or(Code::Unknown);
-            let details = reply.details.clone();
-            Status::new(code, details.unwrap_or_else(|| what.into()))
-        };
-        self.finish(Err(status));
     }
 
     pub(super) fn conclude(&self, data: Option<Bytes>, outcome: Result<(), Status>) {
@@ -366,6 +348,9 @@ impl ServerCall {
         let Some((closing, callbacks)) = self.end_with(outcome) else {
             return self.stream.settle();
         };
+        if let Some(intercept) = &self.intercept {
+            intercept.ended(&closing.status);
+        }
         // W41: a status other than OK wins over the response, which is not sent.
         let data = data.filter(|_| closing.status.is_ok());
         if closing.head_claimed {
@@ -390,14 +375,13 @@ impl ServerCall {
         }
         let subtype = self.head.subtype;
         let (path, head_claimed) = (&*self.head.path, reply.head_claimed);
-        let closing = Closing { path, status, trailing, subtype, head_claimed };
+        // Of the one message, if there is one: it was framed by that.
+        let encoding = self.compressing.encoding();
+        let closing = Closing { path, status, trailing, subtype, head_claimed, encoding };
         let callbacks = std::mem::take(&mut reply.callbacks);
         drop(reply);
         if let Some(place) = &self.place {
             place.give_back();
-        }
-        if let Some(intercept) = &self.intercept {
-            intercept.ended(&closing.status);
         }
         Some((closing, callbacks))
     }
@@ -423,9 +407,6 @@ impl ServerCall {
             reply.ended = Ended::Cancelled;
             reply.head_claimed
         };
-        if let Some(intercept) = &self.intercept {
-            intercept.ended(&status);
-        }
         let told = tell && self.send_cut(&status, head_claimed);
         let reason = if told { Reason::NO_ERROR } else { Reason::CANCEL };
         self.stream.finish(Ending::Local(status), reason);

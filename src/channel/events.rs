@@ -1,8 +1,8 @@
 //! What a link tells its channel, which it does not keep: of a channel that is gone nobody wants to hear.
 
-use std::sync::Weak;
+use std::sync::{Arc, Weak};
 
-use crate::link::LinkEvents;
+use crate::link::{LinkEvents, Terms};
 
 use super::connectivity::Attempt;
 use super::shared::Shared;
@@ -11,15 +11,20 @@ use super::shared::Shared;
 pub(super) struct Events {
     shared: Weak<Shared>,
     attempt: Attempt,
+    terms: Arc<Terms>,
 }
 
 impl Events {
-    pub(super) fn new(shared: Weak<Shared>, attempt: Attempt) -> Self {
-        Self { shared, attempt }
+    pub(super) fn new(shared: Weak<Shared>, attempt: Attempt, terms: &Arc<Terms>) -> Self {
+        Self { shared, attempt, terms: terms.clone() }
     }
 }
 
 impl LinkEvents for Events {
+    fn terms(&self) -> Arc<Terms> {
+        self.terms.clone()
+    }
+
     fn up(&self) {
         if let Some(shared) = self.shared.upgrade() {
             shared.up(self.attempt);

@@ -36,7 +36,7 @@ use crate::call::client::{
 };
 use crate::credentials::{AuthMetadataContext, CallCredentials, ChannelCredentials};
 use crate::error::{ConfigError, ResultError};
-use crate::link::Link;
+use crate::link::{Link, Terms};
 use crate::metadata::Metadata;
 use crate::reactor::{Crew, Poller, clock};
 use crate::status::{Code, Status};
@@ -167,8 +167,9 @@ impl Channel {
         ChannelBuilder::new(target)
     }
 
-    fn new(settings: Settings, dial: Box<dyn Dial>, poller: Arc<Poller>) -> Self {
-        let handle = Arc::new(Handle { shared: Shared::new(settings, dial, poller) });
+    fn new(settings: Settings, terms: Terms, dial: Box<dyn Dial>, poller: Arc<Poller>) -> Self {
+        let shared = Shared::new(settings, Arc::new(terms), dial, poller);
+        let handle = Arc::new(Handle { shared });
         Self { handle, interceptors: None }
     }
 
@@ -310,7 +311,9 @@ impl Source for Handle {
     fn template(&self, path: &str) -> Template {
         let settings = &self.shared.settings;
         let (authority, https) = (settings.authority(), settings.is_secure());
-        Arc::new(RequestTemplate::new(path, authority, https, settings.user_agent.as_deref()))
+        let agent = settings.user_agent.as_deref();
+        let announced = self.shared.terms.encodings().announced();
+        Arc::new(RequestTemplate::new(path, authority, https, agent).announcing(announced))
     }
 
     fn auth(&self, path: &str, own: Option<&CallCredentials>) -> Option<Arc<Auth>> {
@@ -341,6 +344,10 @@ impl Source for Handle {
 
     fn defaults(&self) -> &Defaults {
         &self.shared.defaults
+    }
+
+    fn terms(&self) -> &Arc<Terms> {
+        &self.shared.terms
     }
 }
 

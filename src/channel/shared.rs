@@ -9,7 +9,7 @@ use crate::sync::{Condvar, Mutex, RwLock};
 use crate::call::client::{Core, Defaults, Expiry};
 use crate::error::ResultError;
 use crate::http2::types::Reason;
-use crate::link::Link;
+use crate::link::{Link, Terms};
 use crate::net::Pipe;
 use crate::reactor::{Crew, Job, OnTimer, Poller, clock};
 use crate::status::Status;
@@ -41,13 +41,19 @@ pub(super) struct Shared {
     pub(super) expiry: Arc<Expiry>,
     pub(super) crew: Arc<Crew>,
     pub(super) defaults: Defaults,
+    pub(super) terms: Arc<Terms>,
     dial: Box<dyn Dial>,
     pub(super) poller: Arc<Poller>,
     pub(super) this: Weak<Shared>,
 }
 
 impl Shared {
-    pub(super) fn new(settings: Settings, dial: Box<dyn Dial>, poller: Arc<Poller>) -> Arc<Self> {
+    pub(super) fn new(
+        settings: Settings,
+        terms: Arc<Terms>,
+        dial: Box<dyn Dial>,
+        poller: Arc<Poller>,
+    ) -> Arc<Self> {
         let inner = Inner::new(settings.timing, settings.http2.keepalive.time);
         Arc::new_cyclic(|this| Self {
             ready: RwLock::new(None),
@@ -57,6 +63,7 @@ impl Shared {
             changed: Condvar::new(),
             defaults: settings.defaults,
             settings,
+            terms,
             expiry: Expiry::new(poller.clone()),
             crew: Crew::new("auth", ASKERS),
             dial,
@@ -321,7 +328,7 @@ impl Shared {
 
     /// A pipe is there; the peer has not spoken yet.
     fn connected(&self, attempt: Attempt, pipe: Arc<dyn Pipe>) {
-        let events = Arc::new(Events::new(self.this.clone(), attempt));
+        let events = Arc::new(Events::new(self.this.clone(), attempt, &self.terms));
         let mut options = self.settings.http2.clone();
         options.keepalive.time = self.inner.lock().keepalive.time();
         match Link::client(pipe, &options, self.settings.busy_poll, events, &self.poller) {
@@ -486,7 +493,7 @@ mod tests {
         let dial =
             Scripted { act: Box::new(act), shared: place.clone(), given_up: Mutex::new(given_up) };
         let settings = Settings::new(Target::parse("127.0.0.1:1").unwrap());
-        let shared = Shared::new(settings, Box::new(dial), Poller::new().unwrap());
+        let shared = Shared::new(settings, Arc::default(), Box::new(dial), Poller::new().unwrap());
         place.set(Arc::downgrade(&shared)).unwrap();
         (shared, told)
     }

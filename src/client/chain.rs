@@ -6,19 +6,19 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::call;
 use crate::call::client::{
     Answer, CallDetails, Core, Interceptors, Launch, Lines, Next, Reply, Unary,
 };
-use crate::call::{Line, Rewriter};
-use crate::codec::{Codec, Raw};
+use crate::call::{self, Line, Rewriter, Sends};
+use crate::compression::Encoding;
 use crate::link::Replies;
 use crate::payload::Payload;
 use crate::reactor::{clock, user};
 use crate::status::{Code, Status};
 use crate::sync::Mutex;
+use crate::wire::framing::Message;
 
-use super::stub::Method;
+use super::stub::{Method, Reads};
 use super::{Call, CallFuture, CallOptions};
 
 /// A call with one request and one response, through all interceptors.
@@ -47,7 +47,8 @@ impl<Req: 'static, Resp: 'static> Method<Req, Resp> {
             Ok(request) => request,
             Err(status) => return self.failed(options, status),
         };
-        let outer = Core::deferred(self.source.clone(), self.launch(details.options(), None));
+        let launch = self.launch(details.options(), Encoding::IDENTITY, None);
+        let outer = Core::deferred(self.source.clone(), launch);
         let (method, interceptors, core) = (self.clone(), chain.clone(), outer.clone());
         let work = move || {
             if core.try_status().is_some() {
@@ -79,7 +80,8 @@ impl<Req: 'static, Resp: 'static> Method<Req, Resp> {
     /// The call itself, on this thread.
     fn exchange(&self, details: &CallDetails, request: Payload) -> Result<Reply, Status> {
         let options = self.bound(details);
-        let (limit, bytes) = (self.send_limit(&options), request.into_bytes());
+        let (sends, limit) = (self.sends(&options)?, self.receive_limit(&options));
+        let bytes = request.into_bytes();
         let defaults = self.source.defaults();
         let deadline = options.start(clock::now);
         let template = self.template_of(details);
@@ -91,10 +93,12 @@ impl<Req: 'static, Resp: 'static> Method<Req, Resp> {
             limited_by: options.limited_by(deadline),
             wait_for_ready: options.waits_for_ready(false),
             retry_refused: options.retries_refused(defaults.retry_refused),
-            receive_limit: options.receive_limit(defaults.max_receive),
+            receive_limit: limit,
+            encoding: sends.encoding,
             auth: options.auth(),
         };
-        call.run(&|| call::frame(&Raw, &bytes, limit)).map(Answer::into_reply)
+        let answer: Answer = call.run(&|| self.frame_encoded(sends, &bytes))?;
+        answer.into_reply(|message| self.response.unpack(message, limit))
     }
 
     /// The call itself as a part of `outer`, with which it ends.
@@ -105,11 +109,12 @@ impl<Req: 'static, Resp: 'static> Method<Req, Resp> {
         request: Payload,
     ) -> Result<Reply, Status> {
         let options = self.bound(details);
-        let body = call::frame(&Raw, &request.into_bytes(), self.send_limit(&options))?;
+        let sends = self.sends(&options)?;
+        let body = self.frame_encoded(sends, &request.into_bytes())?;
         let launch = Launch {
             template: self.template_of(details),
             replies: Replies::One,
-            ..self.launch(&options, Some(body))
+            ..self.launch(&options, sends.encoding, Some(body))
         };
         let inner = Core::start(self.source.clone(), launch, true);
         let follower = inner.clone();
@@ -121,7 +126,11 @@ impl<Req: 'static, Resp: 'static> Method<Req, Resp> {
         }
         let status = inner.wait_status();
         match status.code() {
-            Code::Ok => Ok(Reply::of_core(&inner, Payload::new(inner.take_single()?))),
+            Code::Ok => {
+                let limit = self.receive_limit(&options);
+                let bytes = self.response.unpack(inner.take_single()?, limit)?;
+                Ok(Reply::of_core(&inner, Payload::new(bytes)))
+            }
             _ => Err(outer.try_status().unwrap_or(status)),
         }
     }
@@ -136,6 +145,10 @@ pub(super) struct Hooked {
     pub(super) core: Arc<Core>,
     pub(super) requests: Option<Box<Rewriter>>,
     pub(super) responses: Line,
+    /// What goes for the requests.
+    pub(super) sends: Sends,
+    /// The longest response.
+    pub(super) limit: usize,
 }
 
 /// Calls with many requests or many responses.
@@ -148,12 +161,15 @@ impl<Req: 'static, Resp: 'static> Method<Req, Resp> {
         replies: Replies,
     ) -> Hooked {
         let mut details = self.details(options, (true, replies == Replies::Many));
-        match chain.hooks(&mut details) {
-            Ok(lines) => self.begin_hooked(&details, lines, None, replies),
+        let hooks = chain.hooks(&mut details);
+        match hooks.and_then(|lines| Ok((lines, self.sends(details.options())?))) {
+            Ok((lines, sends)) => self.begin_hooked(&details, lines, (sends, None), replies),
             Err(status) => Hooked {
                 core: self.failed(options, status),
                 requests: None,
                 responses: Line::default(),
+                sends: Sends::NONE,
+                limit: 0,
             },
         }
     }
@@ -176,10 +192,11 @@ impl<Req: 'static, Resp: 'static> Method<Req, Resp> {
         };
         let request = self.payload(request).and_then(|request| lines.one_request(request));
         let framed = request.and_then(|request| {
-            call::frame(&Raw, &request.into_bytes(), self.send_limit(details.options()))
+            let sends = self.sends(details.options())?;
+            Ok((sends, Some(self.frame_encoded(sends, &request.into_bytes())?)))
         });
         match framed {
-            Ok(body) => Ok(self.begin_hooked(&details, lines, Some(body), replies)),
+            Ok(framed) => Ok(self.begin_hooked(&details, lines, framed, replies)),
             Err(status) => Err(told(status, &mut lines)),
         }
     }
@@ -188,11 +205,12 @@ impl<Req: 'static, Resp: 'static> Method<Req, Resp> {
         &self,
         details: &CallDetails,
         mut lines: Lines,
-        body: Option<Bytes>,
+        (sends, body): (Sends, Option<Bytes>),
         replies: Replies,
     ) -> Hooked {
         let template = self.template_of(details);
-        let launch = Launch { template, replies, ..self.launch(&self.bound(details), body) };
+        let launch = self.launch(&self.bound(details), sends.encoding, body);
+        let launch = Launch { template, replies, ..launch };
         let core = Core::start(self.source.clone(), launch, replies == Replies::One);
         if let Some(end) = lines.at_end() {
             let call = Call::new(core.clone());
@@ -203,16 +221,18 @@ impl<Req: 'static, Resp: 'static> Method<Req, Resp> {
         }
         let Lines { request, response, .. } = lines;
         let requests = (!request.is_empty()).then(|| Box::new(Rewriter::new(request)));
-        Hooked { core, requests, responses: response }
+        let limit = self.receive_limit(details.options());
+        Hooked { core, requests, responses: response, sends, limit }
     }
 
     /// A future on the one response of a call with hooks.
-    pub(super) fn hooked_future(&self, core: Arc<Core>, responses: Line) -> CallFuture<Resp> {
+    pub(super) fn hooked_future(&self, hooked: Hooked) -> CallFuture<Resp> {
+        let Hooked { core, responses, limit, .. } = hooked;
         let codec = self.response.clone();
-        match responses.is_empty() {
-            true => CallFuture::new(core, codec),
-            false => CallFuture::new(core, Arc::new(Last { codec, line: Mutex::new(responses) })),
+        if responses.is_empty() {
+            return CallFuture::new(core, codec, limit);
         }
+        CallFuture::new(core, Arc::new(Last { codec, line: Mutex::new(responses) }), limit)
     }
 
     fn details(&self, options: &CallOptions, streaming: (bool, bool)) -> CallDetails {
@@ -235,13 +255,13 @@ impl<Req: 'static, Resp: 'static> Method<Req, Resp> {
 
 /// A codec that the one response reaches through hooks.
 struct Last<T> {
-    codec: Arc<dyn Codec<T>>,
+    codec: Arc<dyn Reads<T>>,
     line: Mutex<Line>,
 }
 
-impl<T: 'static> Codec<T> for Last<T> {
-    fn encode(&self, message: &T, out: &mut dyn bytes::BufMut) -> Result<(), Status> {
-        self.codec.encode(message, out)
+impl<T: 'static> Reads<T> for Last<T> {
+    fn unpack(&self, message: Message, limit: usize) -> Result<Bytes, Status> {
+        self.codec.unpack(message, limit)
     }
 
     fn decode(&self, bytes: Bytes) -> Result<T, Status> {

@@ -49,6 +49,11 @@ impl<Req: 'static, Resp: 'static> Duplex<Req, Resp> {
         self.sender.try_send(request)
     }
 
+    /// The next request goes out as it is; see [`RequestSender::disable_next_message_compression`].
+    pub fn disable_next_message_compression(&mut self) {
+        self.sender.disable_next_message_compression();
+    }
+
     /// Sends what still waits for company. Never waits.
     pub fn flush(&mut self) {
         self.sender.flush();

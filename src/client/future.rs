@@ -7,13 +7,13 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use crate::call::client::Core;
-use crate::codec::Codec;
 use crate::error::ResultError;
-use crate::reactor::{spares, user};
+use crate::reactor::user;
 use crate::status::{Code, Status};
 
 use super::Call;
 use super::call::{call_handle, until};
+use super::stub::Reads;
 
 /// A call with a single response that goes on by itself: a [`Call`] and a future in one.
 ///
@@ -42,7 +42,8 @@ use super::call::{call_handle, until};
 #[must_use = "dropping it cancels a call that has not ended; `detach` lets it go on"]
 pub struct CallFuture<Resp> {
     core: Arc<Core>,
-    codec: Arc<dyn Codec<Resp>>,
+    codec: Arc<dyn Reads<Resp>>,
+    limit: usize,
     /// The result has been given.
     taken: bool,
     /// The call goes on when this handle is dropped.
@@ -52,8 +53,9 @@ pub struct CallFuture<Resp> {
 }
 
 impl<Resp: 'static> CallFuture<Resp> {
-    pub(super) fn new(core: Arc<Core>, codec: Arc<dyn Codec<Resp>>) -> Self {
-        Self { core, codec, taken: false, detached: false, awaited: false }
+    /// `limit`: the longest response, in octets.
+    pub(super) fn new(core: Arc<Core>, codec: Arc<dyn Reads<Resp>>, limit: usize) -> Self {
+        Self { core, codec, limit, taken: false, detached: false, awaited: false }
     }
 
     /// The response. Waits for it: with `None` until the call ends, else at most `timeout`.
@@ -98,12 +100,12 @@ impl<Resp: 'static> CallFuture<Resp> {
     {
         let call = self.handle();
         self.detached = true;
-        let taken = self.taken;
+        let (taken, limit) = (self.taken, self.limit);
         let (core, codec) = (self.core.clone(), self.codec.clone());
         let deliver = Box::new(move || {
             f(match taken {
                 true => Err(ResultError::Taken.into()),
-                false => give_contained(&core, &*codec),
+                false => give_contained(&core, &*codec, limit),
             });
         });
         if let Err(deliver) = self.core.on_end(deliver) {
@@ -121,7 +123,7 @@ impl<Resp: 'static> CallFuture<Resp> {
 
     /// The result of a call that has ended.
     fn take(&mut self) -> Result<Resp, ResultError> {
-        let response = give(&self.core, &*self.codec)?;
+        let response = give(&self.core, &*self.codec, self.limit)?;
         self.taken = true;
         Ok(response)
     }
@@ -162,21 +164,29 @@ impl<Resp: 'static> Future for CallFuture<Resp> {
 }
 
 /// The response of a call that has ended.
-fn give<Resp: 'static>(core: &Core, codec: &dyn Codec<Resp>) -> Result<Resp, ResultError> {
+fn give<Resp: 'static>(
+    core: &Core,
+    codec: &dyn Reads<Resp>,
+    limit: usize,
+) -> Result<Resp, ResultError> {
     let message = match core.take_single() {
         Ok(message) => message,
         Err(_) if core.was_cancelled() => return Err(ResultError::Cancelled),
         Err(status) => return Err(ResultError::Rpc(status)),
     };
-    spares::decode(codec, message).map_err(|status| {
+    codec.read(message, limit).map_err(|status| {
         core.override_status(status.clone());
         ResultError::Rpc(status)
     })
 }
 
 /// Like [`give`], where no caller is there to be told of a codec that panics: the callback is.
-fn give_contained<Resp: 'static>(core: &Core, codec: &dyn Codec<Resp>) -> Result<Resp, Status> {
-    match user::run(format_args!("a codec"), || give(core, codec)) {
+fn give_contained<Resp: 'static>(
+    core: &Core,
+    codec: &dyn Reads<Resp>,
+    limit: usize,
+) -> Result<Resp, Status> {
+    match user::run(format_args!("a codec"), || give(core, codec, limit)) {
         Ok(given) => given.map_err(|error| core.as_status(error)),
         Err(_) => {
             let status = Status::fixed(Code::Internal, "the codec panicked at the response");

@@ -88,6 +88,13 @@ macro_rules! per_call_options {
                 self.with(self.options.max_send_message_size(bytes))
             }
 
+            /// A copy whose requests are compressed by this, or ([`Compression::None`](crate::Compression::None)) not at all;
+            /// see [`CallOptions::compression`](crate::CallOptions::compression).
+            #[must_use]
+            pub fn compression(&self, compression: $crate::compression::Compression) -> Self {
+                self.with(self.options.compression(compression))
+            }
+
             /// A copy whose calls prove this to the server, in place of what was said before, and behind what the channel
             /// proves itself; see [`CallOptions::credentials`](crate::CallOptions::credentials).
             #[must_use]

@@ -9,17 +9,16 @@ use std::time::Duration;
 
 use crate::call::client::{Arrival, Core};
 use crate::call::{Line, Rewriter};
-use crate::codec::Codec;
 use crate::deadline::Deadline;
 use crate::error::ResultError;
 use crate::metadata::Metadata;
 use crate::payload::Payload;
-use crate::reactor::spares;
 use crate::status::{Code, Status};
 
 use super::call::{call_handle, until};
 use super::chain::panicked;
 use super::ready::OnReady;
+use super::stub::Reads;
 
 /// The responses of a call: a fused iterator of `Result<Resp, Status>`.
 ///
@@ -40,7 +39,9 @@ use super::ready::OnReady;
 #[must_use = "dropping the responses cancels a call that has not ended"]
 pub struct Responses<Resp> {
     core: Arc<Core>,
-    codec: Arc<dyn Codec<Resp>>,
+    codec: Arc<dyn Reads<Resp>>,
+    /// The longest response, in octets.
+    limit: usize,
     /// What the interceptors do with each response.
     hooks: Option<Box<Rewriter>>,
     /// The last item has been given.
@@ -50,13 +51,14 @@ pub struct Responses<Resp> {
 }
 
 impl<Resp: 'static> Responses<Resp> {
-    pub(super) fn new(core: Arc<Core>, codec: Arc<dyn Codec<Resp>>) -> Self {
-        Self { core, codec, hooks: None, over: false, awaited: false }
+    pub(super) fn new(core: Arc<Core>, codec: Arc<dyn Reads<Resp>>, limit: usize) -> Self {
+        Self { core, codec, limit, hooks: None, over: false, awaited: false }
     }
 
-    pub(super) fn hooked(core: Arc<Core>, codec: Arc<dyn Codec<Resp>>, line: Line) -> Self {
-        let hooks = (!line.is_empty()).then(|| Box::new(Rewriter::new(line)));
-        Self { core, codec, hooks, over: false, awaited: false }
+    /// The responses go through these hooks.
+    pub(super) fn hooked(mut self, line: Line) -> Self {
+        self.hooks = (!line.is_empty()).then(|| Box::new(Rewriter::new(line)));
+        self
     }
 
     /// The next response; `None` when the call has ended with OK. Waits for it.
@@ -121,17 +123,17 @@ impl<Resp: 'static> Responses<Resp> {
 
     /// What is there to be taken, behind the interceptors' hooks.
     fn next_now(&mut self) -> Result<Option<Arrival>, ResultError> {
-        match &mut self.hooks {
+        match self.hooks {
             None => Ok(self.core.try_next()),
-            Some(hooks) => hooked_next(&self.core, hooks, &|| self.core.try_next()),
+            Some(_) => self.hooked_next(&Core::try_next),
         }
     }
 
     fn receive(&mut self, deadline: Deadline) -> Result<Option<Resp>, ResultError> {
-        let arrival = match &mut self.hooks {
+        let arrival = match self.hooks {
             None => self.core.next(deadline),
-            Some(hooks) => {
-                let next = hooked_next(&self.core, hooks, &|| Some(self.core.next(deadline)))?;
+            Some(_) => {
+                let next = self.hooked_next(&|core| Some(core.next(deadline)))?;
                 next.unwrap_or(Arrival::TimedOut)
             }
         };
@@ -140,7 +142,7 @@ impl<Resp: 'static> Responses<Resp> {
 
     fn decode(&mut self, arrival: Arrival) -> Result<Option<Resp>, ResultError> {
         match arrival {
-            Arrival::Message(bytes) => match spares::decode(&*self.codec, bytes) {
+            Arrival::Message(message) => match self.codec.read(message, self.limit) {
                 Ok(response) => Ok(Some(response)),
                 Err(status) => {
                     self.core.override_status(status.clone());
@@ -184,32 +186,35 @@ impl<Resp: 'static> Responses<Resp> {
     pub(super) fn core(&self) -> &Arc<Core> {
         &self.core
     }
-}
 
-/// The next message behind the interceptors' hooks, of those that `next` gives.
-fn hooked_next(
-    core: &Core,
-    hooks: &mut Rewriter,
-    next: &dyn Fn() -> Option<Arrival>,
-) -> Result<Option<Arrival>, ResultError> {
-    loop {
-        if let Some(ready) = hooks.pop() {
-            return Ok(Some(Arrival::Message(ready)));
-        }
-        let passed = match next() {
-            Some(Arrival::Message(bytes)) => hooks.pass(Payload::new(bytes), || panicked(core)),
-            Some(Arrival::End(status)) if status.code() == Code::Ok => {
-                let ended = hooks.end(|| panicked(core));
-                if ended.is_ok() && hooks.front().is_none() {
-                    return Ok(Some(Arrival::End(status)));
-                }
-                ended
+    /// The next message behind the interceptors' hooks, of those that `next` gives.
+    fn hooked_next(
+        &mut self,
+        next: &dyn Fn(&Core) -> Option<Arrival>,
+    ) -> Result<Option<Arrival>, ResultError> {
+        let (core, codec, limit) = (&self.core, &self.codec, self.limit);
+        let Some(hooks) = &mut self.hooks else { return Ok(next(core)) };
+        loop {
+            if let Some(ready) = hooks.pop() {
+                return Ok(Some(Arrival::Message(ready.into())));
             }
-            other => return Ok(other),
-        };
-        if let Err(status) = passed {
-            core.override_status(status.clone());
-            return Err(ResultError::Rpc(status));
+            let passed = match next(core) {
+                Some(Arrival::Message(message)) => codec
+                    .unpack(message, limit)
+                    .and_then(|bytes| hooks.pass(Payload::new(bytes), || panicked(core))),
+                Some(Arrival::End(status)) if status.code() == Code::Ok => {
+                    let ended = hooks.end(|| panicked(core));
+                    if ended.is_ok() && hooks.front().is_none() {
+                        return Ok(Some(Arrival::End(status)));
+                    }
+                    ended
+                }
+                other => return Ok(other),
+            };
+            if let Err(status) = passed {
+                core.override_status(status.clone());
+                return Err(ResultError::Rpc(status));
+            }
         }
     }
 }

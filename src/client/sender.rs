@@ -4,8 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::call::Rewriter;
 use crate::call::client::{Core, Sending};
+use crate::call::{Rewriter, Sends};
 use crate::codec::{Codec, Raw};
 use crate::deadline::Deadline;
 use crate::error::ResultError;
@@ -34,10 +34,10 @@ impl<Req: 'static> RequestSender<Req> {
     pub(super) fn new(
         core: Arc<Core>,
         codec: Arc<dyn Codec<Req>>,
-        limit: usize,
+        sends: Sends,
         hooks: Option<Box<Rewriter>>,
     ) -> Self {
-        Self { core, codec, sending: Sending::new(limit), hooks, done: false }
+        Self { core, codec, sending: Sending::new(sends), hooks, done: false }
     }
 
     /// Sends a request. Waits while there is no connection, and while more than 64 KiB of
@@ -77,6 +77,15 @@ impl<Req: 'static> RequestSender<Req> {
             true => Ok(()),
             false => Err(ResultError::TimedOut),
         }
+    }
+
+    /// The next request goes out as it is, and no other, where those of the call are compressed: for one with a secret in it,
+    /// say, or one that is compressed already. Nothing happens where they are not. See [`Compression`](crate::Compression).
+    /// Where interceptors put others in the place of the request, the first of those is it.
+    ///
+    /// § `doc/compression.md`: compression may be turned off for single messages.
+    pub fn disable_next_message_compression(&mut self) {
+        self.sending.plain_next();
     }
 
     /// Sends what still waits for company. Never waits.

@@ -7,7 +7,7 @@ use crate::link::Replies;
 use super::chain::Hooked;
 use super::options::per_call_options;
 use super::stream_unary::pull;
-use super::stub::Method;
+use super::stub::{Begun, Method};
 use super::{CallOptions, Duplex, Exchange, RequestSender, Responses};
 
 /// A method with many requests and many responses, on a channel.
@@ -49,15 +49,16 @@ impl<Req: 'static, Resp: 'static> StreamStream<Req, Resp> {
     #[must_use = "dropping the handle cancels the call"]
     pub fn open(&self) -> Duplex<Req, Resp> {
         let method = &self.method;
-        let limit = method.send_limit(&self.options);
         let Some(chain) = &method.interceptors else {
-            let core = method.start(&self.options, None, Replies::Many);
-            let sender = RequestSender::new(core.clone(), method.request.clone(), limit, None);
-            return Duplex::new(sender, Responses::new(core, method.response.clone()));
+            let Begun { core, sends } = method.open(&self.options, Replies::Many);
+            let limit = method.receive_limit(&self.options);
+            let sender = RequestSender::new(core.clone(), method.request.clone(), sends, None);
+            return Duplex::new(sender, Responses::new(core, method.response.clone(), limit));
         };
-        let Hooked { core, requests, responses } =
+        let Hooked { core, requests, responses, sends, limit } =
             method.open_hooked(chain, &self.options, Replies::Many);
-        let sender = RequestSender::new(core.clone(), method.request.clone(), limit, requests);
-        Duplex::new(sender, Responses::hooked(core, method.response.clone(), responses))
+        let sender = RequestSender::new(core.clone(), method.request.clone(), sends, requests);
+        let receiver = Responses::new(core, method.response.clone(), limit);
+        Duplex::new(sender, receiver.hooked(responses))
     }
 }

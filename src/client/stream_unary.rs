@@ -8,9 +8,8 @@ use crate::link::Replies;
 use crate::reactor::{helper, user};
 use crate::status::{Code, Status};
 
-use super::chain::Hooked;
 use super::options::per_call_options;
-use super::stub::Method;
+use super::stub::{Begun, Method};
 use super::{Call, CallFuture, CallOptions, RequestSender};
 
 /// A method with many requests and one response, on a channel.
@@ -77,16 +76,16 @@ impl<Req: 'static, Resp: 'static> StreamUnary<Req, Resp> {
     #[must_use = "dropping either handle cancels the call"]
     pub fn open(&self) -> (RequestSender<Req>, CallFuture<Resp>) {
         let method = &self.method;
-        let limit = method.send_limit(&self.options);
         let Some(chain) = &method.interceptors else {
-            let core = method.start(&self.options, None, Replies::One);
-            let sender = RequestSender::new(core.clone(), method.request.clone(), limit, None);
-            return (sender, CallFuture::new(core, method.response.clone()));
+            let Begun { core, sends } = method.open(&self.options, Replies::One);
+            let limit = method.receive_limit(&self.options);
+            let sender = RequestSender::new(core.clone(), method.request.clone(), sends, None);
+            return (sender, CallFuture::new(core, method.response.clone(), limit));
         };
-        let Hooked { core, requests, responses } =
-            method.open_hooked(chain, &self.options, Replies::One);
-        let sender = RequestSender::new(core.clone(), method.request.clone(), limit, requests);
-        (sender, method.hooked_future(core, responses))
+        let mut hooked = method.open_hooked(chain, &self.options, Replies::One);
+        let (core, requests) = (hooked.core.clone(), hooked.requests.take());
+        let sender = RequestSender::new(core, method.request.clone(), hooked.sends, requests);
+        (sender, method.hooked_future(hooked))
     }
 
     fn drive<E>(

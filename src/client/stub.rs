@@ -3,16 +3,18 @@
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use bytes::{BufMut, Bytes};
+use bytes::Bytes;
 
-use crate::call;
 use crate::call::client::{Auth, Core, Interceptors, Launch, Source, Template};
+use crate::call::{self, Sends};
 use crate::channel::Channel;
-use crate::codec::Codec;
+use crate::codec::{Codec, Raw};
+use crate::compression::Encoding;
 use crate::credentials::CallCredentials;
-use crate::link::Replies;
-use crate::reactor::clock;
+use crate::link::{Replies, Terms};
+use crate::reactor::{clock, spares};
 use crate::status::Status;
+use crate::wire::framing::Message;
 use crate::wire::outcome::{Due, undecodable};
 
 use super::{CallFuture, CallOptions, MethodPath};
@@ -25,29 +27,53 @@ pub(super) struct Method<Req, Resp> {
     pub(super) interceptors: Option<Arc<Interceptors>>,
     pub(super) template: Template,
     pub(super) request: Arc<dyn Codec<Req>>,
-    pub(super) response: Arc<dyn Codec<Resp>>,
+    pub(super) response: Arc<dyn Reads<Resp>>,
     types: PhantomData<fn(Req) -> Resp>,
+}
+
+/// From a response as it came to what it says, on its reader's thread. Runs code of the user's.
+pub(super) trait Reads<T>: Send + Sync {
+    /// The message itself, of no more than `limit` octets.
+    fn unpack(&self, message: Message, limit: usize) -> Result<Bytes, Status>;
+
+    /// What it says.
+    fn decode(&self, bytes: Bytes) -> Result<T, Status>;
+
+    /// Both, one after the other.
+    fn read(&self, message: Message, limit: usize) -> Result<T, Status> {
+        self.decode(self.unpack(message, limit)?)
+    }
 }
 
 /// A codec that says which method's response it could not decode.
 struct Named<C> {
     codec: Arc<C>,
     path: MethodPath,
+    terms: Arc<Terms>,
 }
 
-impl<T, C: Codec<T>> Codec<T> for Named<C> {
-    fn encode(&self, message: &T, out: &mut dyn BufMut) -> Result<(), Status> {
-        self.codec.encode(message, out)
+impl<C> Named<C> {
+    fn named(&self, status: Status) -> Status {
+        undecodable(Due::Response, self.path.as_str(), status)
+    }
+}
+
+impl<T, C: Codec<T>> Reads<T> for Named<C> {
+    fn unpack(&self, message: Message, limit: usize) -> Result<Bytes, Status> {
+        let unpacked = call::unpack(message, self.terms.encodings(), limit);
+        unpacked.map_err(|status| self.named(status))
     }
 
     fn decode(&self, bytes: Bytes) -> Result<T, Status> {
-        let name = |status| undecodable(Due::Response, self.path.as_str(), status);
-        self.codec.decode(bytes).map_err(name)
+        spares::decode(&*self.codec, bytes).map_err(|status| self.named(status))
     }
+}
 
-    fn size_hint(&self, message: &T) -> usize {
-        self.codec.size_hint(message)
-    }
+/// A call that has begun, whose messages follow.
+pub(super) struct Begun {
+    pub(super) core: Arc<Core>,
+    /// What goes for them.
+    pub(super) sends: Sends,
 }
 
 impl<Req: 'static, Resp: 'static> Method<Req, Resp> {
@@ -56,8 +82,9 @@ impl<Req: 'static, Resp: 'static> Method<Req, Resp> {
         C: Codec<Req> + Codec<Resp>,
     {
         let codec = Arc::new(codec);
-        let response = Named { codec: codec.clone(), path: path.clone() };
         let source = channel.source();
+        let terms = source.terms().clone();
+        let response = Named { codec: codec.clone(), path: path.clone(), terms };
         Arc::new(Self {
             template: source.template(path.as_str()),
             path,
@@ -70,24 +97,54 @@ impl<Req: 'static, Resp: 'static> Method<Req, Resp> {
     }
 
     /// One message with its prefix, as the whole of a request.
-    pub(super) fn frame(&self, options: &CallOptions, request: &Req) -> Result<Bytes, Status> {
-        call::frame(&*self.request, request, self.send_limit(options))
+    pub(super) fn frame(&self, sends: Sends, request: &Req) -> Result<Bytes, Status> {
+        call::frame(&*self.request, request, sends, self.source.terms().encodings())
     }
 
-    /// Begins a call; never blocks. `body`: the whole request, else messages follow.
+    /// The same of one that is encoded.
+    pub(super) fn frame_encoded(&self, sends: Sends, request: &Bytes) -> Result<Bytes, Status> {
+        call::frame(&Raw, request, sends, self.source.terms().encodings())
+    }
+
+    /// What goes for the messages of a call that begins now. An error: nobody has the compression.
+    pub(super) fn sends(&self, options: &CallOptions) -> Result<Sends, Status> {
+        let defaults = self.source.defaults();
+        let encoding = self.source.terms().request(options.compressed(defaults.compression))?;
+        Ok(Sends { limit: options.send_limit(defaults.max_send), encoding })
+    }
+
+    /// Begins a call with all of its request; never blocks.
     pub(super) fn start(
         &self,
         options: &CallOptions,
-        body: Option<Bytes>,
+        request: &Req,
         replies: Replies,
-    ) -> Arc<Core> {
-        let single = replies == Replies::One;
-        let launch = Launch { replies, ..self.launch(options, body) };
-        Core::start(self.source.clone(), launch, single)
+    ) -> Result<Arc<Core>, Status> {
+        let sends = self.sends(options)?;
+        let body = self.frame(sends, request)?;
+        let launch = Launch { replies, ..self.launch(options, sends.encoding, Some(body)) };
+        Ok(Core::start(self.source.clone(), launch, replies == Replies::One))
+    }
+
+    /// Begins a call whose messages follow; never blocks.
+    pub(super) fn open(&self, options: &CallOptions, replies: Replies) -> Begun {
+        match self.sends(options) {
+            Ok(sends) => {
+                let launch = Launch { replies, ..self.launch(options, sends.encoding, None) };
+                let single = replies == Replies::One;
+                Begun { core: Core::start(self.source.clone(), launch, single), sends }
+            }
+            Err(status) => Begun { core: self.failed(options, status), sends: Sends::NONE },
+        }
     }
 
     /// For one response, unless that is changed.
-    pub(super) fn launch(&self, options: &CallOptions, body: Option<Bytes>) -> Launch {
+    pub(super) fn launch(
+        &self,
+        options: &CallOptions,
+        encoding: Encoding,
+        body: Option<Bytes>,
+    ) -> Launch {
         let defaults = self.source.defaults();
         let deadline = options.start(clock::now);
         let (metadata, auth) = match options.auth() {
@@ -101,8 +158,9 @@ impl<Req: 'static, Resp: 'static> Method<Req, Resp> {
             limited_by: options.limited_by(deadline),
             wait_for_ready: options.waits_for_ready(false),
             retry_refused: options.retries_refused(defaults.retry_refused),
-            receive_limit: options.receive_limit(defaults.max_receive),
+            receive_limit: self.receive_limit(options),
             replies: Replies::One,
+            encoding,
             body,
             auth,
         }
@@ -113,14 +171,14 @@ impl<Req: 'static, Resp: 'static> Method<Req, Resp> {
         Core::failed(options.start(clock::now), status)
     }
 
-    /// The longest message of a request.
     /// A future on a call that has failed before it began.
     pub(super) fn failed_future(&self, options: &CallOptions, status: Status) -> CallFuture<Resp> {
-        CallFuture::new(self.failed(options, status), self.response.clone())
+        CallFuture::new(self.failed(options, status), self.response.clone(), 0)
     }
 
-    pub(super) fn send_limit(&self, options: &CallOptions) -> usize {
-        options.send_limit(self.source.defaults().max_send)
+    /// The longest response.
+    pub(super) fn receive_limit(&self, options: &CallOptions) -> usize {
+        options.receive_limit(self.source.defaults().max_receive)
     }
 }
 

@@ -29,10 +29,11 @@ impl<Req: 'static, Resp: 'static> UnaryStream<Req, Resp> {
         let method = &self.method;
         if let Some(chain) = &method.interceptors {
             let hooked = method.send_hooked(chain, &self.options, request, Replies::Many)?;
-            return Ok(Responses::hooked(hooked.core, method.response.clone(), hooked.responses));
+            let responses = Responses::new(hooked.core, method.response.clone(), hooked.limit);
+            return Ok(responses.hooked(hooked.responses));
         }
-        let body = self.method.frame(&self.options, request)?;
-        let core = self.method.start(&self.options, Some(body), Replies::Many);
-        Ok(Responses::new(core, self.method.response.clone()))
+        let core = method.start(&self.options, request, Replies::Many)?;
+        let limit = method.receive_limit(&self.options);
+        Ok(Responses::new(core, method.response.clone(), limit))
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::call::client::{Answer, Core, Unary};
 use crate::link::Replies;
-use crate::reactor::{clock, spares};
+use crate::reactor::clock;
 use crate::status::Status;
 
 use super::options::per_call_options;
@@ -43,8 +43,8 @@ impl<Req: 'static, Resp: 'static> UnaryUnary<Req, Resp> {
             let reply = self.method.run_chain(chain, &self.options, request)?;
             return self.method.response.decode(reply.into_payload().into_bytes());
         }
-        let answer = self.exchange(request)?;
-        spares::decode(&*self.method.response, answer.message)
+        let message = self.exchange(request)?.message;
+        self.method.response.read(message, self.receive_limit())
     }
 
     /// Like [`call`](Self::call), and gives a handle on the ended call for its metadata.
@@ -59,7 +59,8 @@ impl<Req: 'static, Resp: 'static> UnaryUnary<Req, Resp> {
             return Ok((response, Call::new(Core::ended(status, head, peer))));
         }
         let (core, message) = self.exchange(request)?.into_parts();
-        Ok((spares::decode(&*self.method.response, message)?, Call::new(core)))
+        let response = self.method.response.read(message, self.receive_limit())?;
+        Ok((response, Call::new(core)))
     }
 
     /// Begins the call and returns at once; no thread waits for the response. A request that
@@ -71,26 +72,30 @@ impl<Req: 'static, Resp: 'static> UnaryUnary<Req, Resp> {
             None => {}
             Some(chain) if chain.has_hooks_only() => {
                 return match method.send_hooked(chain, &self.options, request, Replies::One) {
-                    Ok(hooked) => method.hooked_future(hooked.core, hooked.responses),
+                    Ok(hooked) => method.hooked_future(hooked),
                     Err(status) => method.failed_future(&self.options, status),
                 };
             }
             Some(chain) => {
                 let core = method.start_chain(chain, &self.options, request);
-                return CallFuture::new(core, method.response.clone());
+                return CallFuture::new(core, method.response.clone(), self.receive_limit());
             }
         }
-        let core = match method.frame(&self.options, request) {
-            Ok(body) => method.start(&self.options, Some(body), Replies::One),
-            Err(status) => method.failed(&self.options, status),
-        };
-        CallFuture::new(core, method.response.clone())
+        match method.start(&self.options, request, Replies::One) {
+            Ok(core) => CallFuture::new(core, method.response.clone(), self.receive_limit()),
+            Err(status) => method.failed_future(&self.options, status),
+        }
+    }
+
+    fn receive_limit(&self) -> usize {
+        self.method.receive_limit(&self.options)
     }
 
     fn exchange(&self, request: &Req) -> Result<Answer, Status> {
         let method = &*self.method;
         let defaults = method.source.defaults();
         let deadline = self.options.start(clock::now);
+        let sends = method.sends(&self.options)?;
         let call = Unary {
             source: &method.source,
             template: &method.template,
@@ -100,8 +105,9 @@ impl<Req: 'static, Resp: 'static> UnaryUnary<Req, Resp> {
             wait_for_ready: self.options.waits_for_ready(false),
             retry_refused: self.options.retries_refused(defaults.retry_refused),
             receive_limit: self.options.receive_limit(defaults.max_receive),
+            encoding: sends.encoding,
             auth: self.options.auth(),
         };
-        call.run(&|| method.frame(&self.options, request))
+        call.run(&|| method.frame(sends, request))
     }
 }

@@ -12,6 +12,7 @@ use super::face::{Acceptor, LinkEvents, Want};
 use super::hold::Held;
 use super::lead::Lead;
 use super::me::Me;
+use super::terms::Terms;
 
 /// What to do after the lock is released.
 #[derive(Default)]
@@ -118,6 +119,15 @@ impl Side {
         match self {
             Self::Server(acceptor) => Some(acceptor),
             _ => None,
+        }
+    }
+
+    /// What there is to be said of compression.
+    pub(super) fn terms(&self) -> Arc<Terms> {
+        match self {
+            Self::Client(events) => events.terms(),
+            Self::Server(acceptor) => acceptor.terms(),
+            Self::None => Arc::default(),
         }
     }
 

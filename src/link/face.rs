@@ -9,7 +9,7 @@ use crate::reactor::Job;
 use crate::status::Status;
 use crate::wire::headers::RequestHead;
 
-use super::Stream;
+use super::{Stream, Terms};
 
 /// What a client's channel is told of its link. Called with no lock held, on
 /// whichever thread met the event: be quick.
@@ -24,6 +24,10 @@ pub(crate) trait LinkEvents: Send + Sync {
     fn room(&self);
     /// The connection is over. Told once, after every stream has ended.
     fn lost(&self, cause: &str);
+    /// What is said in headers of compression, and goes for the whole life of the link. Asked once.
+    fn terms(&self) -> Arc<Terms> {
+        Arc::default()
+    }
 }
 
 /// How a server decides about a request, in two steps.

@@ -32,6 +32,7 @@ mod pump;
 mod receiver;
 mod state;
 mod stream;
+mod terms;
 mod turn;
 mod wait;
 mod watch;
@@ -63,6 +64,7 @@ pub(crate) use face::{
 pub(crate) use hold::Held;
 pub(crate) use state::SEND_QUOTA;
 pub(crate) use stream::Stream;
+pub(crate) use terms::Terms;
 
 /// Header lists up to this size are sent without asking what the peer takes: the smallest limits
 /// in use are several times as large.
@@ -81,6 +83,8 @@ pub(crate) struct Link {
     state: Mutex<State>,
     pipe: Arc<dyn Pipe>,
     side: Side,
+    /// What the channel, or the server, says in headers of compression.
+    terms: Arc<Terms>,
     poller: Arc<Poller>,
     /// How long a leader looks at the socket before it sleeps.
     busy_poll: Duration,
@@ -147,17 +151,19 @@ impl Link {
     ) -> Arc<Self> {
         #[cfg(all(test, shuttle))]
         let options = &model::options(options);
+        let (poller, lane, terms) = (poller.clone(), poller.lane(), side.terms());
         let state = Mutex::new(State::new(
             Connection::new(role, options, clock::now()),
             role == Role::Client,
             options,
+            &terms,
         ));
-        let (poller, lane) = (poller.clone(), poller.lane());
         let local = pipe.is_local();
         let link = Arc::new_cyclic(|this| Self {
             state,
             pipe,
             side,
+            terms,
             poller,
             busy_poll,
             local,
@@ -271,6 +277,11 @@ impl Link {
     /// What is known of the peer, and of how it was made sure of.
     pub(crate) fn auth_context(&self) -> AuthContext {
         self.pipe.auth_context()
+    }
+
+    /// What this side says in headers of compression.
+    pub(crate) fn terms(&self) -> &Arc<Terms> {
+        &self.terms
     }
 
     /// The poller that serves this link: where timers of its calls belong.

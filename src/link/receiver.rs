@@ -16,6 +16,7 @@ use super::effects::Effects;
 use super::face::{Acceptor, Admit, Entry, Want, When};
 use super::lead::Lead;
 use super::me::Me;
+use super::terms::Terms;
 
 /// What a frame asks of the connection, done when it has finished with its input.
 pub(super) enum After {
@@ -34,13 +35,14 @@ pub(super) struct Receiver<'a> {
     pub(super) farewell: &'a mut Option<Arc<Farewell>>,
     pub(super) after: &'a mut Vec<After>,
     pub(super) acceptor: Option<&'a Arc<dyn Acceptor>>,
+    pub(super) terms: &'a Terms,
     pub(super) now: Instant,
 }
 
 impl Receiver<'_> {
     fn request(&mut self, key: Key, fields: &Fields, end: bool) -> Taker {
         let Some(acceptor) = self.acceptor else { return Taker::Nobody };
-        let head = match headers::parse_request(fields) {
+        let head = match headers::parse_request(fields, self.terms.encodings()) {
             Ok(head) => head,
             Err(refusal) => {
                 self.effects.refused(|| headers::told(fields, &refusal));
@@ -69,6 +71,7 @@ impl Receiver<'_> {
     ) -> Taker {
         let mut cell = Cell::new(key, limit);
         cell.peer_done = end;
+        cell.inbox.set_encoding(head.encoding);
         cell.deadline = head.timeout.and_then(|timeout| self.now.checked_add(timeout));
         let pending = Pending { head, entry, arrived: self.now };
         let at_once = end || when == When::Headers;
@@ -132,8 +135,11 @@ impl Receiver<'_> {
 
     fn response(&mut self, key: Key, fields: &Fields, end: bool) {
         let Some(cell) = self.cells.get_mut(key) else { return };
-        let mut response = headers::parse_response(fields, end);
+        let mut response = headers::parse_response(fields, end, self.terms.encodings());
         cell.headed = true;
+        if let Some(accepts) = response.accepts {
+            self.terms.heard(accepts);
+        }
         if end {
             let ending = Ending::from_trailers_only(response, fields);
             return self.ended(key, ending);
@@ -143,6 +149,7 @@ impl Receiver<'_> {
             self.ended(key, ending);
             return self.after.push(After::Reset(key));
         }
+        cell.inbox.set_encoding(response.encoding);
         cell.early = response.early.take();
         cell.head = Some(response);
         self.effects.tell(self.lead, cell);

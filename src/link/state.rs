@@ -22,6 +22,7 @@ use super::hold::Hold;
 use super::lead::Lead;
 use super::me::Me;
 use super::receiver::{After, Receiver};
+use super::terms::Terms;
 use super::watch::{Facts, Holder, Watch};
 
 /// A sender waits while more than this is queued on its stream, and is woken at half.
@@ -30,6 +31,7 @@ pub(crate) const SEND_QUOTA: usize = 64 * 1024;
 /// Everything about one connection that changes.
 pub(super) struct State {
     pub(super) conn: Connection,
+    terms: Arc<Terms>,
     pub(super) cells: Cells,
     pub(super) admission: Admission,
     pub(super) lead: Lead<Me>,
@@ -74,9 +76,15 @@ pub(super) enum Phase {
 }
 
 impl State {
-    pub(super) fn new(conn: Connection, client: bool, options: &Options) -> Self {
+    pub(super) fn new(
+        conn: Connection,
+        client: bool,
+        options: &Options,
+        terms: &Arc<Terms>,
+    ) -> Self {
         Self {
             conn,
+            terms: terms.clone(),
             cells: Cells::default(),
             admission: Admission::new(options),
             lead: Lead::new(),
@@ -262,6 +270,7 @@ impl State {
             farewell: &mut self.farewell,
             after: &mut after,
             acceptor: side.acceptor(),
+            terms: &self.terms,
             now,
         };
         work(&mut self.conn, &mut sink);

@@ -68,7 +68,7 @@ impl Work for EchoJob {
             let took = stream.take(consumed, &mut messages);
             let mut framed = Vec::new();
             while let Some(message) = messages.next() {
-                headers_free_frame(&mut framed, &message);
+                headers_free_frame(&mut framed, &message.bytes);
             }
             let mut block = Vec::new();
             headers::trailers(&mut block, &Status::new(crate::Code::Ok, ""), &Metadata::new());
@@ -134,7 +134,7 @@ fn rig() -> Rig {
 
 fn block(path: &str) -> Vec<u8> {
     let mut out = Vec::new();
-    RequestTemplate::new(path, "test", false, None).block(None, &Metadata::new(), &mut out);
+    RequestTemplate::new(path, "test", false, None).block(None, None, &Metadata::new(), &mut out);
     out
 }
 
@@ -157,7 +157,7 @@ fn unary(link: &Arc<Link>, message: &[u8]) -> (Vec<Bytes>, Ending) {
     stream.take(0, &mut messages);
     let mut found = Vec::new();
     while let Some(message) = messages.next() {
-        found.push(message);
+        found.push(message.bytes);
     }
     (found, stream.ending().unwrap())
 }
@@ -208,7 +208,7 @@ fn a_stream_answers_message_by_message() {
         assert!(stream.wait(Want::Message, soon()));
         let consumed = messages.consumed();
         stream.take(consumed, &mut messages);
-        assert_eq!(messages.next().unwrap(), [n].as_slice());
+        assert_eq!(messages.next().unwrap().bytes, [n].as_slice());
     }
     stream.send(Outgoing { head: None, data: None, end: End::Half });
     assert!(stream.wait(Want::End, soon()));

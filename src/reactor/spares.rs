@@ -1,9 +1,12 @@
-//! Buffers of long messages, kept for the next.
+//! Buffers of long messages, and states of zlib, kept for the next.
 //!
 //! Allocators give a block of megabytes back to the kernel when it is free, and the kernel fills the next one with zeros,
 //! page by page, as it is first touched: for a message of 4 MiB that takes longer than all the copying. So the buffers in which
 //! long messages were received, or from which they were sent, are kept: a few, for the whole process, until nobody
 //! has used them for a second.
+//!
+//! What zlib remembers while it deflates is 270 KiB, most of which has to be cleared or touched anew in a new one: a few of those are kept,
+//! too, as long.
 //!
 //! Who puts the first one sets a timer on some poller of the process that turns, and that one goes on looking while there
 //! are any. A poller that ends hands this on. Where none turns, nothing is kept. So it does not matter which links or
@@ -19,6 +22,8 @@ use bytes::Bytes;
 
 use super::{Job, OnTimer, Poller, clock};
 use crate::codec::Codec;
+#[cfg(feature = "gzip")]
+use crate::compression::{Form, State, States};
 use crate::status::Status;
 
 /// Shorter ones the allocator keeps itself.
@@ -37,6 +42,8 @@ process_wide! {
 struct Spares {
     buffers: Vec<Vec<u8>>,
     octets: usize,
+    #[cfg(feature = "gzip")]
+    states: States,
     /// When one was last taken or put.
     used: Option<Instant>,
     /// Pollers that turn.
@@ -45,6 +52,15 @@ struct Spares {
     keeper: Option<Weak<Poller>>,
     /// What the timer is for. Timers hold it weakly.
     look: Option<Arc<Look>>,
+}
+
+/// What is freed once the lock is released.
+#[derive(Default)]
+#[allow(dead_code, reason = "it is only to be dropped")]
+struct Unused {
+    buffers: Vec<Vec<u8>>,
+    #[cfg(feature = "gzip")]
+    states: States,
 }
 
 /// A timer to be set once the lock is released.
@@ -126,6 +142,26 @@ pub(crate) fn put(octets: Bytes) {
     }
 }
 
+/// A state of zlib: to deflate, or to inflate.
+#[cfg(feature = "gzip")]
+pub(crate) fn state(to_deflate: Option<Form>) -> State {
+    let kept = SPARES.lock().states.take(to_deflate);
+    kept.unwrap_or_else(|| match to_deflate {
+        None => State::to_inflate(),
+        Some(form) => State::to_deflate(form),
+    })
+}
+
+/// Keeps a state for the next message.
+#[cfg(feature = "gzip")]
+pub(crate) fn keep(state: State) {
+    let (too_many, again) = SPARES.lock().keep(state, clock::now());
+    drop(too_many);
+    if let Some(again) = again {
+        again.set();
+    }
+}
+
 /// Decodes a message and keeps its buffer, unless what was decoded still refers to it.
 pub(crate) fn decode<T>(codec: &(impl Codec<T> + ?Sized), message: Bytes) -> Result<T, Status> {
     if message.len() < LONG {
@@ -142,6 +178,8 @@ impl Spares {
         Self {
             buffers: Vec::new(),
             octets: 0,
+            #[cfg(feature = "gzip")]
+            states: States::new(),
             used: None,
             pollers: Vec::new(),
             keeper: None,
@@ -164,43 +202,66 @@ impl Spares {
         if self.octets + buffer.capacity() > MOST {
             return (Some(buffer), None);
         }
-        let again = if self.keeper.is_none() { self.look_again(now + UNUSED) } else { None };
+        let again = self.have_looked(now);
         if self.keeper.is_none() {
             return (Some(buffer), None);
         }
-        self.used = Some(now);
         self.octets += buffer.capacity();
         self.buffers.push(buffer);
         (None, again)
     }
 
+    /// Gives back what is too much.
+    #[cfg(feature = "gzip")]
+    fn keep(&mut self, state: State, now: Instant) -> (Option<State>, Option<Again>) {
+        let again = self.have_looked(now);
+        if self.keeper.is_none() {
+            return (Some(state), None);
+        }
+        (self.states.put(state), again)
+    }
+
+    /// Has somebody look after what is kept from now on, if there is anybody.
+    fn have_looked(&mut self, now: Instant) -> Option<Again> {
+        let again = if self.keeper.is_none() { self.look_again(now + UNUSED) } else { None };
+        if self.keeper.is_some() {
+            self.used = Some(now);
+        }
+        again
+    }
+
     /// The timer has come.
-    fn rest(&mut self, now: Instant) -> (Vec<Vec<u8>>, Option<Again>) {
+    fn rest(&mut self, now: Instant) -> (Unused, Option<Again>) {
         self.keeper = None;
         let unused_at = self.used.map(|used| used + UNUSED).filter(|&at| at > now);
         self.go_on(unused_at)
     }
 
-    fn leave(&mut self, poller: &Arc<Poller>, now: Instant) -> (Vec<Vec<u8>>, Option<Again>) {
+    fn leave(&mut self, poller: &Arc<Poller>, now: Instant) -> (Unused, Option<Again>) {
         let gone = |other: &Weak<Poller>| {
             other.strong_count() == 0 || std::ptr::eq(other.as_ptr(), Arc::as_ptr(poller))
         };
         self.pollers.retain(|other| !gone(other));
         if !self.keeper.as_ref().is_some_and(gone) {
-            return (Vec::new(), None);
+            return (Unused::default(), None);
         }
         self.keeper = None;
         self.go_on(Some(now + UNUSED))
     }
 
     /// Looks again at that time, if there is one and a poller to do it. Else nothing is kept.
-    fn go_on(&mut self, at: Option<Instant>) -> (Vec<Vec<u8>>, Option<Again>) {
+    fn go_on(&mut self, at: Option<Instant>) -> (Unused, Option<Again>) {
         let again = at.and_then(|at| self.look_again(at));
         if again.is_some() {
-            return (Vec::new(), again);
+            return (Unused::default(), again);
         }
         self.octets = 0;
-        (std::mem::take(&mut self.buffers), None)
+        let unused = Unused {
+            buffers: std::mem::take(&mut self.buffers),
+            #[cfg(feature = "gzip")]
+            states: std::mem::take(&mut self.states),
+        };
+        (unused, None)
     }
 
     fn look_again(&mut self, at: Instant) -> Option<Again> {
@@ -250,10 +311,14 @@ mod tests {
         assert_eq!(kept, MOST / LONG);
         drop(spares.take(LONG, now + UNUSED / 2));
         let (unused, again) = spares.rest(now + UNUSED);
-        assert_eq!((unused.len(), again.unwrap().at), (0, now + UNUSED * 3 / 2), "still used");
+        assert_eq!(
+            (unused.buffers.len(), again.unwrap().at),
+            (0, now + UNUSED * 3 / 2),
+            "still used"
+        );
         assert!(spares.put(Vec::with_capacity(LONG), now).1.is_none(), "one looks already");
         let (unused, again) = spares.rest(now + UNUSED * 3 / 2);
-        assert!(unused.len() == kept && again.is_none(), "nothing ticks");
+        assert!(unused.buffers.len() == kept && again.is_none(), "nothing ticks");
         assert!(fits(&mut spares, MOST, now), "the count begins anew");
     }
 
@@ -266,12 +331,27 @@ mod tests {
         let (_, again) = spares.put(Vec::with_capacity(LONG), now);
         assert!(Arc::ptr_eq(&again.unwrap().poller, &first));
         let (unused, again) = spares.leave(&first, now);
-        assert!(unused.is_empty() && Arc::ptr_eq(&again.unwrap().poller, &second));
+        assert!(unused.buffers.is_empty() && Arc::ptr_eq(&again.unwrap().poller, &second));
         assert!(spares.leave(&first, now).1.is_none(), "once is enough");
         let (unused, again) = spares.leave(&second, now);
-        assert!(unused.len() == 1 && again.is_none(), "nobody is left to free them");
+        assert!(unused.buffers.len() == 1 && again.is_none(), "nobody is left to free them");
         assert!(!fits(&mut spares, LONG, now), "nor to keep them");
         assert_eq!(spares.octets, 0);
+    }
+
+    #[test]
+    #[cfg(feature = "gzip")]
+    fn states_of_zlib_are_kept_as_long_as_buffers() {
+        let now = clock::now();
+        let (mut spares, poller) = spares();
+        let (too_many, again) = spares.keep(State::to_inflate(), now);
+        assert!(too_many.is_none() && again.unwrap().at == now + UNUSED);
+        assert!(spares.keep(State::to_deflate(Form::Gzip), now).1.is_none(), "one looks already");
+        assert_eq!(spares.states.len(), 2);
+        let (unused, again) = spares.rest(now + UNUSED);
+        assert!(unused.states.len() == 2 && again.is_none() && spares.states.len() == 0);
+        drop(poller);
+        assert!(spares.keep(State::to_inflate(), now).0.is_some(), "nobody is there to free it");
     }
 
     #[test]

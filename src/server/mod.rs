@@ -39,9 +39,11 @@ pub use self::service::{
 
 use self::dispatch::{Method, Registry, check_name, check_path};
 use self::life::{Core, Guard, Phase};
+use crate::compression::{Compressor, Encodings};
 use crate::credentials::ServerCredentials;
 use crate::deadline::Deadline;
 use crate::error::{ConfigError, ConfigErrorKind};
+use crate::link::Terms;
 use crate::net::BindError;
 use crate::reactor::{Executor, ThreadPool, clock};
 use crate::tell;
@@ -64,7 +66,8 @@ use crate::tell;
 /// ```
 #[must_use]
 pub fn server(pool: ThreadPool) -> Server {
-    Server::with(pool, None, Vec::new(), ServerOptions::default())
+    let core = Core::new(ServerOptions::default(), Terms::default(), None, Vec::new());
+    Server::with(pool, core)
 }
 
 /// A gRPC server.
@@ -85,6 +88,7 @@ pub struct ServerBuilder {
     executor: Option<Arc<dyn Executor>>,
     interceptors: Vec<Arc<dyn ServerInterceptor>>,
     options: ServerOptions,
+    compressors: Vec<Arc<dyn Compressor>>,
 }
 
 impl ServerBuilder {
@@ -124,15 +128,29 @@ impl ServerBuilder {
         self
     }
 
+    /// A compression of your own: for requests that come in it, and for responses where
+    /// [`Compression::Custom`](crate::Compression::Custom) of its name is asked for. Two of one name are a [`ConfigError`]. The library's
+    /// notifier thread drops it.
+    #[must_use]
+    pub fn compressor(mut self, compressor: impl Compressor) -> Self {
+        self.compressors.push(Arc::new(compressor));
+        self
+    }
+
     /// The server: no port, no method, not started.
     ///
     /// # Errors
     /// Options that cannot work.
     pub fn build(self) -> Result<Server, ConfigError> {
         self.options.validate()?;
+        let accepted = self.options.accept_compression.as_deref();
+        let encodings = Encodings::new(&self.compressors, accepted)?;
+        encodings.configured(self.options.compression)?;
         let workers = if self.executor.is_some() { 1 } else { 10 };
         let pool = self.pool.unwrap_or_else(|| ThreadPool::new(workers));
-        Ok(Server::with(pool, self.executor, self.interceptors, self.options))
+        let terms = Terms::new(encodings);
+        let core = Core::new(self.options, terms, self.executor, self.interceptors);
+        Ok(Server::with(pool, core))
     }
 }
 
@@ -162,13 +180,8 @@ impl Server {
         ServerBuilder::default()
     }
 
-    fn with(
-        pool: ThreadPool,
-        executor: Option<Arc<dyn Executor>>,
-        interceptors: Vec<Arc<dyn ServerInterceptor>>,
-        options: ServerOptions,
-    ) -> Self {
-        Self { core: Core::new(options, executor, interceptors), registry: Arc::default(), pool }
+    fn with(pool: ThreadPool, core: Arc<Core>) -> Self {
+        Self { core, registry: Arc::default(), pool }
     }
 
     /// Adds a service: a [`Service`], or a generated server. All of its methods, or none.

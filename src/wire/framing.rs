@@ -11,14 +11,15 @@
 //! Memory: nothing is reserved because a peer announced a length. A buffer is at
 //! most four times as large as what has arrived of a message, plus 8 KiB.
 //!
-//! Deliberately ignores HTTP/2, and compression, which is not built: a
-//! compressed message is an error (W35), as the peer was told of no encoding.
+//! Deliberately ignores HTTP/2, and how messages are compressed: that one is, stands with it ([`Message`]). Without an
+//! encoding it is an error (W35).
 
 use std::collections::VecDeque;
 
 use bytes::{Buf, Bytes};
 
 use crate::codec::Codec;
+use crate::compression::Encoding;
 use crate::status::{Code, Status};
 
 /// The length of a prefix.
@@ -31,7 +32,7 @@ const LARGE: usize = 8 * 1024;
 const ENOUGH: usize = 4 * 1024;
 
 /// Which option raises the limit, for who reads the error on either side.
-const RAISE_RECEIVE: &str = "the receiver's max_receive_message_size raises it";
+pub(crate) const RAISE_RECEIVE: &str = "the receiver's max_receive_message_size raises it";
 const RAISE_SEND: &str = "the sender's max_send_message_size raises it";
 
 /// Appends the prefix of an uncompressed message.
@@ -75,6 +76,22 @@ pub(crate) fn encode_reserved<T: 'static>(
     });
     let len = result?;
     part.complete(len).ok_or_else(|| Status::internal("the codec took bytes away"))
+}
+
+/// Puts a compressed message in place of a framed one, if it is shorter: `packed` is it, behind room for a prefix. True: so
+/// it is, and what was framed before is in `packed`.
+pub(crate) fn replace_packed(framed: &mut Vec<u8>, packed: &mut Vec<u8>) -> bool {
+    let Some(len) = packed.len().checked_sub(PREFIX) else { return false };
+    let (Ok(short), Some(prefix)) = (u32::try_from(len), packed.first_chunk_mut::<PREFIX>()) else {
+        return false;
+    };
+    let [a, b, c, d] = short.to_be_bytes();
+    *prefix = [1, a, b, c, d];
+    let shorter = packed.len() < framed.len();
+    if shorter {
+        std::mem::swap(framed, packed);
+    }
+    shorter
 }
 
 /// A message that is not whole: it goes when its codec fails or panics.
@@ -126,6 +143,8 @@ pub(crate) struct Assembler {
     /// How many octets the message at `whole` still lacks, once its prefix is
     /// complete. Zero when there is none or its prefix is not.
     missing: usize,
+    /// What messages with the flag are compressed by; identity: none may have it.
+    encoding: Encoding,
     broken: Option<Status>,
 }
 
@@ -138,8 +157,14 @@ impl Assembler {
             open: Vec::new(),
             whole: 0,
             missing: 0,
+            encoding: Encoding::IDENTITY,
             broken: None,
         }
+    }
+
+    /// From here on messages may be compressed, by this: the headers have said so.
+    pub(crate) fn set_encoding(&mut self, encoding: Encoding) {
+        self.encoding = encoding;
     }
 
     /// Takes some payload. The result does not depend on how the stream is cut (W36).
@@ -164,6 +189,7 @@ impl Assembler {
     /// Moves the whole messages out, in segments. How many octets they have, prefixes included.
     pub(crate) fn take(&mut self, into: &mut Messages) -> usize {
         let mut taken = 0;
+        into.encoding = self.encoding;
         if !self.closed.is_empty() {
             for segment in self.closed.drain(..) {
                 taken += segment.len();
@@ -231,7 +257,7 @@ impl Assembler {
         if rest.is_empty() {
             return Ok(());
         }
-        let run = Run::walk(rest, self.limit);
+        let run = Run::walk(rest, self.limit, self.encoding);
         let (whole, tail) = rest.split_at_checked(run.len).unwrap_or((rest, &[]));
         if !whole.is_empty() {
             self.append(whole);
@@ -264,7 +290,7 @@ impl Assembler {
                 return Ok(rest);
             };
             let prefix = *prefix;
-            let total = read_prefix(prefix, self.limit)?;
+            let total = read_prefix(prefix, self.limit, self.encoding)?;
             self.missing = total - PREFIX;
             if total > LARGE {
                 self.open.truncate(self.whole);
@@ -355,17 +381,17 @@ enum Stop {
 }
 
 impl Run {
-    fn walk(payload: &[u8], limit: usize) -> Self {
+    fn walk(payload: &[u8], limit: usize, encoding: Encoding) -> Self {
         let mut rest = payload;
         let mut count = 0;
         let stop = loop {
             let Some(prefix) = rest.first_chunk() else {
-                break match rest.first().map_or(Ok(()), |flag| check_flag(*flag)) {
+                break match rest.first().map_or(Ok(()), |flag| check_flag(*flag, encoding)) {
                     Ok(()) => Stop::InPrefix,
                     Err(status) => Stop::Broken(status),
                 };
             };
-            match read_prefix(*prefix, limit) {
+            match read_prefix(*prefix, limit, encoding) {
                 Ok(total) => match rest.get(total..) {
                     Some(after) => {
                         rest = after;
@@ -381,9 +407,9 @@ impl Run {
 }
 
 /// The length of a message with its prefix.
-fn read_prefix(prefix: [u8; PREFIX], limit: usize) -> Result<usize, Status> {
+fn read_prefix(prefix: [u8; PREFIX], limit: usize, encoding: Encoding) -> Result<usize, Status> {
     let [flag, length @ ..] = prefix;
-    check_flag(flag)?;
+    check_flag(flag, encoding)?;
     let len = u32::from_be_bytes(length) as usize;
     // Decided before any of the message is taken in (W38).
     if len > limit {
@@ -397,9 +423,10 @@ fn read_prefix(prefix: [u8; PREFIX], limit: usize) -> Result<usize, Status> {
 /// § `doc/PROTOCOL-HTTP2.md`: "Compressed-Flag → 0 / 1 ; encoded as 1 byte unsigned integer"
 /// and `doc/compression.md`: "If [the encoding is] `identity`, or the header is missing, and the
 /// flag is set, [...] INTERNAL" (W35).
-fn check_flag(flag: u8) -> Result<(), Status> {
+fn check_flag(flag: u8, encoding: Encoding) -> Result<(), Status> {
     match flag {
         0 => Ok(()),
+        1 if !encoding.is_identity() => Ok(()),
         1 => Err(Status::fixed(
             Code::Internal,
             "received a compressed message though no encoding was agreed",
@@ -412,6 +439,22 @@ fn split(bytes: &[u8], at: usize) -> (&[u8], &[u8]) {
     bytes.split_at_checked(at).unwrap_or((bytes, &[]))
 }
 
+/// One message of a stream, without its prefix.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Message {
+    /// A slice of its segment.
+    pub(crate) bytes: Bytes,
+    /// What it is compressed by.
+    pub(crate) encoding: Encoding,
+}
+
+impl From<Bytes> for Message {
+    /// One that is not compressed.
+    fn from(bytes: Bytes) -> Self {
+        Self { bytes, encoding: Encoding::IDENTITY }
+    }
+}
+
 /// Whole messages of one stream, in order: the reader's end. One owner, no lock.
 #[derive(Debug, Default)]
 pub(crate) struct Messages {
@@ -419,25 +462,28 @@ pub(crate) struct Messages {
     current: Bytes,
     segments: VecDeque<Bytes>,
     consumed: usize,
+    /// What those with the flag are compressed by.
+    encoding: Encoding,
 }
 
 impl Messages {
     /// The next message, without its prefix: a slice of its segment, not a copy.
-    pub(crate) fn next(&mut self) -> Option<Bytes> {
+    pub(crate) fn next(&mut self) -> Option<Message> {
         if self.current.is_empty() {
             self.current = self.segments.pop_front()?;
         }
         let prefix = self.current.first_chunk::<PREFIX>()?;
-        let [_, length @ ..] = *prefix;
+        let [flag, length @ ..] = *prefix;
         let total = PREFIX + u32::from_be_bytes(length) as usize;
         self.consumed += total;
-        let mut message = if total >= self.current.len() {
+        let mut bytes = if total >= self.current.len() {
             std::mem::take(&mut self.current)
         } else {
             self.current.split_to(total)
         };
-        message.advance(PREFIX);
-        Some(message)
+        bytes.advance(PREFIX);
+        let encoding = if flag == 0 { Encoding::IDENTITY } else { self.encoding };
+        Some(Message { bytes, encoding })
     }
 
     /// How many octets, prefixes included, were consumed since this was asked last:

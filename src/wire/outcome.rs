@@ -440,7 +440,7 @@ fn reset(reason: Reason, by_peer: bool, cause: &str, deadline_passed: bool) -> S
 
 #[cfg(test)]
 mod tests {
-    use super::super::headers::parse_response;
+    use super::super::headers::tests::parse_response;
     use super::*;
 
     fn fields(list: &[(&str, &str)]) -> Fields {

@@ -91,7 +91,7 @@ impl Core {
             drop((state, receiver));
             return;
         }
-        let first = receiver.first.replace(message);
+        let first = receiver.first.replace(message.into());
         state.received = true;
         state.head = Some(head);
         state.peer = peer;

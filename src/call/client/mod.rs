@@ -38,9 +38,10 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
+use crate::compression::{Compression, Encoding};
 use crate::credentials::CallCredentials;
 use crate::deadline::Deadline;
-use crate::link::{Link, Replies, Stream};
+use crate::link::{Link, Replies, Stream, Terms};
 use crate::metadata::Metadata;
 use crate::reactor::Crew;
 use crate::status::Status;
@@ -107,6 +108,9 @@ pub(crate) trait Source: Send + Sync {
 
     /// Limits of calls that say nothing themselves.
     fn defaults(&self) -> &Defaults;
+
+    /// The encodings, and what the server is known to take of them.
+    fn terms(&self) -> &Arc<Terms>;
 }
 
 /// Limits of calls that say nothing themselves.
@@ -118,6 +122,8 @@ pub(crate) struct Defaults {
     pub(crate) max_send: usize,
     /// A call that the peer refuses is made once more.
     pub(crate) retry_refused: bool,
+    /// What requests are compressed by.
+    pub(crate) compression: Compression,
 }
 
 /// What it takes to put a call on a link, now or again.
@@ -131,6 +137,8 @@ pub(crate) struct Launch {
     pub(crate) retry_refused: bool,
     pub(crate) receive_limit: usize,
     pub(crate) replies: Replies,
+    /// What its messages are compressed by.
+    pub(crate) encoding: Encoding,
     /// The whole request, framed; `None`: messages follow.
     pub(crate) body: Option<Bytes>,
     /// What is to be proved, where that has to be asked for.
@@ -151,12 +159,18 @@ impl Launch {
         let mut block = Vec::with_capacity(BLOCK);
         let metadata = proof.unwrap_or(&self.metadata);
         // W4: the remaining time as late as possible, and anew for each attempt.
-        let size = self.template.block(self.deadline.remaining(now), metadata, &mut block);
+        let (left, encoding) = (self.deadline.remaining(now), name_of(self.encoding, link));
+        let size = self.template.block(left, encoding, metadata, &mut block);
         fits(size, link).map_err(NotOpened::Failed)?;
         let (body, end) = (self.body.clone(), self.body.is_some());
         link.open(&block, body, end, self.receive_limit, self.replies)
             .map_err(|_| NotOpened::Refused)
     }
+}
+
+/// What requests say of how their messages are compressed.
+fn name_of(encoding: Encoding, link: &Link) -> Option<&str> {
+    link.terms().encodings().name(encoding)
 }
 
 /// Why a stream was not opened.

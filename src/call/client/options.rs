@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::Auth;
+use crate::compression::Compression;
 use crate::credentials::CallCredentials;
 use crate::deadline::Deadline;
 use crate::error::ConfigError;
@@ -35,6 +36,7 @@ pub struct CallOptions {
     retry_refused: Option<bool>,
     max_receive: Option<usize>,
     max_send: Option<usize>,
+    compression: Option<Compression>,
     credentials: Option<CallCredentials>,
     /// In a multi-callable: what its calls prove, to whom. With the channel's credentials.
     auth: Option<Arc<Auth>>,
@@ -55,6 +57,7 @@ impl CallOptions {
             retry_refused: None,
             max_receive: None,
             max_send: None,
+            compression: None,
             credentials: None,
             auth: None,
             timed: false,
@@ -130,18 +133,29 @@ impl CallOptions {
         Self { retry_refused: Some(retry), ..self.clone() }
     }
 
-    /// The longest message that is accepted, in bytes; a longer one ends the call with
-    /// `RESOURCE_EXHAUSTED`; 0 admits empty ones alone. Bounds the memory of one message. Default: the channel's, 4 MiB.
+    /// The longest message that is accepted, in bytes, both as it comes and once it is decompressed; a longer one ends the call
+    /// with `RESOURCE_EXHAUSTED`; 0 admits empty ones alone. Bounds the memory of one message. Default: the channel's, 4 MiB.
     #[must_use]
     pub fn max_receive_message_size(&self, bytes: usize) -> Self {
         Self { max_receive: Some(bytes), ..self.clone() }
     }
 
-    /// The longest message that is sent, in bytes; a longer one ends the call with
+    /// The longest message that is sent, in bytes, as it is before it is compressed; a longer one ends the call with
     /// `RESOURCE_EXHAUSTED` before anything of it is sent; 0 lets empty ones out alone. Default: the channel's, no limit.
     #[must_use]
     pub fn max_send_message_size(&self, bytes: usize) -> Self {
         Self { max_send: Some(bytes), ..self.clone() }
+    }
+
+    /// What the call's requests are compressed by; [`Compression::None`]: not at all, whatever the channel does. Default: the
+    /// channel's, none. [`Compression`] says when a request goes out as it is all the same, and when not to compress. With a
+    /// [`Compression::Custom`] that the channel has no compressor for, the call ends with `INTERNAL` before anything is sent.
+    ///
+    /// A server that does not take the encoding ends the call with `UNIMPLEMENTED`. It is not made again; where the server has
+    /// said what it takes, and this is not among it, later calls of the channel go on plain.
+    #[must_use]
+    pub fn compression(&self, compression: Compression) -> Self {
+        Self { compression: Some(compression), ..self.clone() }
     }
 
     /// What the call proves to the server, in place of credentials said before; a channel's own are sent in front of them.
@@ -166,6 +180,7 @@ impl CallOptions {
             retry_refused: over.retry_refused.or(self.retry_refused),
             max_receive: over.max_receive.or(self.max_receive),
             max_send: over.max_send.or(self.max_send),
+            compression: over.compression.or(self.compression),
             credentials: over.credentials.as_ref().or(self.credentials.as_ref()).cloned(),
             auth: None,
             timed: if over.deadline.is_some() { over.timed } else { self.timed },
@@ -227,6 +242,10 @@ impl CallOptions {
 
     pub(crate) fn receive_limit(&self, default: usize) -> usize {
         self.max_receive.unwrap_or(default)
+    }
+
+    pub(crate) fn compressed(&self, default: Compression) -> Compression {
+        self.compression.unwrap_or(default)
     }
 
     pub(crate) fn send_limit(&self, default: usize) -> usize {

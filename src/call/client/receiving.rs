@@ -3,14 +3,13 @@
 use crate::sync::MutexGuard;
 use std::sync::Arc;
 
-use bytes::Bytes;
-
 use crate::call::{Finish, Inbox, Next};
 use crate::deadline::Deadline;
 use crate::error::ResultError;
 use crate::link::{Stream, Want};
 use crate::metadata::Metadata;
 use crate::status::{Code, Status};
+use crate::wire::framing::Message;
 use crate::wire::outcome::Ending;
 
 use super::Core;
@@ -19,8 +18,8 @@ use super::ending::Settled;
 /// What the receiver is given.
 #[derive(Debug)]
 pub(crate) enum Arrival {
-    /// A message.
-    Message(Bytes),
+    /// A message, as it came: perhaps compressed.
+    Message(Message),
     /// No more; repeats.
     End(Status),
     /// The wait's own deadline has passed; the call goes on.
@@ -35,7 +34,7 @@ pub(super) struct Receiver {
     /// The response headers of this inbox were published.
     headed: bool,
     /// The response of a single call.
-    pub(super) first: Option<Bytes>,
+    pub(super) first: Option<Message>,
     /// Ended from this side: nothing is delivered any more.
     cut: bool,
 }
@@ -67,7 +66,7 @@ impl Receiver {
 
     /// The call is over. What a reader may still want stays, unless `all` is to go.
     #[must_use = "dropped under the lock it could come back for the lock"]
-    pub(super) fn end(&mut self, all: bool, single: bool) -> (Option<Inbox>, Option<Bytes>) {
+    pub(super) fn end(&mut self, all: bool, single: bool) -> (Option<Inbox>, Option<Message>) {
         self.cut |= all;
         let first = if self.cut { self.first.take() } else { None };
         let unread = !self.cut && !single && self.unread();
@@ -102,7 +101,7 @@ impl Core {
                 return self.try_status().map(Arrival::End);
             };
             match self.looked(receiver, look)? {
-                Next::Message(bytes) => return Some(Arrival::Message(bytes)),
+                Next::Message(message) => return Some(Arrival::Message(message)),
                 Next::TimedOut => return None,
                 Next::End(_) => {}
             }
@@ -124,7 +123,7 @@ impl Core {
     }
 
     /// The response of a single call that has ended well.
-    pub(crate) fn take_single(&self) -> Result<Bytes, Status> {
+    pub(crate) fn take_single(&self) -> Result<Message, Status> {
         match self.try_status() {
             Some(status) if status.code() == Code::Ok => {
                 let first = self.receiver.lock().first.take();
@@ -154,14 +153,14 @@ impl Core {
                 drop(receiver);
                 return self.settle_taken(taken);
             };
-            let Some(Next::Message(bytes)) = look.next else {
+            let Some(Next::Message(message)) = look.next else {
                 match self.looked(receiver, look) {
                     Some(_) => continue,
                     None => return,
                 }
             };
             look.next = None;
-            let several = receiver.first.replace(bytes).is_some();
+            let several = receiver.first.replace(message).is_some();
             self.state.lock().received = true;
             self.looked(receiver, look);
             if several {

@@ -4,7 +4,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::call::{Outbox, SendError};
+use crate::call::{Outbox, SendError, Sends};
 use crate::codec::Codec;
 use crate::deadline::Deadline;
 use crate::error::ResultError;
@@ -17,14 +17,23 @@ use super::watching::Unbound;
 
 /// Sends on one call. One owner.
 pub(crate) struct Sending {
-    limit: usize,
+    sends: Sends,
     outbox: Option<Arc<Outbox>>,
+    /// The next message goes out as it is; known to the outbox, once there is one.
+    plain_next: bool,
 }
 
 impl Sending {
-    /// `limit`: the longest message, in octets.
-    pub(crate) fn new(limit: usize) -> Self {
-        Self { limit, outbox: None }
+    pub(crate) fn new(sends: Sends) -> Self {
+        Self { sends, outbox: None, plain_next: false }
+    }
+
+    /// The next message is not compressed.
+    pub(crate) fn plain_next(&mut self) {
+        match &self.outbox {
+            Some(outbox) => outbox.plain_next(),
+            None => self.plain_next = true,
+        }
     }
 
     /// Sends a message. Waits for a connection, then for room; `deadline`, the call's own deadline and its end end the wait.
@@ -107,11 +116,11 @@ impl Sending {
 
     fn outbox(&mut self, core: &Core, until: Deadline) -> Result<&Arc<Outbox>, ResultError> {
         if self.outbox.is_none() {
-            self.outbox = Some(match core.commit(until, self.limit) {
-                Ok(outbox) => outbox,
+            match core.commit(until, self.sends) {
+                Ok(outbox) => self.take_on(outbox),
                 Err(Unbound::NotYet) if !core.expire_if_due() => return Err(ResultError::TimedOut),
                 Err(_) => return Err(refused(core, SendError::Ended)),
-            });
+            }
         }
         self.outbox.as_ref().ok_or(ResultError::TimedOut)
     }
@@ -119,9 +128,16 @@ impl Sending {
     /// Like [`outbox`](Self::outbox), never waiting: a call that is repeated has no stream for a while.
     fn try_outbox(&mut self, core: &Core) -> Result<&Arc<Outbox>, Unbound> {
         if self.outbox.is_none() {
-            self.outbox = Some(core.try_commit(self.limit)?);
+            self.take_on(core.try_commit(self.sends)?);
         }
         self.outbox.as_ref().ok_or(Unbound::NotYet)
+    }
+
+    fn take_on(&mut self, outbox: Arc<Outbox>) {
+        if self.plain_next {
+            outbox.plain_next();
+        }
+        self.outbox = Some(outbox);
     }
 }
 

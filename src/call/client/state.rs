@@ -3,7 +3,7 @@
 use std::mem;
 use std::sync::{Arc, Weak};
 
-use crate::call::Outbox;
+use crate::call::{Outbox, Sends};
 use crate::link::{Link, Stream};
 use crate::metadata::Metadata;
 use crate::status::{Code, Status};
@@ -126,9 +126,9 @@ impl State {
     }
 
     /// The sending half, from now on for good; `None`: there is no stream.
-    pub(super) fn commit(&mut self, limit: usize) -> Option<Arc<Outbox>> {
+    pub(super) fn commit(&mut self, sends: Sends) -> Option<Arc<Outbox>> {
         let stream = self.stream.as_ref()?;
-        Some(self.outbox.get_or_insert_with(|| Outbox::new(stream.clone(), limit)).clone())
+        Some(self.outbox.get_or_insert_with(|| Outbox::new(stream.clone(), sends)).clone())
     }
 
     /// It is on its second stream: the peer did not take the first.

@@ -10,17 +10,19 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::compression::Encoding;
 use crate::deadline::Deadline;
 use crate::link::{Exchanged, Link, Replies};
 use crate::metadata::Metadata;
 use crate::payload::Payload;
 use crate::reactor::clock;
 use crate::status::{Code, Status};
+use crate::wire::framing::Message;
 use crate::wire::outcome::{Due, Ending, Known, cardinality, expired_here, judge_single};
 
 use super::ending::known;
 use super::interceptor::Reply;
-use super::{Arrival, Auth, BLOCK, Core, Launch, Source, Template, fits};
+use super::{Arrival, Auth, BLOCK, Core, Launch, Source, Template, fits, name_of};
 
 /// A call about to be made.
 pub(crate) struct Unary<'a> {
@@ -32,12 +34,13 @@ pub(crate) struct Unary<'a> {
     pub(crate) wait_for_ready: bool,
     pub(crate) retry_refused: bool,
     pub(crate) receive_limit: usize,
+    pub(crate) encoding: Encoding,
     pub(crate) auth: Option<&'a Arc<Auth>>,
 }
 
 /// The response, and what else there is to know.
 pub(crate) struct Answer {
-    pub(crate) message: Bytes,
+    pub(crate) message: Message,
     origin: Origin,
 }
 
@@ -106,7 +109,8 @@ impl Unary<'_> {
             timeout = self.deadline.remaining(now);
         }
         let mut block = Vec::with_capacity(BLOCK);
-        let size = self.template.block(timeout, self.metadata, &mut block);
+        let encoding = name_of(self.encoding, &link);
+        let size = self.template.block(timeout, encoding, self.metadata, &mut block);
         if let Err(status) = fits(size, &link) {
             return Fast::Done(Err(status));
         }
@@ -165,6 +169,7 @@ impl Unary<'_> {
             retry_refused: self.retry_refused,
             receive_limit: self.receive_limit,
             replies: Replies::One,
+            encoding: self.encoding,
             body: Some(body),
             auth: None,
         }
@@ -176,20 +181,23 @@ impl Unary<'_> {
 }
 
 impl Answer {
-    /// For interceptors.
-    pub(crate) fn into_reply(self) -> Reply {
-        let payload = Payload::new(self.message);
-        match self.origin {
+    /// For interceptors, who see the message itself.
+    pub(crate) fn into_reply(
+        self,
+        unpack: impl FnOnce(Message) -> Result<Bytes, Status>,
+    ) -> Result<Reply, Status> {
+        let payload = Payload::new(unpack(self.message)?);
+        Ok(match self.origin {
             Origin::Slow(core) => Reply::of_core(&core, payload),
             Origin::Fast { status, head, link } => {
                 let trailing = status.trailing_metadata().clone();
                 Reply::of(payload, head, trailing, Some(link.peer_name().clone()))
             }
-        }
+        })
     }
 
     /// The message, and the ended call for those who want to ask it.
-    pub(crate) fn into_parts(self) -> (Arc<Core>, Bytes) {
+    pub(crate) fn into_parts(self) -> (Arc<Core>, Message) {
         let core = match self.origin {
             Origin::Slow(core) => core,
             Origin::Fast { status, head, link } => Core::ended(status, head, Some(link.peer())),
@@ -200,6 +208,6 @@ impl Answer {
 
 impl fmt::Debug for Answer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Answer").field("len", &self.message.len()).finish_non_exhaustive()
+        f.debug_struct("Answer").field("len", &self.message.bytes.len()).finish_non_exhaustive()
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::sync::MutexGuard;
 
-use crate::call::Outbox;
+use crate::call::{Outbox, Sends};
 use crate::deadline::Deadline;
 use crate::error::ResultError;
 use crate::link::{Notify, Stream, Want};
@@ -131,9 +131,9 @@ impl Core {
     }
 
     /// The half to send on by hand, from now on for good. Waits for a stream.
-    pub(super) fn commit(&self, until: Deadline, limit: usize) -> Result<Arc<Outbox>, Unbound> {
+    pub(super) fn commit(&self, until: Deadline, sends: Sends) -> Result<Arc<Outbox>, Unbound> {
         loop {
-            match self.try_commit(limit) {
+            match self.try_commit(sends) {
                 Err(Unbound::NotYet) => {}
                 found => return found,
             }
@@ -144,12 +144,12 @@ impl Core {
     }
 
     /// Like [`commit`](Self::commit), never waiting.
-    pub(super) fn try_commit(&self, limit: usize) -> Result<Arc<Outbox>, Unbound> {
+    pub(super) fn try_commit(&self, sends: Sends) -> Result<Arc<Outbox>, Unbound> {
         let mut state = self.state.lock();
         if state.status().is_some() {
             return Err(Unbound::Over);
         }
-        state.commit(limit).ok_or(Unbound::NotYet)
+        state.commit(sends).ok_or(Unbound::NotYet)
     }
 }
 

@@ -32,7 +32,8 @@ fn rig() -> (Arc<Outbox>, Arc<Stream>, MemoryPipe) {
         Link::client(Arc::new(near), &options, Duration::ZERO, Arc::new(Nobody), &poller).unwrap();
     // A block of four fields of the static table: GET, http, /, and 200 in the place of an authority. Nobody reads it.
     let stream = link.open(&[0x82, 0x86, 0x84], None, false, 1 << 20, Replies::Many).unwrap();
-    (Outbox::new(stream.clone(), 1 << 20), stream, far)
+    let sends = Sends { limit: 1 << 20, encoding: Default::default() };
+    (Outbox::new(stream.clone(), sends), stream, far)
 }
 
 /// Says that it has begun, and goes on when it is told to.

@@ -27,7 +27,12 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
 /// HEADERS of a request, with END_STREAM or without.
 fn ask(stream: u32, path: &str, timeout: Option<Duration>, end: bool) -> Vec<u8> {
     let mut out = Vec::new();
-    RequestTemplate::new(path, "test", false, None).block(timeout, &Metadata::new(), &mut out);
+    RequestTemplate::new(path, "test", false, None).block(
+        timeout,
+        None,
+        &Metadata::new(),
+        &mut out,
+    );
     frame(1, 4 | u8::from(end), stream, &out)
 }
 
@@ -47,7 +52,12 @@ impl Requests {
             ..Options::new(Role::Server)
         };
         let now = clock::now();
-        let state = State::new(Connection::new(Role::Server, &options, now), false, &options);
+        let state = State::new(
+            Connection::new(Role::Server, &options, now),
+            false,
+            &options,
+            &Arc::default(),
+        );
         let side = Side::Server(Arc::new(Echo { ended: Mutex::new(Vec::new()) }));
         let mut it = Self { state, side, now, handed: Vec::new(), written: Vec::new() };
         it.says(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").says(&frame(4, 0, 0, b""));
@@ -166,7 +176,8 @@ fn requests_that_wait_run_in_order_when_handlers_return() {
     let mut messages = Messages::default();
     let last = it.handed[2];
     assert!(it.state.take(last, 0, &mut messages).over);
-    assert_eq!([messages.next(), messages.next()].map(Option::unwrap), [&b"x"[..], &b"y"[..]]);
+    let two = [messages.next(), messages.next()].map(|message| message.unwrap().bytes);
+    assert_eq!(two, [&b"x"[..], &b"y"[..]]);
     for key in std::mem::take(&mut it.handed) {
         assert!(!it.done(key));
     }
@@ -240,6 +251,7 @@ fn a_request_that_is_never_completed_ends_at_a_limit_whatever_it_is() {
     it.says(&ask(1, "/echo/Unary", None, false)).says(&ask(3, "/echo/Unary", day, false));
     let mut html = Vec::new();
     RequestTemplate::new("/echo/Unary", "test", false, None).block(
+        None,
         None,
         &Metadata::new(),
         &mut html,

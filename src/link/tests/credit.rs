@@ -49,6 +49,7 @@ impl Strict {
             Connection::new(role, &Options::new(role), now),
             role == Role::Client,
             &Options::new(role),
+            &Arc::default(),
         );
         let credit = HashMap::new();
         let heard = Vec::new();

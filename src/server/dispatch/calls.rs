@@ -9,6 +9,7 @@ use crate::sync::atomic::AtomicUsize;
 use super::running::Running;
 use crate::call::Place;
 use crate::call::server::ServerCall;
+use crate::compression::Compression;
 use crate::reactor::{Executor, Job, Keep, OnTimer, Poller, Ticket, Timetable};
 use crate::server::service::ServerInterceptor;
 
@@ -39,6 +40,8 @@ pub(in crate::server) struct Limits {
     pub(in crate::server) send: usize,
     /// Calls at once.
     pub(in crate::server) calls: Option<usize>,
+    /// What responses are compressed by.
+    pub(in crate::server) compression: Compression,
 }
 
 /// More calls run than may.

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::calls::Calls;
 use crate::call::Place;
-use crate::call::server::ServerCall;
+use crate::call::server::{Rules, ServerCall};
 use crate::error::quoted;
 use crate::link::When;
 use crate::reactor::{Keep, Ticket, user};
@@ -94,9 +94,15 @@ impl Method {
         own.unwrap_or(self.calls.limits().receive)
     }
 
-    pub(super) fn send_limit(&self) -> usize {
+    /// What goes for its calls.
+    pub(super) fn rules(&self) -> Rules {
+        let limits = self.calls.limits();
         let own = self.handler().and_then(|handler| handler.send_limit);
-        own.unwrap_or(self.calls.limits().send)
+        Rules {
+            receive_limit: self.receive_limit(),
+            send_limit: own.unwrap_or(limits.send),
+            compression: limits.compression,
+        }
     }
 
     pub(super) fn calls(&self) -> &Arc<Calls> {

@@ -223,7 +223,12 @@ mod tests {
     };
 
     fn calls() -> Arc<Calls> {
-        let limits = Limits { receive: usize::MAX, send: usize::MAX, calls: None };
+        let limits = Limits {
+            receive: usize::MAX,
+            send: usize::MAX,
+            calls: None,
+            compression: Default::default(),
+        };
         Calls::new(limits, None, Vec::new(), Arc::default())
     }
 

@@ -20,7 +20,7 @@ impl Entry for Method {
         let admitted = entered.is_ok();
         let place = entered.unwrap_or_default();
         let intercept = self.calls().interceptors().map(|_| Box::default());
-        let call = Arc::new(ServerCall::new(incoming, self.send_limit(), place.clone(), intercept));
+        let call = Arc::new(ServerCall::new(incoming, self.rules(), place.clone(), intercept));
         let slot = self.clone().count(&call, place);
         if !admitted {
             // At once: waiting for a worker would itself be load.

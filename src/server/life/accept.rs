@@ -4,7 +4,7 @@ use crate::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 
 use super::core::Core;
-use crate::link::{Acceptor, Admit, Link, LinkEvents};
+use crate::link::{Acceptor, Admit, Link, LinkEvents, Terms};
 use crate::net::Pipe;
 use crate::reactor::clock;
 use crate::server::dispatch::{self, Registry};
@@ -42,6 +42,10 @@ struct Connection {
 }
 
 impl LinkEvents for Connection {
+    fn terms(&self) -> Arc<Terms> {
+        self.core.terms().clone()
+    }
+
     fn up(&self) {}
 
     fn draining(&self) {}
@@ -90,7 +94,7 @@ mod tests {
     fn a_connection_that_comes_up_during_a_stop_ends_like_the_others() {
         let (pool, now) = (ThreadPool::new(1), clock::now());
         for grace in [Duration::from_secs(60), Duration::ZERO] {
-            let core = Core::new(ServerOptions::default(), None, Vec::new());
+            let core = Core::new(ServerOptions::default(), Terms::default(), None, Vec::new());
             core.set_poller(pool.poller().unwrap());
             let life = core.life();
             life.start().unwrap();
@@ -121,7 +125,7 @@ mod tests {
             assert_eq!(life.expect_link(), None);
         }
         // One that fails is not waited for.
-        let core = Core::new(ServerOptions::default(), None, Vec::new());
+        let core = Core::new(ServerOptions::default(), Terms::default(), None, Vec::new());
         core.life().start().unwrap();
         core.life().expect_link().unwrap();
         core.life().stop(now, now).carry_out();

@@ -8,6 +8,7 @@ use super::phase::Life;
 use crate::http2;
 #[cfg(feature = "_tls")]
 use crate::http2::types::Role;
+use crate::link::Terms;
 #[cfg(feature = "_tls")]
 use crate::reactor::clock;
 use crate::reactor::{Executor, Job, OnTimer, Poller};
@@ -21,6 +22,7 @@ pub(in crate::server) struct Core {
     /// What every connection begins with.
     #[cfg(feature = "_tls")]
     greeting: Arc<[u8]>,
+    terms: Arc<Terms>,
     /// Methods hold these, too.
     calls: Arc<Calls>,
     /// Shared with those who wait for the end, who hold nothing else.
@@ -31,15 +33,18 @@ pub(in crate::server) struct Core {
 impl Core {
     pub(in crate::server) fn new(
         options: ServerOptions,
+        terms: Terms,
         executor: Option<Arc<dyn Executor>>,
         interceptors: Vec<Arc<dyn ServerInterceptor>>,
     ) -> Arc<Self> {
         let http2 = options.http2();
+        let terms = Arc::new(terms);
         let life = Arc::<Life>::default();
         let limits = Limits {
             receive: options.max_receive_message_size,
             send: options.max_send_message_size,
             calls: options.maximum_concurrent_rpcs,
+            compression: options.compression,
         };
         let calls = Calls::new(limits, executor, interceptors, life.running().clone());
         Arc::new_cyclic(|this| Self {
@@ -47,6 +52,7 @@ impl Core {
             greeting: http2::greeting(Role::Server, &http2, clock::now()).into(),
             http2,
             options,
+            terms,
             calls,
             life,
             this: this.clone(),
@@ -64,6 +70,11 @@ impl Core {
 
     pub(super) fn http2(&self) -> &http2::Options {
         &self.http2
+    }
+
+    /// What is said of compression.
+    pub(super) fn terms(&self) -> &Arc<Terms> {
+        &self.terms
     }
 
     pub(in crate::server) fn calls(&self) -> &Arc<Calls> {

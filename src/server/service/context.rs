@@ -9,6 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::call::server::ServerCall;
+use crate::compression::Compression;
 use crate::credentials::AuthContext;
 use crate::metadata::Metadata;
 use crate::status::{Code, Status};
@@ -135,6 +136,31 @@ impl ServicerContext {
     /// `INTERNAL` when it was sent before or a message was; how the call ended when it is over.
     pub fn send_initial_metadata(&self, metadata: &Metadata) -> Result<(), Status> {
         self.call.send_initial_metadata(metadata)
+    }
+
+    /// What the responses of this call are compressed by, in place of what the server has for all of them
+    /// ([`ServerOptions::compression`](crate::ServerOptions::compression)); [`Compression::None`]: not at all. Where the client has not announced that it takes
+    /// it, they go out as they are. [`Compression`] says what else does, and when not to compress.
+    ///
+    /// § `doc/compression.md`: "the server … may choose to compress its response differently".
+    ///
+    /// # Errors
+    /// `INTERNAL` when the initial metadata has been sent, or a message; and for a [`Compression::Custom`] that the server has
+    /// no compressor for.
+    pub fn set_compression(&self, compression: Compression) -> Result<(), Status> {
+        self.call.set_compression(compression)
+    }
+
+    /// Whether the request that was received last came compressed. For tests and for statistics: what it says is the same.
+    #[must_use]
+    pub fn request_was_compressed(&self) -> bool {
+        self.call.request_was_compressed()
+    }
+
+    /// The next response goes out as it is, and no other, where those of the call are compressed: for one with a secret in
+    /// it, say, or one that is compressed already. Nothing happens where they are not.
+    pub fn disable_next_message_compression(&self) {
+        self.call.disable_next_message_compression();
     }
 
     /// What to send after the messages, with the status. The last call wins. A

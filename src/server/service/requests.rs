@@ -4,16 +4,15 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-
 use crate::call::server::ServerCall;
 use crate::call::{Finish, Inbox, Next, Rewriter};
 use crate::codec::Codec;
 use crate::deadline::Deadline;
 use crate::error::ResultError;
 use crate::payload::Payload;
-use crate::reactor::{clock, spares, user};
+use crate::reactor::{clock, user};
 use crate::status::Status;
+use crate::wire::framing::Message;
 
 /// The messages a client sends, in order; ends when it has half-closed.
 ///
@@ -57,7 +56,7 @@ impl<Req: 'static> RequestIterator<Req> {
     pub fn try_recv(&mut self) -> Result<Option<Req>, ResultError> {
         loop {
             if let Some(ready) = self.hooks.as_mut().and_then(|hooks| hooks.pop()) {
-                return self.decode(ready);
+                return self.decode(ready.into());
             }
             if self.done {
                 return Ok(None);
@@ -72,7 +71,7 @@ impl<Req: 'static> RequestIterator<Req> {
     fn receive(&mut self, local: Deadline) -> Result<Option<Req>, ResultError> {
         loop {
             if let Some(ready) = self.hooks.as_mut().and_then(|hooks| hooks.pop()) {
-                return self.decode(ready);
+                return self.decode(ready.into());
             }
             if self.done {
                 return Ok(None);
@@ -105,7 +104,10 @@ impl<Req: 'static> RequestIterator<Req> {
         let Some(hooks) = &mut self.hooks else { return Ok(Some(next)) };
         let call = &self.call;
         let rewritten = match next {
-            Next::Message(bytes) => hooks.pass(Payload::new(bytes), || call.hook_panicked()),
+            Next::Message(message) => call
+                .unpack(message)
+                .map_err(|status| call.undecodable(status))
+                .and_then(|bytes| hooks.pass(Payload::new(bytes), || call.hook_panicked())),
             Next::End(Finish::HalfClosed) => {
                 self.done = true;
                 hooks.end(|| call.hook_panicked())
@@ -125,7 +127,7 @@ impl<Req: 'static> RequestIterator<Req> {
     fn accept(&mut self, next: Next) -> Result<Option<Req>, ResultError> {
         match next {
             Next::TimedOut => Err(ResultError::TimedOut),
-            Next::Message(bytes) => self.decode(bytes),
+            Next::Message(message) => self.decode(message),
             Next::End(Finish::HalfClosed) => {
                 self.done = true;
                 Ok(None)
@@ -135,9 +137,9 @@ impl<Req: 'static> RequestIterator<Req> {
         }
     }
 
-    fn decode(&mut self, bytes: Bytes) -> Result<Option<Req>, ResultError> {
+    fn decode(&mut self, message: Message) -> Result<Option<Req>, ResultError> {
         let call = &self.call;
-        let decode = || spares::decode(&*self.codec, bytes);
+        let decode = || call.read(&*self.codec, message);
         match user::run_or_end(decode, || call.request_codec_panicked()) {
             Ok(message) => Ok(Some(message)),
             Err(status) => {

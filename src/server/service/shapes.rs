@@ -12,7 +12,7 @@ use super::sending::send_one;
 use super::slot::Slot;
 use super::stream::ServerStream;
 use crate::codec::Codec;
-use crate::reactor::{spares, user};
+use crate::reactor::user;
 use crate::status::Status;
 
 /// A function from a request to an iterator of responses, which may borrow the context.
@@ -235,7 +235,7 @@ where
 fn single<Req: 'static>(context: &ServicerContext, codec: &dyn Codec<Req>) -> Result<Req, Status> {
     let call = context.call();
     let request = call.single_request()?;
-    user::run_or_end(|| spares::decode(codec, request), || call.request_codec_panicked())
+    user::run_or_end(|| call.read(codec, request), || call.request_codec_panicked())
         .map_err(|status| call.undecodable(status))
 }
 

@@ -48,16 +48,16 @@ fn receive(
         }
         if next() % 3 == 0 {
             assembler.take(&mut messages);
-            got.extend(std::iter::from_fn(|| messages.next()).map(Vec::from));
+            got.extend(std::iter::from_fn(|| messages.next()).map(|message| message.bytes.into()));
             assert!(!assembler.ready() && messages.is_empty());
             credit += messages.consumed();
         }
     }
     let result = result.and_then(|()| assembler.finish().map_err(|status| status.code()));
     assembler.take(&mut messages);
-    got.extend(std::iter::from_fn(|| messages.next()).map(Vec::from));
+    got.extend(std::iter::from_fn(|| messages.next()).map(|message| message.bytes.into()));
     credit += messages.consumed();
-    assert_eq!(credit, got.iter().map(|message| message.len() + PREFIX).sum::<usize>());
+    assert_eq!(credit, got.iter().map(|message: &Vec<u8>| message.len() + PREFIX).sum::<usize>());
     if result.is_ok() {
         assert_eq!(whole, got.len());
         assert_eq!((assembler.buffered(), credit), (0, octets.len()));
@@ -194,7 +194,7 @@ fn a_long_message_ends_in_a_segment_of_exactly_its_length() {
     let mut messages = Messages::default();
     let at = assembler.open.as_ptr();
     assembler.take(&mut messages);
-    assert_eq!(messages.next().unwrap().as_ptr() as usize, at as usize + PREFIX);
+    assert_eq!(messages.next().unwrap().bytes.as_ptr() as usize, at as usize + PREFIX);
 }
 
 #[test]
@@ -207,7 +207,7 @@ fn what_is_taken_keeps_its_order_behind_what_waits() {
         assembler.take(&mut messages);
     }
     let lengths: Vec<_> =
-        std::iter::from_fn(|| messages.next()).map(|message| message.len()).collect();
+        std::iter::from_fn(|| messages.next()).map(|message| message.bytes.len()).collect();
     assert_eq!(lengths, [1, 2, 3, 9_000, 4]);
     assert_eq!(messages.consumed(), octets.len());
     assert_eq!(messages.consumed(), 0);
@@ -308,7 +308,46 @@ fn a_long_message_goes_on_in_a_buffer_that_it_is_given() {
     }
     let mut messages = Messages::default();
     assembler.take(&mut messages);
-    let got = messages.next().unwrap();
+    let got = messages.next().unwrap().bytes;
     assert!(got == message(0, 100_000));
     assert_eq!(got.as_ptr(), place.wrapping_add(PREFIX), "it has stayed there");
+}
+
+#[test]
+fn w35_with_an_encoding_messages_may_have_the_flag_or_not_however_they_are_cut() {
+    let gzip = Encoding::of(1);
+    let octets = b"\0\0\0\0\x01a\x01\0\0\0\x02bc\0\0\0\0\0\x01\0\0\0\x01d";
+    let expected =
+        [(&b"a"[..], Encoding::IDENTITY), (b"bc", gzip), (b"", Encoding::IDENTITY), (b"d", gzip)];
+    for step in 1..octets.len() {
+        let (mut assembler, mut messages) = (Assembler::new(2), Messages::default());
+        assembler.set_encoding(gzip);
+        for part in octets.chunks(step) {
+            assembler.feed(part).unwrap();
+            assembler.take(&mut messages);
+        }
+        let got: Vec<_> = std::iter::from_fn(|| messages.next()).collect();
+        let got: Vec<_> =
+            got.iter().map(|message| (&message.bytes[..], message.encoding)).collect();
+        assert_eq!(got, expected, "{step}");
+        assert_eq!(assembler.feed(b"\x02").unwrap_err().code(), Code::Internal);
+    }
+}
+
+#[test]
+fn the_limit_counts_for_a_compressed_message_as_it_comes() {
+    let mut assembler = Assembler::new(10);
+    assembler.set_encoding(Encoding::of(1));
+    assert_eq!(assembler.feed(b"\x01\0\0\0\x0b").unwrap_err().code(), Code::ResourceExhausted);
+}
+
+#[test]
+fn a_packed_message_takes_the_place_of_a_longer_one_only() {
+    let mut framed = b"\0\0\0\0\x03abc".to_vec();
+    for same in [&b"\0\0\0\0\0xyz"[..], b"\0\0\0\0\0long", b"\0\0"] {
+        assert!(!replace_packed(&mut framed, &mut same.to_vec()));
+        assert_eq!(framed, b"\0\0\0\0\x03abc");
+    }
+    assert!(replace_packed(&mut framed, &mut b"\0\0\0\0\0xy".to_vec()));
+    assert_eq!(framed, b"\x01\0\0\0\x02xy");
 }

@@ -87,8 +87,8 @@ pub(super) struct Torn;
 
 #[cfg(test)]
 mod tests {
-    use super::super::request::tests::decode_within;
-    use super::super::{parse_request, parse_response, parse_trailers};
+    use super::super::parse_trailers;
+    use super::super::request::tests::{decode_within, parse_request, parse_response};
     use super::*;
     use crate::http2::hpack::{Decoder, encode};
     use crate::status::Code;

@@ -26,12 +26,16 @@ mod request;
 mod response;
 mod trailers;
 
+#[cfg(test)]
+pub(crate) use request::tests;
 pub(crate) use request::{
     Refusal, RequestHead, RequestTemplate, Subtype, is_method_path, parse_request, told,
 };
 #[cfg(test)]
 pub(crate) use response::response_head;
-pub(crate) use response::{ResponseHead, parse_response, plain_response, response_head_as};
+pub(crate) use response::{
+    ResponseHead, ResponseTemplate, parse_response, plain_response, response_head_as,
+};
 #[cfg(test)]
 pub(crate) use trailers::trailers_only;
 pub(crate) use trailers::{
@@ -40,6 +44,9 @@ pub(crate) use trailers::{
 
 use crate::error::quoted;
 use crate::status::{Code, Status};
+
+const ENCODING: &[u8] = b"grpc-encoding";
+const ACCEPT_ENCODING: &[u8] = b"grpc-accept-encoding";
 
 /// A list over our own limit (W30).
 fn too_large(text: &'static str) -> Status {

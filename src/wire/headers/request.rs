@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::compression::{Accepted, Encoding, Encodings};
 use crate::deadline::{encode_timeout, parse_timeout};
 use crate::error::quoted;
 use crate::http2::hpack::Fields;
@@ -10,7 +11,7 @@ use crate::metadata::{self, Metadata};
 use crate::status::{Code, Status};
 
 use super::intake::{Intake, Once, Torn};
-use super::{REQUEST_TOO_LARGE, put, too_large};
+use super::{ACCEPT_ENCODING, ENCODING, REQUEST_TOO_LARGE, put, too_large};
 
 /// What is the same in every request of a method, already in the form it is sent in.
 #[derive(Debug)]
@@ -44,6 +45,17 @@ impl RequestTemplate {
         Self { path: path.into(), pseudo: pseudo.into(), fixed: fixed.into(), list_size }
     }
 
+    /// Says with each request which encodings the client takes: a list of theirs.
+    ///
+    /// § `doc/PROTOCOL-HTTP2.md`: "Message-Accept-Encoding → "grpc-accept-encoding" Content-Coding *("," Content-Coding)".
+    pub(crate) fn announcing(mut self, encodings: &str) -> Self {
+        let mut fixed = Vec::from(self.fixed);
+        encode::literal(&mut fixed, ACCEPT_ENCODING, encodings.as_bytes());
+        self.fixed = fixed.into();
+        self.list_size += ACCEPT_ENCODING.len() + encodings.len() + 32;
+        self
+    }
+
     /// The path of the method.
     pub(crate) fn path(&self) -> &str {
         &self.path
@@ -52,10 +64,11 @@ impl RequestTemplate {
     /// Appends the header block of one request. Gives the size that counts against the
     /// peer's SETTINGS_MAX_HEADER_LIST_SIZE (W29).
     ///
-    /// Call it as late as possible: `timeout` is what is left now (W4).
+    /// Call it as late as possible: `timeout` is what is left now (W4). `encoding`: what messages are compressed by.
     pub(crate) fn block(
         &self,
         timeout: Option<Duration>,
+        encoding: Option<&str>,
         metadata: &Metadata,
         out: &mut Vec<u8>,
     ) -> usize {
@@ -69,6 +82,10 @@ impl RequestTemplate {
             size += b"grpc-timeout".len() + text.len() + 32;
         }
         out.extend_from_slice(&self.fixed);
+        if let Some(encoding) = encoding {
+            encode::literal(out, ENCODING, encoding.as_bytes());
+            size += ENCODING.len() + encoding.len() + 32;
+        }
         put::metadata(out, metadata, b"");
         size
     }
@@ -117,6 +134,10 @@ pub(crate) struct RequestHead {
     pub(crate) timeout: Option<Duration>,
     /// To be repeated in the response.
     pub(crate) subtype: Subtype,
+    /// What its messages may be compressed by.
+    pub(crate) encoding: Encoding,
+    /// What the answer may be compressed by.
+    pub(crate) accepts: Accepted,
     /// The metadata, `user-agent` among it.
     pub(crate) metadata: Metadata,
 }
@@ -156,11 +177,14 @@ impl Refusal {
 }
 
 /// Reads a request's fields, which the connection has found well-formed (W10 to W19).
-pub(crate) fn parse_request(fields: &Fields) -> Result<RequestHead, Refusal> {
+pub(crate) fn parse_request(
+    fields: &Fields,
+    encodings: &Encodings,
+) -> Result<RequestHead, Refusal> {
     if fields.overflowed() {
         return Err(Refusal::grpc(too_large(REQUEST_TOO_LARGE)));
     }
-    let raw = Raw::sort(fields);
+    let raw = Raw::sort(fields, Some(encodings));
     let subtype = raw.is_grpc()?;
     let Some(path) = method_path(raw.path) else {
         return Err(Refusal::grpc(Status::unimplemented(format!(
@@ -168,9 +192,7 @@ pub(crate) fn parse_request(fields: &Fields) -> Result<RequestHead, Refusal> {
             quoted(raw.path)
         ))));
     };
-    if let Some(encoding) = raw.encoding {
-        return Err(Refusal::grpc(bad_encoding(encoding)));
-    }
+    let encoding = raw.encoding(encodings)?;
     let timeout = raw.timeout()?;
     // Last, as it is what costs.
     let metadata = metadata_of(fields)?;
@@ -182,13 +204,15 @@ pub(crate) fn parse_request(fields: &Fields) -> Result<RequestHead, Refusal> {
         authority: String::from_utf8_lossy(authority).into_owned(),
         timeout,
         subtype,
+        encoding,
+        accepts: raw.accepts,
         metadata,
     })
 }
 
 /// A request that is turned down, for the log: what it asked for, and why it is.
 pub(crate) fn told(fields: &Fields, refusal: &Refusal) -> String {
-    let raw = Raw::sort(fields);
+    let raw = Raw::sort(fields, None);
     let path = quoted(raw.path);
     if let Some(status) = refusal.status() {
         return format!("{path}: {status}");
@@ -239,13 +263,13 @@ struct Raw<'a> {
     host: Option<&'a [u8]>,
     content_type: Once<'a>,
     timeout: Once<'a>,
-    /// One that we do not have.
-    encoding: Option<&'a [u8]>,
+    encoding: Once<'a>,
+    accepts: Accepted,
 }
 
 impl<'a> Raw<'a> {
     /// Pseudo-headers and `host` come once: the connection has seen to it.
-    fn sort(fields: &'a Fields) -> Self {
+    fn sort(fields: &'a Fields, encodings: Option<&Encodings>) -> Self {
         let mut raw = Self::default();
         for (name, value) in fields.iter() {
             match name {
@@ -255,13 +279,28 @@ impl<'a> Raw<'a> {
                 b"host" => raw.host = Some(value),
                 b"content-type" => raw.content_type.set(value),
                 b"grpc-timeout" => raw.timeout.set(value),
-                b"grpc-encoding" if value != b"identity" => {
-                    raw.encoding.get_or_insert(value);
+                ENCODING => raw.encoding.set(value),
+                ACCEPT_ENCODING => {
+                    let lists = encodings.map(|encodings| encodings.accepted(value));
+                    raw.accepts = raw.accepts.join(lists.unwrap_or_default());
                 }
                 _ => {}
             }
         }
         raw
+    }
+
+    /// What is said to be compressed by what we do not have is refused, whether any message is: before the handler (W18).
+    fn encoding(&self, encodings: &Encodings) -> Result<Encoding, Refusal> {
+        let refused = |name: &str| Err(Refusal::grpc(bad_encoding(name, encodings)));
+        match self.encoding.get() {
+            Ok(None) => Ok(Encoding::IDENTITY),
+            Ok(Some(name)) => match encodings.find(name) {
+                Some(encoding) => Ok(encoding),
+                None => refused(&quoted(name)),
+            },
+            Err(Torn) => refused("that is said twice, and differs,"),
+        }
     }
 
     /// § `doc/PROTOCOL-HTTP2.md`: "If Content-Type does not begin with "application/grpc", gRPC servers
@@ -310,11 +349,11 @@ impl<'a> Raw<'a> {
 /// § `doc/compression.md`: "If a client message is compressed by an algorithm that is not supported
 /// by a server, the message will result in an UNIMPLEMENTED error status on the server. The server
 /// will include a grpc-accept-encoding header in the response" (W18).
-fn bad_encoding(value: &[u8]) -> Status {
-    let mut accepted = Metadata::new();
+fn bad_encoding(name: &str, encodings: &Encodings) -> Status {
+    let (mut accepted, own) = (Metadata::new(), encodings.announced());
     // Not under a -bin key, so this cannot fail.
-    let _ = accepted.append_received(b"grpc-accept-encoding", b"identity");
-    let text = format!("grpc-encoding {} is not supported", quoted(value));
+    let _ = accepted.append_received(ACCEPT_ENCODING, own.as_bytes());
+    let text = format!("grpc-encoding {name} is not supported by the server, which takes {own}");
     Status::unimplemented(text).with_metadata(accepted)
 }
 
@@ -345,4 +384,4 @@ pub(super) fn is_grpc(content_type: &[u8]) -> bool {
 }
 
 #[cfg(test)]
-pub(super) mod tests;
+pub(crate) mod tests;

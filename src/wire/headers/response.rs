@@ -1,5 +1,6 @@
 //! Responses: the block before the messages, and what a client reads of it.
 
+use crate::compression::{Accepted, Encoding, Encodings};
 use crate::error::quoted;
 use crate::http2::hpack::Fields;
 use crate::http2::hpack::encode::{self, index};
@@ -8,7 +9,7 @@ use crate::status::Status;
 
 use super::intake::{Intake, Once, Torn};
 use super::request::is_grpc;
-use super::{HEAD_TOO_LARGE, Refusal, Subtype, put, too_large};
+use super::{ACCEPT_ENCODING, ENCODING, HEAD_TOO_LARGE, Refusal, Subtype, put, too_large};
 
 /// Appends a response's head (W45), for a request of `application/grpc`.
 #[cfg(test)]
@@ -24,6 +25,49 @@ pub(crate) fn response_head_as(out: &mut Vec<u8>, subtype: Subtype, metadata: &M
     encode::indexed(out, index::STATUS_200);
     encode::literal_static_name(out, index::CONTENT_TYPE, subtype.content_type());
     put::metadata(out, metadata, b"");
+}
+
+/// What is the same in the heads of all of a server's answers with messages, in the form it is sent in: for each sub-type.
+#[derive(Debug)]
+pub(crate) struct ResponseTemplate {
+    plain: Box<[u8]>,
+    proto: Box<[u8]>,
+}
+
+impl ResponseTemplate {
+    /// `encodings`: what the server takes, as a list.
+    pub(crate) fn new(encodings: &str) -> Self {
+        let of = |subtype| {
+            let mut block = Vec::with_capacity(96);
+            response_head_as(&mut block, subtype, &Metadata::new());
+            encode::literal(&mut block, ACCEPT_ENCODING, encodings.as_bytes());
+            block.into()
+        };
+        Self { plain: of(Subtype::Plain), proto: of(Subtype::Proto) }
+    }
+
+    /// A head with nothing else in it.
+    pub(crate) fn bare(&self, subtype: Subtype) -> &[u8] {
+        match subtype {
+            Subtype::Plain => &self.plain,
+            Subtype::Proto => &self.proto,
+        }
+    }
+
+    /// A head. `encoding`: what messages are compressed by.
+    pub(crate) fn head(
+        &self,
+        subtype: Subtype,
+        encoding: Option<&str>,
+        metadata: &Metadata,
+    ) -> Vec<u8> {
+        let mut block = self.bare(subtype).to_vec();
+        if let Some(encoding) = encoding {
+            encode::literal(&mut block, ENCODING, encoding.as_bytes());
+        }
+        put::metadata(&mut block, metadata, b"");
+        block
+    }
 }
 
 /// Appends the head of the answer to what is no gRPC request (W10, W12). Its
@@ -57,6 +101,10 @@ pub(crate) struct ResponseHead {
     pub(crate) early: Option<Box<str>>,
     /// The initial metadata; empty for trailers-only, whose metadata is trailing.
     pub(crate) metadata: Metadata,
+    /// What messages may be compressed by.
+    pub(crate) encoding: Encoding,
+    /// What the server takes, if it says so.
+    pub(crate) accepts: Option<Accepted>,
     /// What is wrong with it.
     pub(crate) fault: Option<Status>,
 }
@@ -64,19 +112,21 @@ pub(crate) struct ResponseHead {
 /// Reads the fields of a response's first block; `end` says that it is the last, too.
 ///
 /// A `grpc-status` in a block that does not end the stream is none and is dropped (W49).
-pub(crate) fn parse_response(fields: &Fields, end: bool) -> ResponseHead {
+pub(crate) fn parse_response(fields: &Fields, end: bool, encodings: &Encodings) -> ResponseHead {
     let mut head = ResponseHead {
         http: 0,
         grpc: false,
         content_type: None,
         early: None,
         metadata: Metadata::new(),
+        encoding: Encoding::IDENTITY,
+        accepts: None,
         fault: None,
     };
     if fields.overflowed() {
         head.fault = Some(too_large(HEAD_TOO_LARGE));
     }
-    let mut content_type = Once::default();
+    let (mut content_type, mut encoding) = (Once::default(), Once::default());
     let mut intake = Intake::new(fields, HEAD_TOO_LARGE);
     for (name, value) in fields.iter() {
         match name {
@@ -85,8 +135,10 @@ pub(crate) fn parse_response(fields: &Fields, end: bool) -> ResponseHead {
             b"grpc-status" if !end => {
                 head.early.get_or_insert_with(|| quoted(value).into());
             }
-            b"grpc-encoding" if value != b"identity" => {
-                head.fault.get_or_insert_with(|| bad_encoding(value));
+            ENCODING => encoding.set(value),
+            ACCEPT_ENCODING => {
+                let said = head.accepts.unwrap_or_default();
+                head.accepts = Some(said.join(encodings.accepted(value)));
             }
             _ if end || metadata::reserved(name) => {}
             _ => intake.take(name, value),
@@ -96,6 +148,16 @@ pub(crate) fn parse_response(fields: &Fields, end: bool) -> ResponseHead {
         Ok(Some(value)) if is_grpc(value) => head.grpc = true,
         Ok(value) => head.content_type = value.map(|value| quoted(value).into()),
         Err(Torn) => head.content_type = Some("twice, and different".into()),
+    }
+    match encoding.get() {
+        Ok(None) => {}
+        Ok(Some(name)) => match encodings.find(name) {
+            Some(encoding) => head.encoding = encoding,
+            None => head.fault = head.fault.or_else(|| Some(bad_encoding(&quoted(name)))),
+        },
+        Err(Torn) => {
+            head.fault = head.fault.or_else(|| Some(bad_encoding("twice, and different,")))
+        }
     }
     let (metadata, fault) = intake.finish();
     head.metadata = metadata;
@@ -109,13 +171,13 @@ fn http_status(value: &[u8]) -> u16 {
 
 /// § `doc/compression.md`: a client that meets an encoding it does not know ends the call with
 /// INTERNAL (W18).
-fn bad_encoding(value: &[u8]) -> Status {
-    Status::internal(format!("the response's grpc-encoding {} is not supported", quoted(value)))
+fn bad_encoding(name: &str) -> Status {
+    Status::internal(format!("the response's grpc-encoding {name} is not supported by the client"))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::request::tests::{decoded, fields, pair};
+    use super::super::request::tests::{decoded, fields, pair, parse_response};
     use super::*;
     use crate::status::Code;
 
@@ -164,6 +226,47 @@ mod tests {
         ]);
         let head = parse_response(&list, false);
         assert!(head.metadata.is_empty() && head.fault.is_none());
+    }
+
+    #[test]
+    fn w45_a_template_has_what_is_taken_and_what_is_sent() {
+        let template = ResponseTemplate::new("gzip,deflate");
+        let head = template.head(Subtype::Proto, Some("gzip"), &Metadata::new());
+        let expected = [
+            (":status", "200"),
+            ("content-type", "application/grpc+proto"),
+            ("grpc-accept-encoding", "gzip,deflate"),
+            ("grpc-encoding", "gzip"),
+        ];
+        assert_eq!(decoded(&head), expected.map(pair));
+        assert_eq!(
+            decoded(template.bare(Subtype::Proto)),
+            expected[..3].iter().copied().map(pair).collect::<Vec<_>>()
+        );
+        assert_eq!(
+            decoded(template.bare(Subtype::Plain))[1],
+            pair(("content-type", "application/grpc"))
+        );
+    }
+
+    #[test]
+    #[cfg(feature = "gzip")]
+    fn w18_a_head_says_its_encoding_and_what_the_server_takes() {
+        let ours = Encodings::default();
+        let gzip = ours.find(b"gzip").unwrap();
+        let list = [
+            ("grpc-encoding", "gzip"),
+            ("grpc-accept-encoding", "identity"),
+            ("grpc-accept-encoding", "gzip"),
+        ];
+        let head = parse_response(&fields(&list), false);
+        assert!(head.fault.is_none() && head.encoding == gzip);
+        assert!(head.accepts.unwrap().takes(gzip));
+        let head = parse_response(&fields(&list[1..2]), true);
+        assert!(!head.accepts.unwrap().takes(gzip));
+        assert!(parse_response(&fields(&[]), false).accepts.is_none(), "that says nothing");
+        let twice = [("grpc-encoding", "gzip"), ("grpc-encoding", "deflate")];
+        assert_eq!(parse_response(&fields(&twice), false).fault.unwrap().code(), Code::Internal);
     }
 
     #[test]

@@ -55,6 +55,16 @@ fn without(name: &str) -> Fields {
     fields(&GOOD.into_iter().filter(|field| field.0 != name).collect::<Vec<_>>())
 }
 
+/// As by a server that has what is built in.
+pub(crate) fn parse_request(fields: &Fields) -> Result<RequestHead, Refusal> {
+    super::parse_request(fields, &Encodings::default())
+}
+
+/// As by a client that has what is built in.
+pub(crate) fn parse_response(fields: &Fields, end: bool) -> super::super::ResponseHead {
+    super::super::parse_response(fields, end, &Encodings::default())
+}
+
 fn refused(fields: &Fields) -> Status {
     parse_request(fields).unwrap_err().status().unwrap().clone()
 }
@@ -70,7 +80,7 @@ fn w1_w2_fields_of_a_request_and_their_order() {
     let template = RequestTemplate::new("/pkg.Service/Method", "host:1", false, None);
     let metadata = Metadata::new().with("k", "v").and_then(|m| m.with_bin("b-bin", "f")).unwrap();
     let mut block = Vec::new();
-    let size = template.block(Some(Duration::from_secs(1)), &metadata, &mut block);
+    let size = template.block(Some(Duration::from_secs(1)), None, &metadata, &mut block);
     let agent = concat!("grpc-rust-threads/", env!("CARGO_PKG_VERSION"));
     let expected = [
         (":method", "POST"),
@@ -92,7 +102,7 @@ fn w1_w2_fields_of_a_request_and_their_order() {
 fn w1_https_only_with_tls_and_w29_the_size_is_exact() {
     let template = RequestTemplate::new("/a/b", "", true, Some("app/1.0"));
     let mut block = Vec::new();
-    let size = template.block(None, &Metadata::new(), &mut block);
+    let size = template.block(None, None, &Metadata::new(), &mut block);
     assert_eq!(decoded(&block)[1], pair((":scheme", "https")));
     assert!(!decoded(&block).iter().any(|(name, _)| name == "grpc-timeout"));
     assert_eq!(size, decode(&block).size());
@@ -112,7 +122,7 @@ fn secrets_are_never_indexed() {
     let template = RequestTemplate::new("/a/b", "c", false, None);
     let metadata = Metadata::new().with("authorization", "Bearer x").unwrap();
     let mut block = Vec::new();
-    template.block(None, &metadata, &mut block);
+    template.block(None, None, &metadata, &mut block);
     let field = block.windows(15).position(|part| part == b"\x10\x0dauthorization");
     assert!(field.is_some());
 }
@@ -123,7 +133,7 @@ fn what_a_client_sends_a_server_reads() {
     let metadata =
         Metadata::new().with("k", "v").and_then(|m| m.with_bin("b-bin", [0, 9])).unwrap();
     let mut block = Vec::new();
-    template.block(Some(Duration::from_millis(5)), &metadata, &mut block);
+    template.block(Some(Duration::from_millis(5)), None, &metadata, &mut block);
     let head = parse_request(&decode(&block)).unwrap();
     assert_eq!(head.path, "/pkg.Service/Method");
     assert_eq!(head.authority, "host:1");
@@ -280,11 +290,49 @@ fn w17_a_missing_te_is_tolerated() {
 #[test]
 fn w18_encodings_we_do_not_have_are_unimplemented_and_answered_with_ours() {
     assert!(parse_request(&with(&[("grpc-encoding", "identity")])).is_ok());
-    let status = refused(&with(&[("grpc-encoding", "gzip")]));
-    assert_eq!(status.code(), Code::Unimplemented);
+    let ours = Encodings::default();
+    for name in ["br", "GZIP", "x-gzip", "gzip, identity", ""] {
+        let status = refused(&with(&[("grpc-encoding", name)]));
+        assert_eq!(status.code(), Code::Unimplemented);
+        assert!(status.message().contains(&format!("{name:?}")), "{status}");
+        let mut block = Vec::new();
+        super::super::trailers_only(&mut block, &status, status.trailing_metadata());
+        assert!(decoded(&block).contains(&pair(("grpc-accept-encoding", ours.announced()))));
+    }
+    let mut twice = GOOD.to_vec();
+    twice.extend([("grpc-encoding", "identity"), ("grpc-encoding", "br")]);
+    assert_eq!(refused(&fields(&twice)).code(), Code::Unimplemented);
+}
+
+#[test]
+#[cfg(feature = "gzip")]
+fn w18_w40_a_request_says_its_encoding_and_what_it_takes_over_several_lines() {
+    let ours = Encodings::default();
+    let [gzip, deflate] = ["gzip", "deflate"].map(|name| ours.find(name.as_bytes()).unwrap());
+    let mut list = GOOD.to_vec();
+    list.extend([("grpc-encoding", "gzip"), ("grpc-encoding", "gzip")]);
+    let head = parse_request(&fields(&list)).unwrap();
+    assert_eq!(head.encoding, gzip);
+    assert!(!head.accepts.takes(gzip) && head.accepts.takes(Encoding::IDENTITY), "it said nothing");
+    list.extend([("grpc-accept-encoding", "identity, br"), ("grpc-accept-encoding", " deflate")]);
+    let head = parse_request(&fields(&list)).unwrap();
+    assert!(!head.accepts.takes(gzip) && head.accepts.takes(deflate));
+}
+
+#[test]
+fn w2_what_is_taken_is_in_the_template_and_what_is_sent_in_each_block() {
+    let template = RequestTemplate::new("/a/b", "c", false, None);
+    let plain = template.block(None, None, &Metadata::new(), &mut Vec::new());
+    let template = template.announcing("gzip,deflate");
     let mut block = Vec::new();
-    super::super::trailers_only(&mut block, &status, status.trailing_metadata());
-    assert!(decoded(&block).contains(&pair(("grpc-accept-encoding", "identity"))));
+    let size = template.block(None, Some("gzip"), &Metadata::new(), &mut block);
+    let list = decoded(&block);
+    assert_eq!(list[list.len() - 2], pair(("grpc-accept-encoding", "gzip,deflate")));
+    assert_eq!(list[list.len() - 1], pair(("grpc-encoding", "gzip")));
+    assert_eq!(size - plain, 20 + 12 + 32 + 13 + 4 + 32);
+    let mut without = Vec::new();
+    template.block(None, None, &Metadata::new(), &mut without);
+    assert_eq!(without, block[..without.len()], "nothing is said of what is not done");
 }
 
 #[test]
@@ -317,12 +365,12 @@ fn w28_odd_octets_do_not_fail_the_call() {
 fn w30_a_list_over_the_limit_is_resource_exhausted() {
     let template = RequestTemplate::new("/a/b", "c", false, None);
     let mut block = Vec::new();
-    template.block(None, &Metadata::new(), &mut block);
+    template.block(None, None, &Metadata::new(), &mut block);
     let mut list = Fields::new();
     Decoder::new(100, 100).decode(&block, &mut list).unwrap();
     assert!(list.overflowed());
     assert_eq!(refused(&list).code(), Code::ResourceExhausted);
-    let head = super::super::parse_response(&list, false);
+    let head = parse_response(&list, false);
     assert_eq!(head.fault.unwrap().code(), Code::ResourceExhausted);
     let trailers = super::super::parse_trailers(&list);
     assert_eq!(trailers.status.unwrap().code(), Code::ResourceExhausted);

@@ -1,0 +1,53 @@
+//! What a call comes to whose handler, or codec, does what it must not.
+
+use super::ServerCall;
+use crate::status::{Code, Status};
+use crate::tell;
+use crate::wire::outcome::{Due, undecodable};
+
+impl ServerCall {
+    /// Ends the call of a handler that panicked. The panic's text stays here (W58).
+    pub(crate) fn panicked(&self) {
+        self.broke("handler panicked");
+    }
+
+    /// The codec of its requests panicked, on whatever thread of the user's.
+    pub(crate) fn request_codec_panicked(&self) {
+        self.reply.lock().codec_panicked = Some("the codec of the requests");
+        self.broke("the codec panicked at a request");
+    }
+
+    /// What panicked on the way out of the handler, where it was not the handler itself.
+    pub(crate) fn codec_panicked(&self) -> Option<&'static str> {
+        self.reply.lock().codec_panicked
+    }
+
+    /// The codec of its responses panicked.
+    pub(crate) fn response_codec_panicked(&self) {
+        self.reply.lock().codec_panicked = Some("the codec of the responses");
+        self.broke("the codec panicked at a response");
+    }
+
+    /// A hook of an interceptor panicked.
+    pub(crate) fn hook_panicked(&self) {
+        self.reply.lock().codec_panicked = Some("an interceptor's hook");
+        self.broke("an interceptor panicked");
+    }
+
+    /// What a request is answered that its codec could not decode, and has said so.
+    pub(crate) fn undecodable(&self, by_codec: Status) -> Status {
+        let status = undecodable(Due::Request, &self.head.path, by_codec);
+        tell::debug!("of {}: {status}", self.peer());
+        status
+    }
+
+    fn broke(&self, what: &'static str) {
+        let status = {
+            let reply = self.reply.lock();
+            let code = reply.code.filter(|code| *code != Code::Ok).unwrap_or(Code::Unknown);
+            let details = reply.details.clone();
+            Status::new(code, details.unwrap_or_else(|| what.into()))
+        };
+        self.finish(Err(status));
+    }
+}
