@@ -7,11 +7,12 @@
 //! Threads: everything is `&self`; any thread may finish, cancel or ask. Lock rank:
 //! `reply` comes before the outbox's lock and the link's. It is never held over I/O or user code.
 
+mod callbacks;
 mod compressing;
 mod mistakes;
 
 use std::fmt;
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use crate::sync::Mutex;
@@ -26,7 +27,7 @@ use crate::compression::{Compression, Encoding};
 use crate::credentials::AuthContext;
 use crate::deadline::Deadline;
 use crate::http2::types::Reason;
-use crate::link::{End, Incoming, Notify, Outgoing, Stream, Want};
+use crate::link::{End, Incoming, Outgoing, Stream, Want};
 use crate::metadata::Metadata;
 use crate::reactor::{clock, notify, user};
 use crate::status::{Code, Status};
@@ -279,32 +280,6 @@ impl ServerCall {
         self.reply.lock().details.clone()
     }
 
-    /// Runs `callback` on the notifier thread once the call is over; false when it is already.
-    pub(crate) fn add_callback(self: &Arc<Self>, callback: Callback) -> bool {
-        let watch = {
-            let mut reply = self.reply.lock();
-            if reply.ended != Ended::No || self.stream.ended() {
-                return false;
-            }
-            reply.callbacks.push(callback);
-            !std::mem::replace(&mut reply.watched, true)
-        };
-        if watch {
-            self.stream.notify(Arc::new(Watch(Arc::downgrade(self))));
-            // The end may have come between the look above and the registration.
-            if self.stream.ended() {
-                self.tell_callbacks();
-            }
-        }
-        true
-    }
-
-    fn tell_callbacks(&self) {
-        // A statement of its own: the guard must be gone when they are handed on.
-        let callbacks = std::mem::take(&mut self.reply.lock().callbacks);
-        callbacks.into_iter().for_each(notify);
-    }
-
     /// Ends a unary answer: head, message and trailers go in one append.
     pub(crate) fn answer<T: 'static>(&self, codec: &dyn Codec<T>, outcome: Result<T, Status>) {
         let framed = |message| {
@@ -445,18 +420,6 @@ impl Reply {
                 let code = self.code.unwrap_or(Code::Ok);
                 Status::new(code, self.details.clone().unwrap_or_default())
             }
-        }
-    }
-}
-
-/// Tells a call's callbacks of an end that came from the peer.
-struct Watch(Weak<ServerCall>);
-
-impl Notify for Watch {
-    fn progress(&self) {
-        let Some(call) = self.0.upgrade() else { return };
-        if call.stream.ended() {
-            call.tell_callbacks();
         }
     }
 }
