@@ -169,6 +169,14 @@ impl ChannelCredentialsBuilder {
         self
     }
 
+    /// How many TLS sessions are kept to be resumed, by all channels of these credentials: eight for each server, of a few hundred bytes
+    /// each; those of the server that was longest not connected to go first. 0: none, every handshake is a whole one.
+    /// Default: 256. § gRPC's `grpc.ssl_session_cache`, which is an option of the channel there.
+    pub fn session_cache(mut self, sessions: usize) -> Self {
+        self.recipe.sessions = Some(sessions);
+        self
+    }
+
     /// The credentials.
     ///
     /// # Errors
@@ -189,6 +197,8 @@ struct Recipe {
     identity: Option<(Pem, Pem)>,
     revoked: Option<Pem>,
     key_log: bool,
+    /// `None`: as many as is usual.
+    sessions: Option<usize>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -236,7 +246,10 @@ impl Recipe {
             .with_custom_certificate_verifier(Arc::new(ServerJudge { webpki, roots }))
             .with_client_cert_resolver(Arc::new(Shows(identity)));
         config.alpn_protocols = vec![ALPN.to_vec()];
-        config.resumption = Resumption::in_memory_sessions(SESSIONS);
+        config.resumption = match self.sessions.unwrap_or(SESSIONS) {
+            0 => Resumption::disabled(),
+            sessions => Resumption::in_memory_sessions(sessions.min(MOST_SESSIONS)),
+        };
         if self.key_log {
             config.key_log = Arc::new(KeyLogFile::new());
         }
@@ -257,6 +270,8 @@ impl Roots {
 
 /// What gRPC is spoken over (RFC 9113 § 3.2).
 pub(super) const ALPN: &[u8] = b"h2";
-/// Servers whose sessions are kept to be resumed: eight tickets of a few hundred octets for each.
+/// Sessions that are kept to be resumed: eight tickets of a few hundred octets for each server.
 const SESSIONS: usize = 256;
+/// More make no sense, and room for them is made at once.
+const MOST_SESSIONS: usize = 1 << 20;
 const WHAT: &str = "a channel's credentials";

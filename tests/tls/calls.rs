@@ -115,6 +115,33 @@ fn sessions_are_resumed_with_the_server_that_gave_them_and_with_no_other() {
 }
 
 #[test]
+fn a_session_cache_has_the_size_that_is_asked_for() {
+    let server = Secure::new();
+    let reused = |credentials: &grpc_threads::ChannelCredentials, name: &str| {
+        let channel = Channel::builder(&server.target()).credentials(credentials);
+        let channel = channel.ssl_target_name_override(name).connect_lazily().unwrap();
+        let text = who(&channel);
+        channel.close();
+        text.contains("ssl_session_reused [b\"true\"]")
+    };
+    let with = |sessions: usize| {
+        let credentials =
+            grpc_threads::ChannelCredentials::builder().roots(CA).session_cache(sessions);
+        credentials.build().unwrap()
+    };
+    let none = with(0);
+    assert_eq!([0; 3].map(|_| reused(&none, "localhost")), [false; 3]);
+    // Those of one server: the other pushes them out.
+    let one = with(8);
+    assert_eq!(["localhost", "localhost"].map(|name| reused(&one, name)), [false, true]);
+    assert_eq!(["127.0.0.1", "127.0.0.1"].map(|name| reused(&one, name)), [false, true]);
+    assert!(!reused(&one, "localhost"));
+    let many = with(usize::MAX);
+    let names = ["localhost", "127.0.0.1", "localhost", "127.0.0.1"];
+    assert_eq!(names.map(|name| reused(&many, name)), [false, false, true, true]);
+}
+
+#[test]
 fn sixteen_mebibytes_go_both_ways_at_once_past_slow_readers() {
     let secure = Secure::new();
     let bidi = secure.channel().raw_stream_stream(BIDI).unwrap().timeout(LONG);
