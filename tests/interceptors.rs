@@ -552,7 +552,7 @@ fn a_panic_of_an_interceptor_ends_its_call_and_no_other() {
     let echo = channel.raw_unary_unary(ECHO).unwrap();
     let mut future = echo.future(&bytes("bad"));
     let status = Status::from(future.result(Some(LONG)).unwrap_err());
-    assert_eq!((status.code(), status.message()), (Code::Unknown, "an interceptor panicked"));
+    assert_eq!((status.code(), status.message()), (Code::Internal, "an interceptor panicked"));
     let thrown = thread::spawn({
         let echo = echo.clone();
         move || echo.call(&bytes("bad"))

@@ -59,7 +59,7 @@ impl<Req: 'static, Resp: 'static> Method<Req, Resp> {
                     |details: &CallDetails, request| method.attempt(&core, details, request);
                 Next::new(&interceptors, &inner).call(details, request)
             });
-            let panicked = || Status::fixed(Code::Unknown, "an interceptor panicked");
+            let panicked = || Status::fixed(Code::Internal, "an interceptor panicked");
             match ran.unwrap_or_else(|_| Err(panicked())) {
                 Ok(reply) => {
                     let (payload, status, head, peer) = reply.into_parts();

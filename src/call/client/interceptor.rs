@@ -27,7 +27,7 @@ use super::{CallOptions, Core, MethodPath};
 /// An interceptor is above retries: it sees a call once, whatever connections the call is tried on.
 ///
 /// A panic in an interceptor goes on to whoever makes the call, after the call was ended; on a thread of the library it is
-/// logged, and the call ends with UNKNOWN. Everything here has the types of Python's four interceptors in one (§ grpc-python's
+/// logged, and the call ends with INTERNAL. Everything here has the types of Python's four interceptors in one (§ grpc-python's
 /// `UnaryUnaryClientInterceptor` and its sisters), over messages in their encoded form.
 ///
 /// ```
