@@ -174,8 +174,13 @@ impl Vacant {
 
     /// Somebody listens from now on.
     pub fn listen(self) -> Listener {
+        Listener(self.into_listener())
+    }
+
+    /// The same, for a server.
+    pub fn into_listener(self) -> TcpListener {
         self.0.listen(128).unwrap();
-        Listener(self.0.into())
+        self.0.into()
     }
 }
 
