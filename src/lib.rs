@@ -42,6 +42,8 @@
 //!
 //! With the feature `codegen`, module `build` makes typed stubs and service traits of `.proto` files.
 //!
+//! Who knows Python's `grpc` finds each of its names, with its counterpart here, in the repository's `docs/classic.md`.
+//!
 //! # What waits, and what ends the wait
 //!
 //! Every wait for a call also ends when the call does: by its status, its deadline, a `cancel` from another thread
