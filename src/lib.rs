@@ -98,6 +98,8 @@
 //! | iterators given to `future` and `spawn` | one of the library's for each |
 //! | fetchers of a secure port's certificates | one of the library's for each port |
 //! | plugins of [`CallCredentials`] | the library's, up to 16 for each channel, while there is something to ask |
+//! | listeners to a channel's events ([`Channel::listen`]) | the caller's: that sends, that takes, or that is the first to ask for what came; the notifier, where nobody can ask any more |
+//! | listeners to a server's events ([`Server::listen`]) | the handler's |
 //! | done-callbacks, [`CallFuture::on_result`], [`Responses::on_ready`], [`Channel::subscribe`] | the notifier: one for the process, so be quick; a done-callback of a call that has ended already, and the result of one, the caller's |
 //! | wakers of tasks that await a [`CallFuture`] or responses | any: whoever meets the end of the call, or the response |
 //! | a logger of the `log` crate | any: whoever has something to tell, also the threads that serve idle connections |
@@ -181,9 +183,14 @@ mod sync;
 mod tell;
 
 #[cfg(feature = "runtime")]
-pub use call::client::{CallDetails, ClientInterceptor, Next, Reply};
+pub use call::client::{
+    CallDetails, ChannelEvent, ClientInterceptor, Next, RecvInitialMetadata, RecvTrailingMetadata,
+    Reply, SendRequest,
+};
 #[cfg(feature = "runtime")]
-pub use call::{Emit, StreamHooks};
+pub use call::{
+    Emit, Flow, RecvMessage, SendInitialMetadata, SendMessage, SendTrailingMetadata, StreamHooks,
+};
 #[cfg(feature = "runtime")]
 pub use channel::{
     Channel, ChannelBuilder, Connectivity, ReadyFuture, Subscription, channel_ready_future,
@@ -226,11 +233,11 @@ pub use status::{Code, Status};
 #[cfg(feature = "runtime")]
 pub use server::{
     Cardinality, GenericRpcHandler, HandlerCallDetails, InterceptedCall, IntoService,
-    MethodHandlersGenericHandler, RequestIterator, RpcMethodHandler, ServeError, Server,
-    ServerBuilder, ServerInterceptor, ServerNext, ServerOptions, ServerStream, Service,
-    ServiceRpcHandler, ServicerContext, StillRunning, Stopped, StreamingFn, StreamingMethod,
-    Termination, method_handlers_generic_handler, server, stream_rpc_method_handler,
-    stream_rpc_method_handler_with, stream_stream_rpc_method_handler,
+    MethodHandlersGenericHandler, RecvRequest, RequestIterator, RpcMethodHandler, ServeError,
+    Server, ServerBuilder, ServerEvent, ServerInterceptor, ServerNext, ServerOptions, ServerStream,
+    Service, ServiceRpcHandler, ServicerContext, StillRunning, Stopped, StreamingFn,
+    StreamingMethod, Termination, method_handlers_generic_handler, server,
+    stream_rpc_method_handler, stream_rpc_method_handler_with, stream_stream_rpc_method_handler,
     stream_stream_rpc_method_handler_of, stream_stream_rpc_method_handler_with,
     stream_unary_rpc_method_handler, stream_unary_rpc_method_handler_with,
     unary_stream_rpc_method_handler, unary_stream_rpc_method_handler_of,

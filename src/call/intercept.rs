@@ -6,10 +6,12 @@
 //! One lock, a leaf. What runs user code takes it out first.
 
 use std::mem;
+use std::sync::OnceLock;
 
 use bytes::Bytes;
 
-use super::hooks::{Line, OnEnd, StreamHooks};
+use super::hooks::{Hook, Line, OnEnd, StreamHooks};
+use super::listening::Listening;
 use crate::payload::Payload;
 use crate::status::Status;
 use crate::sync::Mutex;
@@ -21,6 +23,8 @@ pub(super) type Answer = (Option<Bytes>, Result<(), Status>);
 #[derive(Default)]
 pub(crate) struct Intercept {
     state: Mutex<State>,
+    /// Who listens to the call, since it has begun.
+    pub(super) listening: OnceLock<Listening>,
 }
 
 #[derive(Default)]
@@ -63,6 +67,13 @@ impl Intercept {
         let first = state.ends.is_empty() && end.is_some();
         state.ends.extend(end);
         first
+    }
+
+    /// Hooks outside of those that come later.
+    pub(super) fn add_hooks(&self, request: Option<Hook>, response: Option<Hook>) {
+        let mut state = self.state.lock();
+        state.requests.extend(request);
+        state.responses.extend_front(response);
     }
 
     /// Takes the hooks of a direction out, to run them.

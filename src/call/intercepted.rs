@@ -171,6 +171,11 @@ impl ServerCall {
         self.conclude(data, outcome);
     }
 
+    /// Whether it goes by interceptors, or by those who listen.
+    pub(crate) fn is_intercepted(&self) -> bool {
+        self.intercept.is_some()
+    }
+
     fn intercept(&self) -> Option<&Intercept> {
         self.intercept.as_deref()
     }

@@ -7,10 +7,13 @@
 
 mod answer;
 pub(crate) mod client;
+pub(crate) mod events;
+mod gate;
 mod hooks;
 mod inbox;
 mod intercept;
 mod intercepted;
+mod listening;
 mod outbox;
 mod packing;
 mod place;
@@ -25,10 +28,13 @@ use crate::reactor::spares;
 use crate::status::Status;
 use crate::wire::framing;
 
+pub use events::{Flow, RecvMessage, SendMessage};
 pub use hooks::{Emit, StreamHooks};
 pub(crate) use hooks::{Line, OnEnd};
 pub(crate) use inbox::{Finish, Inbox, Next};
 pub(crate) use intercept::Direction;
+pub(crate) use listening::Answering;
+pub use listening::{SendInitialMetadata, SendTrailingMetadata};
 pub(crate) use outbox::{Outbox, SendError};
 pub(crate) use packing::unpack;
 pub(crate) use place::Place;

@@ -60,7 +60,7 @@ pub(crate) struct ServerCall {
     rules: Rules,
     compressing: Compressing,
     place: Option<Arc<Place>>,
-    /// Where the server has interceptors.
+    /// Where the server has interceptors, or somebody listens to it.
     pub(super) intercept: Option<Box<Intercept>>,
     /// Made when more than one append is needed: the unary answer goes without.
     outbox: OnceLock<Arc<Outbox>>,
@@ -200,6 +200,9 @@ impl ServerCall {
         if let Some(outbox) = self.outbox.get() {
             return Some(outbox);
         }
+        if let Some(listening) = self.hears_head() {
+            return self.head_or_end(listening, &Metadata::new()).ok();
+        }
         let mut reply = self.reply.lock();
         if reply.ended != Ended::No {
             return None;
@@ -209,6 +212,11 @@ impl ServerCall {
         let outbox = self.make_outbox(encoding);
         outbox.head(default_head(&self.stream, self.head.subtype, encoding).into_owned());
         Some(outbox)
+    }
+
+    /// The sending side, if it is there.
+    pub(super) fn made_outbox(&self) -> Option<&Arc<Outbox>> {
+        self.outbox.get()
     }
 
     /// Whoever calls has claimed the head, under the lock.
@@ -228,6 +236,17 @@ impl ServerCall {
 
     /// Sends the response head now, with `metadata` in it.
     pub(crate) fn send_initial_metadata(&self, metadata: &Metadata) -> Result<(), Status> {
+        let outbox = match self.hears_head() {
+            None => self.put_head(metadata)?,
+            Some(_) if self.outbox.get().is_some() => self.put_head(metadata)?,
+            Some(listening) => self.head_or_end(listening, metadata)?,
+        };
+        outbox.flush();
+        Ok(())
+    }
+
+    /// Leaves the response head with the outbox.
+    pub(super) fn put_head(&self, metadata: &Metadata) -> Result<&Arc<Outbox>, Status> {
         let terms = self.stream.link().terms();
         let head = |encoding| {
             let name = terms.encodings().name(encoding);
@@ -251,9 +270,7 @@ impl ServerCall {
         let encoding = self.compressing.fix();
         let outbox = self.make_outbox(encoding);
         outbox.head(head(encoding));
-        drop(reply);
-        outbox.flush();
-        Ok(())
+        Ok(outbox)
     }
 
     pub(crate) fn set_trailing(&self, metadata: Metadata) {
@@ -320,6 +337,10 @@ impl ServerCall {
                 "{path}: the handler failed with the code OK; its client {peer} is told UNKNOWN"
             );
         }
+        let (data, outcome) = match &self.intercept {
+            None => (data, outcome),
+            Some(_) => self.tell_end((data, outcome)),
+        };
         let Some((closing, callbacks)) = self.end_with(outcome) else {
             return self.stream.settle();
         };

@@ -13,7 +13,7 @@ impl Shared {
     pub(super) fn set_aside(&self, call: Arc<Core>) {
         self.change(|inner, todo| match inner.machine.state() {
             // It has ended on its way here: nobody would take it out again.
-            _ if call.try_status().is_some() => {}
+            _ if call.met_status().is_some() => {}
             Connectivity::Shutdown => {
                 todo.status = closed_status();
                 todo.fail.push(call);

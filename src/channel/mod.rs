@@ -30,10 +30,11 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::call::StreamHooks;
 use crate::call::client::{
-    Auth, CallDetails, ClientInterceptor, Core, Defaults, Expiry, Interceptors, Source, Template,
+    Auth, CallDetails, ChannelEvent, ClientInterceptor, Core, Defaults, Expiry, Interceptors,
+    Source, Template,
 };
+use crate::call::{Flow, StreamHooks};
 use crate::credentials::{AuthMetadataContext, CallCredentials, ChannelCredentials};
 use crate::error::{ConfigError, ResultError};
 use crate::link::{Link, Terms};
@@ -63,7 +64,7 @@ pub(crate) use dial::{Dialing, Outcome};
 pub struct Channel {
     handle: Arc<Handle>,
     /// What stands between its stubs and it.
-    interceptors: Option<Arc<Interceptors>>,
+    interceptors: Arc<Interceptors>,
 }
 
 /// What handles and calls hold: the last one closes the channel.
@@ -170,7 +171,7 @@ impl Channel {
     fn new(settings: Settings, terms: Terms, dial: Box<dyn Dial>, poller: Arc<Poller>) -> Self {
         let shared = Shared::new(settings, Arc::new(terms), dial, poller);
         let handle = Arc::new(Handle { shared });
-        Self { handle, interceptors: None }
+        Self { handle, interceptors: Interceptors::none() }
     }
 
     /// The same channel, whose calls send the metadata that `metadata` gives for each, behind their own. It runs on the thread that
@@ -193,12 +194,53 @@ impl Channel {
 
     /// These interceptors around those that the channel has.
     fn intercepted(&self, list: Vec<Arc<dyn ClientInterceptor>>) -> Self {
-        let interceptors = Interceptors::around(list, self.interceptors.as_ref());
+        let interceptors = Interceptors::around(list, &self.interceptors);
         Self { handle: self.handle.clone(), interceptors }
     }
 
-    pub(crate) fn interceptors(&self) -> Option<&Arc<Interceptors>> {
-        self.interceptors.as_ref()
+    pub(crate) fn interceptors(&self) -> &Arc<Interceptors> {
+        &self.interceptors
+    }
+
+    /// Has `listener` told of an event of each call that begins from now on: of this channel, by whatever handle on it or
+    /// stub of it, old or new. The events are [`SendRequest`], [`RecvInitialMetadata`], [`RecvTrailingMetadata`],
+    /// [`SendMessage`] and [`RecvMessage`]; each says when it is told and on which thread. Nobody stops listening.
+    ///
+    /// Of several for one event the first added is told first, and sees what the server sees, or has sent: the channel's interceptors
+    /// are around it. [`Flow::Interrupt`] keeps an event from those behind it; what it has changed of it stays. An error ends
+    /// the call with that status. A panic ends it as one in an interceptor's hook does. No lock is held while it
+    /// runs, so it may take its time; its call waits for it. It must not ask the call's own handles for what it is being told.
+    ///
+    /// Costs a call one look where nobody listens. Where somebody does, a call's way is longer, and its messages are copied
+    /// once more.
+    ///
+    /// § grpclib's `listen`.
+    ///
+    /// ```
+    /// use grpc_threads::{Flow, RecvTrailingMetadata, SendRequest};
+    ///
+    /// let channel = grpc_threads::insecure_channel("localhost:50051")?;
+    /// channel.listen::<SendRequest>(|event| {
+    ///     event.metadata_mut().append("trace-id", "4711")?;
+    ///     Ok(Flow::Continue)
+    /// });
+    /// channel.listen::<RecvTrailingMetadata>(|event| {
+    ///     println!("{}: {:?}", event.method(), event.status().code());
+    ///     Ok(Flow::Continue)
+    /// });
+    /// # Ok::<(), grpc_threads::ConfigError>(())
+    /// ```
+    ///
+    /// [`SendRequest`]: crate::SendRequest
+    /// [`RecvInitialMetadata`]: crate::RecvInitialMetadata
+    /// [`RecvTrailingMetadata`]: crate::RecvTrailingMetadata
+    /// [`SendMessage`]: crate::SendMessage
+    /// [`RecvMessage`]: crate::RecvMessage
+    pub fn listen<E: ChannelEvent>(
+        &self,
+        listener: impl Fn(&mut E) -> Result<Flow, Status> + Send + Sync + 'static,
+    ) {
+        self.interceptors.events().listen(listener);
     }
 
     /// The state of the connection now. `try_to_connect`: if there is none, one is begun,

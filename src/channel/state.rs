@@ -137,7 +137,7 @@ impl Inner {
     ) {
         match self.machine.state() {
             // It has ended on its way here: nobody would take it out of the queue again.
-            _ if call.try_status().is_some() => {}
+            _ if call.met_status().is_some() => {}
             Connectivity::Shutdown => todo.status = closed_status(),
             Connectivity::TransientFailure if !call.waits_for_ready() => {
                 todo.status = self.unavailable();

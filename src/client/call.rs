@@ -86,7 +86,7 @@ impl Call {
     /// Whether the call has no status yet.
     #[must_use]
     pub fn is_active(&self) -> bool {
-        self.try_status().is_none()
+        !self.done()
     }
 
     /// The time to the deadline, zero when it has passed; `None` without a deadline.
@@ -118,7 +118,7 @@ impl Call {
     /// Whether the call has ended. Never waits.
     #[must_use]
     pub fn done(&self) -> bool {
-        self.try_status().is_some()
+        self.core.met_status().is_some()
     }
 
     /// Whether [`cancel`](Self::cancel) of one of its handles, or the drop of the handle that owns it, ended the call. Another
@@ -147,7 +147,7 @@ impl Call {
 
 impl fmt::Debug for Call {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Call").field("status", &self.try_status()).finish_non_exhaustive()
+        f.debug_struct("Call").field("status", &self.core.met_status()).finish_non_exhaustive()
     }
 }
 
@@ -174,7 +174,7 @@ macro_rules! call_handle {
             /// Whether the call has no status yet.
             #[must_use]
             pub fn is_active(&self) -> bool {
-                self.core().try_status().is_none()
+                self.core().met_status().is_none()
             }
 
             /// The time to the deadline, zero when it has passed; `None` without a deadline.
@@ -247,7 +247,7 @@ macro_rules! call_handle {
             /// Whether the call has ended. Never waits.
             #[must_use]
             pub fn done(&self) -> bool {
-                self.core().try_status().is_some()
+                self.core().met_status().is_some()
             }
 
             /// Whether [`cancel`](Self::cancel) ended the call. Another `CANCELLED` does not count: the server's, or that

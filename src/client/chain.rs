@@ -11,6 +11,7 @@ use crate::call::client::{
 };
 use crate::call::{self, Line, Rewriter, Sends};
 use crate::compression::Encoding;
+use crate::deadline::Deadline;
 use crate::link::Replies;
 use crate::payload::Payload;
 use crate::reactor::{clock, user};
@@ -79,6 +80,22 @@ impl<Req: 'static, Resp: 'static> Method<Req, Resp> {
 
     /// The call itself, on this thread.
     fn exchange(&self, details: &CallDetails, request: Payload) -> Result<Reply, Status> {
+        if !self.events().is_heard() {
+            return self.exchange_as(details, request);
+        }
+        let (mut details, mut lines) = (details.clone(), Lines::default());
+        self.events().begin(&mut details, &mut lines)?;
+        let request = lines.one_request(request)?;
+        if lines.heed.is_some() {
+            return self.attempt_as(None, &details, request, lines);
+        }
+        let reply = self.exchange_as(&details, request)?;
+        let response = lines.response.one(reply.payload().clone(), "response")?;
+        Ok(reply.with_payload(response))
+    }
+
+    /// The same, as it is.
+    fn exchange_as(&self, details: &CallDetails, request: Payload) -> Result<Reply, Status> {
         let options = self.bound(details);
         let (sends, limit) = (self.sends(&options)?, self.receive_limit(&options));
         let bytes = request.into_bytes();
@@ -108,6 +125,20 @@ impl<Req: 'static, Resp: 'static> Method<Req, Resp> {
         details: &CallDetails,
         request: Payload,
     ) -> Result<Reply, Status> {
+        let (mut details, mut lines) = (details.clone(), Lines::default());
+        self.events().begin(&mut details, &mut lines)?;
+        let request = lines.one_request(request)?;
+        self.attempt_as(Some(outer), &details, request, lines)
+    }
+
+    /// The same of what has begun, where there is nobody to wait for it on the link, or those who listen are told of its ends.
+    fn attempt_as(
+        &self,
+        outer: Option<&Arc<Core>>,
+        details: &CallDetails,
+        request: Payload,
+        mut lines: Lines,
+    ) -> Result<Reply, Status> {
         let options = self.bound(details);
         let sends = self.sends(&options)?;
         let body = self.frame_encoded(sends, &request.into_bytes())?;
@@ -117,21 +148,30 @@ impl<Req: 'static, Resp: 'static> Method<Req, Resp> {
             ..self.launch(&options, sends.encoding, Some(body))
         };
         let inner = Core::start(self.source.clone(), launch, true);
-        let follower = inner.clone();
-        let end = Box::new(move || {
-            follower.cancel();
-        });
-        if let Err(end) = outer.on_end(end) {
-            end();
-        }
-        let status = inner.wait_status();
-        match status.code() {
-            Code::Ok => {
-                let limit = self.receive_limit(&options);
-                let bytes = self.response.unpack(inner.take_single()?, limit)?;
-                Ok(Reply::of_core(&inner, Payload::new(bytes)))
+        inner.heed(lines.heed.take());
+        if let Some(outer) = outer {
+            let follower = inner.clone();
+            let end = Box::new(move || {
+                follower.cancel();
+            });
+            if let Err(end) = outer.on_end(end) {
+                end();
             }
-            _ => Err(outer.try_status().unwrap_or(status)),
+        }
+        inner.wait_single(Deadline::NEVER);
+        let limit = self.receive_limit(&options);
+        let response = inner.take_single().and_then(|message| {
+            let one = || {
+                let bytes = self.response.unpack(message, limit)?;
+                lines.response.one(Payload::new(bytes), "response")
+            };
+            let response = user::run_or_end(one, || panicked(&inner));
+            response.inspect_err(|status| inner.override_status(status.clone()))
+        });
+        let status = inner.wait_status();
+        match (status.code(), response) {
+            (Code::Ok, Ok(response)) => Ok(Reply::of_core(&inner, response)),
+            _ => Err(outer.and_then(|outer| outer.try_status()).unwrap_or(status)),
         }
     }
 
@@ -212,6 +252,7 @@ impl<Req: 'static, Resp: 'static> Method<Req, Resp> {
         let launch = self.launch(&self.bound(details), sends.encoding, body);
         let launch = Launch { template, replies, ..launch };
         let core = Core::start(self.source.clone(), launch, replies == Replies::One);
+        core.heed(lines.heed.take());
         if let Some(end) = lines.at_end() {
             let call = Call::new(core.clone());
             let told = Box::new(move || end(&call.status()));

@@ -118,6 +118,7 @@ impl<Resp: 'static> CallFuture<Resp> {
     pub fn detach(mut self) -> Call {
         let call = self.handle();
         self.detached = true;
+        self.core.heed_later();
         call
     }
 
@@ -174,10 +175,14 @@ fn give<Resp: 'static>(
         Err(_) if core.was_cancelled() => return Err(ResultError::Cancelled),
         Err(status) => return Err(ResultError::Rpc(status)),
     };
-    codec.read(message, limit).map_err(|status| {
+    let response = codec.read(message, limit).map_err(|status| {
         core.override_status(status.clone());
         ResultError::Rpc(status)
-    })
+    })?;
+    match core.heed_end() {
+        Some(status) if status.code() != Code::Ok => Err(ResultError::Rpc(status)),
+        _ => Ok(response),
+    }
 }
 
 /// Like [`give`], where no caller is there to be told of a codec that panics: the callback is.
@@ -210,7 +215,7 @@ impl<Resp> Drop for CallFuture<Resp> {
 impl<Resp> fmt::Debug for CallFuture<Resp> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CallFuture")
-            .field("status", &self.core.try_status())
+            .field("status", &self.core.met_status())
             .finish_non_exhaustive()
     }
 }

@@ -199,9 +199,11 @@ impl<Resp: 'static> Responses<Resp> {
                 return Ok(Some(Arrival::Message(ready.into())));
             }
             let passed = match next(core) {
-                Some(Arrival::Message(message)) => codec
-                    .unpack(message, limit)
-                    .and_then(|bytes| hooks.pass(Payload::new(bytes), || panicked(core))),
+                Some(Arrival::Message(message)) => {
+                    core.heed_head().map_err(ResultError::Rpc)?;
+                    let bytes = codec.unpack(message, limit);
+                    bytes.and_then(|bytes| hooks.pass(Payload::new(bytes), || panicked(core)))
+                }
                 Some(Arrival::End(status)) if status.code() == Code::Ok => {
                     let ended = hooks.end(|| panicked(core));
                     if ended.is_ok() && hooks.front().is_none() {
@@ -247,6 +249,6 @@ impl<Resp> Drop for Responses<Resp> {
 
 impl<Resp> fmt::Debug for Responses<Resp> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Responses").field("status", &self.core.try_status()).finish_non_exhaustive()
+        f.debug_struct("Responses").field("status", &self.core.met_status()).finish_non_exhaustive()
     }
 }

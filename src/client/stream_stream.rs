@@ -49,7 +49,7 @@ impl<Req: 'static, Resp: 'static> StreamStream<Req, Resp> {
     #[must_use = "dropping the handle cancels the call"]
     pub fn open(&self) -> Duplex<Req, Resp> {
         let method = &self.method;
-        let Some(chain) = &method.interceptors else {
+        let Some(chain) = method.chain() else {
             let Begun { core, sends } = method.open(&self.options, Replies::Many);
             let limit = method.receive_limit(&self.options);
             let sender = RequestSender::new(core.clone(), method.request.clone(), sends, None);

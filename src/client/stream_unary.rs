@@ -76,7 +76,7 @@ impl<Req: 'static, Resp: 'static> StreamUnary<Req, Resp> {
     #[must_use = "dropping either handle cancels the call"]
     pub fn open(&self) -> (RequestSender<Req>, CallFuture<Resp>) {
         let method = &self.method;
-        let Some(chain) = &method.interceptors else {
+        let Some(chain) = method.chain() else {
             let Begun { core, sends } = method.open(&self.options, Replies::One);
             let limit = method.receive_limit(&self.options);
             let sender = RequestSender::new(core.clone(), method.request.clone(), sends, None);

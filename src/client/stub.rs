@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::call::client::{Auth, Core, Interceptors, Launch, Source, Template};
+use crate::call::client::{Auth, ClientEvents, Core, Interceptors, Launch, Source, Template};
 use crate::call::{self, Sends};
 use crate::channel::Channel;
 use crate::codec::{Codec, Raw};
@@ -24,7 +24,7 @@ pub(super) struct Method<Req, Resp> {
     pub(super) path: MethodPath,
     pub(super) source: Arc<dyn Source>,
     /// What its calls go through first.
-    pub(super) interceptors: Option<Arc<Interceptors>>,
+    interceptors: Arc<Interceptors>,
     pub(super) template: Template,
     pub(super) request: Arc<dyn Codec<Req>>,
     pub(super) response: Arc<dyn Reads<Resp>>,
@@ -89,11 +89,20 @@ impl<Req: 'static, Resp: 'static> Method<Req, Resp> {
             template: source.template(path.as_str()),
             path,
             source,
-            interceptors: channel.interceptors().cloned(),
+            interceptors: channel.interceptors().clone(),
             request: codec,
             response: Arc::new(response),
             types: PhantomData,
         })
+    }
+
+    /// What a call that begins now goes through first, if anything.
+    pub(super) fn chain(&self) -> Option<&Arc<Interceptors>> {
+        self.interceptors.are_wanted().then_some(&self.interceptors)
+    }
+
+    pub(super) fn events(&self) -> &ClientEvents {
+        self.interceptors.events()
     }
 
     /// One message with its prefix, as the whole of a request.

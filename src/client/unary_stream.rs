@@ -27,7 +27,7 @@ impl<Req: 'static, Resp: 'static> UnaryStream<Req, Resp> {
     /// itself ends, the responses tell.
     pub fn call(&self, request: &Req) -> Result<Responses<Resp>, Status> {
         let method = &self.method;
-        if let Some(chain) = &method.interceptors {
+        if let Some(chain) = method.chain() {
             let hooked = method.send_hooked(chain, &self.options, request, Replies::Many)?;
             let responses = Responses::new(hooked.core, method.response.clone(), hooked.limit);
             return Ok(responses.hooked(hooked.responses));

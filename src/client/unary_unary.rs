@@ -39,7 +39,7 @@ impl<Req: 'static, Resp: 'static> UnaryUnary<Req, Resp> {
     /// # Errors
     /// The status of a call that failed.
     pub fn call(&self, request: &Req) -> Result<Resp, Status> {
-        if let Some(chain) = &self.method.interceptors {
+        if let Some(chain) = self.method.chain() {
             let reply = self.method.run_chain(chain, &self.options, request)?;
             return self.method.response.decode(reply.into_payload().into_bytes());
         }
@@ -52,7 +52,7 @@ impl<Req: 'static, Resp: 'static> UnaryUnary<Req, Resp> {
     /// # Errors
     /// The status of a call that failed.
     pub fn with_call(&self, request: &Req) -> Result<(Resp, Call), Status> {
-        if let Some(chain) = &self.method.interceptors {
+        if let Some(chain) = self.method.chain() {
             let reply = self.method.run_chain(chain, &self.options, request)?;
             let (payload, status, head, peer) = reply.into_parts();
             let response = self.method.response.decode(payload.into_bytes())?;
@@ -68,7 +68,7 @@ impl<Req: 'static, Resp: 'static> UnaryUnary<Req, Resp> {
     #[must_use = "dropping the future cancels the call"]
     pub fn future(&self, request: &Req) -> CallFuture<Resp> {
         let method = &self.method;
-        match &method.interceptors {
+        match method.chain() {
             None => {}
             Some(chain) if chain.has_hooks_only() => {
                 return match method.send_hooked(chain, &self.options, request, Replies::One) {

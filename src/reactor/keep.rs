@@ -45,5 +45,5 @@ impl<T: Send> Work for Left<T> {
 }
 
 fn drop_value<T>(value: T) {
-    user::drop_quietly(format_args!("the drop of what a server held"), value);
+    user::drop_quietly(format_args!("the drop of what a server or a channel held"), value);
 }

@@ -27,18 +27,20 @@ use std::time::Duration;
 pub use self::life::{ServeError, ServerOptions, StillRunning, Stopped, Termination};
 pub use self::service::{
     Cardinality, GenericRpcHandler, HandlerCallDetails, InterceptedCall, IntoService,
-    MethodHandlersGenericHandler, RequestIterator, RpcMethodHandler, ServerInterceptor, ServerNext,
-    ServerStream, Service, ServiceRpcHandler, ServicerContext, StreamingFn, StreamingMethod,
-    method_handlers_generic_handler, stream_rpc_method_handler, stream_rpc_method_handler_with,
-    stream_stream_rpc_method_handler, stream_stream_rpc_method_handler_of,
-    stream_stream_rpc_method_handler_with, stream_unary_rpc_method_handler,
-    stream_unary_rpc_method_handler_with, unary_stream_rpc_method_handler,
-    unary_stream_rpc_method_handler_of, unary_stream_rpc_method_handler_with,
-    unary_unary_rpc_method_handler, unary_unary_rpc_method_handler_with,
+    MethodHandlersGenericHandler, RecvRequest, RequestIterator, RpcMethodHandler, ServerEvent,
+    ServerInterceptor, ServerNext, ServerStream, Service, ServiceRpcHandler, ServicerContext,
+    StreamingFn, StreamingMethod, method_handlers_generic_handler, stream_rpc_method_handler,
+    stream_rpc_method_handler_with, stream_stream_rpc_method_handler,
+    stream_stream_rpc_method_handler_of, stream_stream_rpc_method_handler_with,
+    stream_unary_rpc_method_handler, stream_unary_rpc_method_handler_with,
+    unary_stream_rpc_method_handler, unary_stream_rpc_method_handler_of,
+    unary_stream_rpc_method_handler_with, unary_unary_rpc_method_handler,
+    unary_unary_rpc_method_handler_with,
 };
 
 use self::dispatch::{Method, Registry, check_name, check_path};
 use self::life::{Core, Guard, Phase};
+use crate::call::Flow;
 use crate::compression::{Compressor, Encodings};
 use crate::credentials::ServerCredentials;
 use crate::deadline::Deadline;
@@ -46,6 +48,7 @@ use crate::error::{ConfigError, ConfigErrorKind};
 use crate::link::Terms;
 use crate::net::BindError;
 use crate::reactor::{Executor, ThreadPool, clock};
+use crate::status::Status;
 use crate::tell;
 
 /// A server on the workers of `pool`, with default options.
@@ -240,6 +243,44 @@ impl Server {
             }
         }
         Ok(())
+    }
+
+    /// Has `listener` told of an event of each call that begins from now on. The events are [`RecvRequest`],
+    /// [`SendInitialMetadata`], [`SendTrailingMetadata`], [`RecvMessage`] and [`SendMessage`]; each says when it is told and on
+    /// which thread: never on one that reads sockets. May be called at any time, also after the start. Nobody stops listening.
+    ///
+    /// Of several for one event the first added is told first. They are outside of all interceptors: they see what the client has sent,
+    /// and what it is sent. [`Flow::Interrupt`] keeps an event from those behind it; what it has changed of it stays. An error ends
+    /// the call with that status. A panic ends it as one in an interceptor does, with UNKNOWN, and is logged. No
+    /// lock is held while it runs, so it may take its time; its call waits for it, and so does a worker.
+    ///
+    /// Costs a call one look where nobody listens. Where somebody does, a call's way is that through an interceptor.
+    ///
+    /// § grpclib's `listen`.
+    ///
+    /// ```
+    /// use grpc_threads::{Flow, RecvRequest, SendTrailingMetadata, ThreadPool};
+    ///
+    /// let server = grpc_threads::server(ThreadPool::new(4));
+    /// server.listen::<RecvRequest>(|event| {
+    ///     println!("{} from {}", event.method(), event.peer());
+    ///     Ok(Flow::Continue)
+    /// });
+    /// server.listen::<SendTrailingMetadata>(|event| {
+    ///     event.metadata_mut().append("served-by", "shard-7")?;
+    ///     Ok(Flow::Continue)
+    /// });
+    /// ```
+    ///
+    /// [`SendInitialMetadata`]: crate::SendInitialMetadata
+    /// [`SendTrailingMetadata`]: crate::SendTrailingMetadata
+    /// [`RecvMessage`]: crate::RecvMessage
+    /// [`SendMessage`]: crate::SendMessage
+    pub fn listen<E: ServerEvent>(
+        &self,
+        listener: impl Fn(&mut E) -> Result<Flow, Status> + Send + Sync + 'static,
+    ) {
+        self.core.calls().events().listen(listener);
     }
 
     /// Listens on `address`, such as `[::]:50051`, `127.0.0.1:0`, `localhost:50051` or `[fe80::1%eth0]:50051`: the

@@ -160,7 +160,7 @@ impl Asking {
     }
 
     fn live_call(&self) -> Option<Arc<Core>> {
-        self.call.upgrade().filter(|call| call.try_status().is_none())
+        self.call.upgrade().filter(|call| call.met_status().is_none())
     }
 
     fn end(self, answer: Result<(), Status>) {

@@ -3,7 +3,7 @@
 
 use crate::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::fmt;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use crate::sync::{Condvar, Mutex};
@@ -17,6 +17,7 @@ use crate::reactor::clock;
 use crate::status::Status;
 use crate::wire::outcome::expired_before;
 
+use super::heed::Heed;
 use super::receiving::Receiver;
 use super::state::{Held, State};
 use super::{Launch, NotOpened, Refused, Source};
@@ -39,6 +40,8 @@ pub(crate) struct Core {
     pub(super) queued_again: AtomicBool,
     /// Its link tells it of progress, and others after it: they are to be in the queue first.
     pub(super) in_a_round: AtomicBool,
+    /// Who is told of what its server says, before anybody is.
+    pub(super) heed: OnceLock<Box<Heed>>,
     this: Weak<Core>,
     pub(super) receiver: Mutex<Receiver>,
     pub(super) state: Mutex<State>,
@@ -93,6 +96,7 @@ impl Core {
             place: AtomicU32::new(place),
             queued_again: AtomicBool::new(false),
             in_a_round: AtomicBool::new(false),
+            heed: OnceLock::new(),
             this: this.clone(),
             receiver: Mutex::default(),
             state: Mutex::new(state),
@@ -229,7 +233,13 @@ impl Core {
         self.state.lock().peer.clone()
     }
 
+    /// The status, behind those who listen for it: their code may run here.
     pub(crate) fn try_status(&self) -> Option<Status> {
+        self.met_status().map(|status| self.heeded(status))
+    }
+
+    /// The status as it was met: not to be given to the user.
+    pub(crate) fn met_status(&self) -> Option<Status> {
         self.state.lock().status().cloned()
     }
 
@@ -262,6 +272,6 @@ impl Core {
 
 impl fmt::Debug for Core {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Core").field("status", &self.try_status()).finish_non_exhaustive()
+        f.debug_struct("Core").field("status", &self.met_status()).finish_non_exhaustive()
     }
 }

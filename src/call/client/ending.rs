@@ -36,6 +36,7 @@ impl Core {
     pub(crate) fn abandon(&self) {
         self.fail_as(Status::fixed(Code::Cancelled, "the handle of the call was dropped"), true);
         self.let_go_received(true);
+        self.heed_later();
     }
 
     /// The sender has gone without a word that this was all: half a stream must not look whole to the server.
@@ -204,6 +205,7 @@ impl Core {
         }
         let local = matches!(&ending, Ending::Local(_) | Ending::Several);
         let status = self.judge(&held, &ending, &state);
+        state.by_peer = matches!(&ending, Ending::Trailers(_));
         self.end(state, status, local);
         Settled::Over
     }

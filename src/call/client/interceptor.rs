@@ -222,6 +222,10 @@ impl Reply {
         &mut self.payload
     }
 
+    pub(crate) fn with_payload(self, payload: Payload) -> Self {
+        Self { payload, ..self }
+    }
+
     /// What the server sent before the response.
     #[must_use]
     pub fn initial_metadata(&self) -> &Metadata {

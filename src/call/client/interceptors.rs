@@ -8,32 +8,51 @@ use crate::payload::Payload;
 use crate::reactor::Crew;
 use crate::status::Status;
 
+use super::events::ClientEvents;
+use super::heed::Heed;
 use super::{CallDetails, ClientInterceptor};
 
 /// So many calls of a channel that go on by themselves have their interceptors at work at once: each takes a thread.
 const AT_WORK: usize = 64;
 
-/// The interceptors of a channel, outermost first.
+/// The interceptors of a channel, outermost first, and who listens to its calls, within.
 pub(crate) struct Interceptors {
     pub(super) list: Vec<Arc<dyn ClientInterceptor>>,
     hooks_only: bool,
+    /// The channel's, whatever interceptors are around it.
+    events: Arc<ClientEvents>,
     /// Who runs them for futures.
     crew: Arc<Crew>,
 }
 
 impl Interceptors {
+    /// None, and nobody who listens.
+    pub(crate) fn none() -> Arc<Self> {
+        Self::new(Vec::new(), Arc::default())
+    }
+
     /// These, around those that are there.
-    pub(crate) fn around(
-        list: Vec<Arc<dyn ClientInterceptor>>,
-        inner: Option<&Arc<Self>>,
-    ) -> Option<Arc<Self>> {
+    pub(crate) fn around(list: Vec<Arc<dyn ClientInterceptor>>, inner: &Arc<Self>) -> Arc<Self> {
         if list.is_empty() {
-            return inner.cloned();
+            return inner.clone();
         }
-        let inner = inner.into_iter().flat_map(|inner| inner.list.iter().cloned());
-        let list: Vec<_> = list.into_iter().chain(inner).collect();
+        let list = list.into_iter().chain(inner.list.iter().cloned()).collect();
+        Self::new(list, inner.events.clone())
+    }
+
+    fn new(list: Vec<Arc<dyn ClientInterceptor>>, events: Arc<ClientEvents>) -> Arc<Self> {
         let hooks_only = list.iter().all(|one| one.has_hooks_only());
-        Some(Arc::new(Self { list, hooks_only, crew: Crew::new("interceptor", AT_WORK) }))
+        let crew = Crew::new("interceptor", AT_WORK);
+        Arc::new(Self { list, hooks_only, events, crew })
+    }
+
+    /// Whether a call that begins now has to come by here.
+    pub(crate) fn are_wanted(&self) -> bool {
+        !self.list.is_empty() || self.events.is_heard()
+    }
+
+    pub(crate) fn events(&self) -> &ClientEvents {
+        &self.events
     }
 
     /// None of them goes around.
@@ -54,6 +73,7 @@ impl Interceptors {
             lines.response.extend_front(on_response);
             lines.ends.extend(on_end);
         }
+        self.events.begin(details, &mut lines)?;
         Ok(lines)
     }
 }
@@ -72,6 +92,7 @@ pub(crate) struct Lines {
     pub(crate) response: Line,
     /// Outermost first.
     ends: Vec<OnEnd>,
+    pub(crate) heed: Option<Heed>,
 }
 
 impl Lines {

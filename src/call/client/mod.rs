@@ -20,7 +20,9 @@ mod asking;
 mod auth;
 mod core;
 mod ending;
+mod events;
 mod expiry;
+mod heed;
 mod interceptor;
 mod interceptors;
 mod options;
@@ -47,12 +49,14 @@ use crate::reactor::Crew;
 use crate::status::Status;
 use crate::wire::headers::RequestTemplate;
 
+pub use events::{ChannelEvent, RecvInitialMetadata, RecvTrailingMetadata, SendRequest};
 pub use interceptor::{CallDetails, ClientInterceptor, Next, Reply};
 pub use options::CallOptions;
 pub use path::MethodPath;
 
 pub(crate) use self::core::Core;
 pub(crate) use auth::{Auth, Kept};
+pub(crate) use events::ClientEvents;
 pub(crate) use expiry::Expiry;
 pub(crate) use interceptors::{Interceptors, Lines};
 pub(crate) use receiving::Arrival;

@@ -98,7 +98,9 @@ impl Core {
             }
             let Some(look) = self.look(&mut receiver) else {
                 // Under the receiver's lock, or a stream could come and go in between.
-                return self.try_status().map(Arrival::End);
+                let status = self.met_status();
+                drop(receiver);
+                return status.map(|status| Arrival::End(self.heeded(status)));
             };
             match self.looked(receiver, look)? {
                 Next::Message(message) => return Some(Arrival::Message(message)),
@@ -124,12 +126,13 @@ impl Core {
 
     /// The response of a single call that has ended well.
     pub(crate) fn take_single(&self) -> Result<Message, Status> {
-        match self.try_status() {
+        let _ = self.heed_head();
+        match self.met_status() {
             Some(status) if status.code() == Code::Ok => {
                 let first = self.receiver.lock().first.take();
                 first.ok_or_else(|| Status::from(ResultError::Taken))
             }
-            Some(status) => Err(status),
+            Some(status) => Err(self.heeded(status)),
             None => Err(ResultError::TimedOut.into()),
         }
     }

@@ -41,6 +41,8 @@ pub(super) struct State {
     /// A single call has its response.
     pub(super) received: bool,
     pub(super) head: Option<Metadata>,
+    /// The peer has ended it, with a status.
+    pub(super) by_peer: bool,
     pub(super) peer: Option<String>,
     callbacks: Vec<Callback>,
     /// Who is told that there is something to take. At most one: a response has one owner.

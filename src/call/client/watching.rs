@@ -45,22 +45,33 @@ impl Core {
             (None, Some(status)) => {
                 let status = status.clone();
                 drop(state);
-                Err(self.outcome(status))
+                Err(self.outcome(self.heeded(status)))
             }
             _ => Ok(()),
         }
     }
 
     pub(crate) fn wait_status(&self) -> Status {
-        self.watch(|state| state.status().cloned())
+        let status = self.watch(|state| state.status().cloned());
+        self.heeded(status)
     }
 
     pub(crate) fn wait_head(&self) -> Metadata {
-        self.watch(|state| match (&state.head, state.status()) {
-            (Some(head), _) => Some(head.clone()),
-            (None, Some(_)) => Some(Metadata::new()),
-            (None, None) => None,
-        })
+        let head = || {
+            self.watch(|state| match (&state.head, state.status()) {
+                (Some(head), _) => Some(head.clone()),
+                (None, Some(_)) => Some(Metadata::new()),
+                (None, None) => None,
+            })
+        };
+        let met = head();
+        match self.heed.get() {
+            None => met,
+            Some(_) => {
+                let _ = self.heed_head();
+                head()
+            }
+        }
     }
 
     fn watch<T>(&self, found: impl Fn(&State) -> Option<T>) -> T {

@@ -11,7 +11,7 @@ use crate::call::Place;
 use crate::call::server::ServerCall;
 use crate::compression::Compression;
 use crate::reactor::{Executor, Job, Keep, OnTimer, Poller, Ticket, Timetable};
-use crate::server::service::ServerInterceptor;
+use crate::server::service::{ServerEvents, ServerInterceptor};
 
 /// See the module. Methods, and so handlers in progress, keep it alive.
 pub(in crate::server) struct Calls {
@@ -20,6 +20,8 @@ pub(in crate::server) struct Calls {
     executor: Option<Keep<Arc<dyn Executor>>>,
     /// Around all handlers, outermost first; `None` where there are none.
     interceptors: Option<Keep<Vec<Arc<dyn ServerInterceptor>>>>,
+    /// Who listens.
+    events: ServerEvents,
     /// Places taken, where calls at once are limited.
     places: Arc<AtomicUsize>,
     /// Set by the start.
@@ -58,6 +60,7 @@ impl Calls {
             limits,
             executor: executor.map(Keep::new),
             interceptors: (!interceptors.is_empty()).then(|| Keep::new(interceptors)),
+            events: ServerEvents::default(),
             places: Arc::default(),
             poller: OnceLock::new(),
             running,
@@ -120,6 +123,16 @@ impl Calls {
     /// What is around the handlers, if anything.
     pub(super) fn interceptors(&self) -> Option<&[Arc<dyn ServerInterceptor>]> {
         self.interceptors.as_ref()?.get().map(Vec::as_slice)
+    }
+
+    /// Who listens to its calls.
+    pub(in crate::server) fn events(&self) -> &ServerEvents {
+        &self.events
+    }
+
+    /// Whether anybody stands around a call that begins now, or listens to it.
+    pub(super) fn intercepts(&self) -> bool {
+        self.interceptors.is_some() || self.events.is_heard()
     }
 
     /// The user's, if the pool that reads is not to run the handlers.

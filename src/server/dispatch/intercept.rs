@@ -1,22 +1,21 @@
 //! A handler with interceptors around it, on its worker.
 
-use std::sync::Arc;
-
 use super::method::{Method, Whose};
-use crate::reactor::user;
+use crate::reactor::user::{self, Panicked};
 use crate::server::service::{
-    InterceptedCall, RpcMethodHandler, Run, ServerInterceptor, ServerNext, ServicerContext, Slot,
+    InterceptedCall, RpcMethodHandler, Run, ServerNext, ServicerContext, Slot,
 };
+use crate::status::Status;
 
-/// Runs them all, outermost first, then the handler, and ends the call as they say.
-pub(super) fn run(
-    interceptors: &[Arc<dyn ServerInterceptor>],
-    method: &Method,
-    context: &ServicerContext,
-    slot: &mut Option<Slot>,
-) {
-    let call = context.call();
+/// Tells those who listen, runs the interceptors, outermost first, then the handler, and ends the call as they say.
+pub(super) fn run(method: &Method, context: &ServicerContext, slot: &mut Option<Slot>) {
+    let (call, calls) = (context.call(), method.calls());
     call.hold_answer();
+    let other = match begun(method, context) {
+        Ok(Ok(other)) => other,
+        Ok(Err(status)) => return call.release(Err(status), false),
+        Err(Panicked) => return call.release_panicked(),
+    };
     let handler =
         |other: Option<&RpcMethodHandler>, context: &ServicerContext, slot: &mut Option<Slot>| {
             // Here, so that interceptors learn of the panic as of any other end.
@@ -28,13 +27,24 @@ pub(super) fn run(
                 context.call().panicked();
             }
         };
-    let cardinality = method.handler().map(RpcMethodHandler::cardinality);
+    let known = other.as_ref().or(method.handler());
+    let cardinality = known.map(RpcMethodHandler::cardinality);
     let mut intercepted = InterceptedCall::new(context, cardinality, slot);
-    let next = ServerNext::new(interceptors, &handler);
+    let next = ServerNext::new(calls.interceptors().unwrap_or_default(), &handler, other);
     let what = format_args!("an interceptor of {}", context.method());
     match user::run(what, || next.run(&mut intercepted)) {
         Ok(outcome) if outcome.is_ok() && intercepted.run() == Run::Detached => call.let_go(),
         Ok(outcome) => call.release(outcome, intercepted.streams()),
         Err(_) => call.release_panicked(),
     }
+}
+
+/// Tells those who listen that the call begins. What handler they have put in the place of the method's, or how the call ends.
+fn begun(
+    method: &Method,
+    context: &ServicerContext,
+) -> Result<Result<Option<RpcMethodHandler>, Status>, Panicked> {
+    let Some(all) = method.calls().events().heard() else { return Ok(Ok(None)) };
+    let what = format_args!("a listener to {}", context.method());
+    user::run(what, || all.begin(context, method.handler()))
 }

@@ -19,7 +19,7 @@ impl Entry for Method {
         let entered = self.calls().enter();
         let admitted = entered.is_ok();
         let place = entered.unwrap_or_default();
-        let intercept = self.calls().interceptors().map(|_| Box::default());
+        let intercept = self.calls().intercepts().then(Box::default);
         let call = Arc::new(ServerCall::new(incoming, self.rules(), place.clone(), intercept));
         let slot = self.clone().count(&call, place);
         if !admitted {
@@ -106,9 +106,9 @@ impl Task {
         }
         let started = self.method.is_sampled().then(clock::now);
         let (method, context) = (&self.method, &self.context);
-        match method.calls().interceptors() {
-            Some(all) => intercept::run(all, method, context, &mut self.slot),
-            None => {
+        match context.call().is_intercepted() {
+            true => intercept::run(method, context, &mut self.slot),
+            false => {
                 let slot = &mut self.slot;
                 let run =
                     user::run(format_args!("{}", Whose(context)), || method.run(context, slot));

@@ -63,7 +63,7 @@ impl ServicerContext {
     /// fields that are gRPC's own.
     #[must_use]
     pub fn invocation_metadata(&self) -> &Metadata {
-        &self.call.head().metadata
+        self.call.invocation_metadata()
     }
 
     /// The client's address, as Python writes it: `ipv4:127.0.0.1:1234`,

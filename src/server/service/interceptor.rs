@@ -172,8 +172,9 @@ impl<'a> ServerNext<'a> {
     pub(in crate::server) fn new(
         rest: &'a [Arc<dyn ServerInterceptor>],
         innermost: Innermost<'a>,
+        handler: Option<RpcMethodHandler>,
     ) -> Self {
-        Self { rest, innermost, handler: None }
+        Self { rest, innermost, handler }
     }
 
     /// Runs the rest, and gives how the handler ended, with what it had set on the context. OK for a handler that left the call to

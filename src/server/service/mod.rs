@@ -8,6 +8,7 @@
 mod constructors;
 mod context;
 mod definition;
+mod events;
 mod generic;
 mod handler;
 mod interceptor;
@@ -27,6 +28,7 @@ pub use self::constructors::{
 };
 pub use self::context::ServicerContext;
 pub use self::definition::{IntoService, Service};
+pub use self::events::{RecvRequest, ServerEvent};
 pub use self::generic::{
     GenericRpcHandler, HandlerCallDetails, MethodHandlersGenericHandler, ServiceRpcHandler,
     method_handlers_generic_handler,
@@ -37,5 +39,6 @@ pub use self::requests::RequestIterator;
 pub use self::shapes::{StreamingFn, StreamingMethod};
 pub use self::stream::ServerStream;
 
+pub(super) use self::events::ServerEvents;
 pub(super) use self::interceptor::Run;
 pub(super) use self::slot::{Counting, Slot};

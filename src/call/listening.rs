@@ -1,0 +1,241 @@
+//! A server's call as those see it who listen to its server: what goes out at the beginning and at the end of its answer.
+//!
+//! Both are told on the thread that sends them, the handler's mostly, with no lock held, once a call.
+
+use std::sync::{Arc, OnceLock};
+
+use bytes::Bytes;
+
+use super::Outbox;
+use super::events::{List, RecvMessage, SendMessage, hook};
+use super::gate::Gate;
+use super::intercept::Answer;
+use super::server::ServerCall;
+use crate::metadata::Metadata;
+use crate::reactor::user;
+use crate::status::{Code, Status};
+use crate::sync::atomic::{AtomicBool, Ordering};
+
+/// A server's initial metadata are about to be sent, before its first message, and may be changed. For
+/// [`Server::listen`](crate::Server::listen).
+///
+/// On the thread that sends them or the first message: the handler's. Empty, where the handler has set none. Not told of a call that
+/// ends without a message and without them (trailers-only). Of a method with one response that is told first
+/// ([`SendMessage`]).
+///
+/// ```
+/// use grpc_threads::{Flow, SendInitialMetadata, ThreadPool};
+///
+/// let server = grpc_threads::server(ThreadPool::new(4));
+/// server.listen::<SendInitialMetadata>(|event| {
+///     event.metadata_mut().append("served-by", "shard-7")?;
+///     Ok(Flow::Continue)
+/// });
+/// ```
+#[derive(Debug)]
+pub struct SendInitialMetadata {
+    metadata: Metadata,
+    method: Arc<str>,
+}
+
+impl SendInitialMetadata {
+    /// What is sent before the messages.
+    #[must_use]
+    pub fn metadata(&self) -> &Metadata {
+        &self.metadata
+    }
+
+    /// The same, to be changed.
+    pub fn metadata_mut(&mut self) -> &mut Metadata {
+        &mut self.metadata
+    }
+
+    /// The path of the method.
+    #[must_use]
+    pub fn method(&self) -> &str {
+        &self.method
+    }
+}
+
+/// A call ends, and its status is about to be sent, with metadata that may be changed; also where nothing was sent before
+/// (trailers-only). For [`Server::listen`](crate::Server::listen).
+///
+/// On the thread that ends the call: the handler's, behind its interceptors, or that of a
+/// [detached](crate::ServerStream::detach) stream's end. An error in place of it is what the client is told, without the response.
+/// Told of calls whose handler, interceptor or listener has ended them, and not of those that the library ends while the handler
+/// runs or before: by the deadline, by [`cancel`](crate::ServicerContext::cancel), by a limit, by the client.
+///
+/// ```
+/// use grpc_threads::{Flow, SendTrailingMetadata, ThreadPool};
+///
+/// let server = grpc_threads::server(ThreadPool::new(4));
+/// server.listen::<SendTrailingMetadata>(|event| {
+///     println!("{}: {}", event.method(), event.status());
+///     event.metadata_mut().append("cost", "3")?;
+///     Ok(Flow::Continue)
+/// });
+/// ```
+#[derive(Debug)]
+pub struct SendTrailingMetadata {
+    metadata: Metadata,
+    status: Status,
+    method: Arc<str>,
+}
+
+impl SendTrailingMetadata {
+    /// What is sent with the status: what was set on the context, and the status's own behind it.
+    #[must_use]
+    pub fn metadata(&self) -> &Metadata {
+        &self.metadata
+    }
+
+    /// The same, to be changed.
+    pub fn metadata_mut(&mut self) -> &mut Metadata {
+        &mut self.metadata
+    }
+
+    /// Code, message and details.
+    #[must_use]
+    pub fn status(&self) -> &Status {
+        &self.status
+    }
+
+    /// The path of the method.
+    #[must_use]
+    pub fn method(&self) -> &str {
+        &self.method
+    }
+}
+
+/// Who listens to what a server says and gets on its calls, once they have begun.
+#[derive(Clone, Default)]
+pub(crate) struct Answering {
+    pub(crate) send_initial: List<SendInitialMetadata>,
+    pub(crate) send_trailing: List<SendTrailingMetadata>,
+    pub(crate) send_message: List<SendMessage>,
+    pub(crate) recv_message: List<RecvMessage>,
+}
+
+/// They, and one call.
+pub(super) struct Listening {
+    all: Arc<Answering>,
+    method: Arc<str>,
+    /// What the client sent, as the listeners have left it.
+    metadata: OnceLock<Metadata>,
+    head: Gate,
+    end_told: AtomicBool,
+}
+
+impl ServerCall {
+    /// The call begins, and these listen to it, outside of all interceptors. A call that has no place for that does not.
+    pub(crate) fn listen(&self, all: Arc<Answering>) {
+        let Some(intercept) = self.intercept.as_deref() else { return };
+        let method = Arc::from(&*self.head().path);
+        intercept.add_hooks(hook(&all.recv_message, &method), hook(&all.send_message, &method));
+        let (metadata, head, end_told) = Default::default();
+        let _ = intercept.listening.set(Listening { all, method, metadata, head, end_told });
+    }
+
+    /// What the handler is shown in place of what the client has sent.
+    pub(crate) fn set_invocation_metadata(&self, metadata: Metadata) {
+        if let Some(listening) = self.listening() {
+            let _ = listening.metadata.set(metadata);
+        }
+    }
+
+    /// What the client sent before its messages.
+    pub(crate) fn invocation_metadata(&self) -> &Metadata {
+        let changed = self.listening().and_then(|listening| listening.metadata.get());
+        changed.unwrap_or(&self.head().metadata)
+    }
+
+    fn listening(&self) -> Option<&Listening> {
+        self.intercept.as_deref()?.listening.get()
+    }
+
+    /// Those who are told of the head, where anybody is.
+    pub(super) fn hears_head(&self) -> Option<&Listening> {
+        self.listening().filter(|listening| !listening.all.send_initial.is_empty())
+    }
+
+    /// Tells of the head, and leaves it with the outbox, which is made with it.
+    pub(super) fn head_heard(
+        &self,
+        listening: &Listening,
+        metadata: &Metadata,
+    ) -> Result<(), Status> {
+        let mut failed = None;
+        let mut first = false;
+        listening.head.pass(|| {
+            first = true;
+            let (metadata, method) = (metadata.clone(), listening.method.clone());
+            let mut event = SendInitialMetadata { metadata, method };
+            let tell = || listening.all.send_initial.tell(&mut event);
+            let told = user::run_or_end(tell, || self.hook_panicked());
+            failed = told.and_then(|()| self.put_head(&event.metadata).map(drop)).err();
+        });
+        match (first, failed) {
+            (true, None) => Ok(()),
+            (true, Some(status)) => Err(status),
+            (false, _) => self.put_head(metadata).map(drop),
+        }
+    }
+
+    /// The same, where what fails ends the call.
+    pub(super) fn head_or_end(
+        &self,
+        listening: &Listening,
+        metadata: &Metadata,
+    ) -> Result<&Arc<Outbox>, Status> {
+        let claimed = self.head_heard(listening, metadata);
+        if let Err(status) = claimed {
+            // Only the first error counts, and none of a call that has ended.
+            self.finish(Err(status.clone()));
+            return Err(status);
+        }
+        self.made_outbox().ok_or_else(|| self.ended_status())
+    }
+
+    /// Tells of the end: what the client is told then.
+    pub(super) fn tell_end(&self, (data, outcome): Answer) -> Answer {
+        let Some(listening) = self.listening() else { return (data, outcome) };
+        if !self.is_active() || listening.end_told.swap(true, Ordering::Relaxed) {
+            return (data, outcome);
+        }
+        let what = format_args!("a listener to {}", listening.method);
+        match user::run(what, || self.end_heard(listening, data, outcome)) {
+            Ok(answer) => answer,
+            Err(_) => (None, Err(Status::fixed(Code::Unknown, "a listener panicked"))),
+        }
+    }
+
+    fn end_heard(
+        &self,
+        listening: &Listening,
+        data: Option<Bytes>,
+        outcome: Result<(), Status>,
+    ) -> Answer {
+        let (mut data, mut status) = (data, self.verdict(outcome));
+        if status.is_ok() && data.is_some() && self.made_outbox().is_none() {
+            if let Some(heard) = self.hears_head() {
+                if let Err(failed) = self.head_heard(heard, &Metadata::new()) {
+                    (data, status) = (None, failed);
+                }
+            }
+        }
+        let mut metadata = self.trailing();
+        metadata.extend(status.trailing_metadata());
+        let method = listening.method.clone();
+        let mut event = SendTrailingMetadata { metadata, status, method };
+        if let Err(failed) = listening.all.send_trailing.tell(&mut event) {
+            self.set_trailing(Metadata::new());
+            return (None, Err(failed));
+        }
+        let SendTrailingMetadata { metadata, status, .. } = event;
+        self.set_trailing(metadata);
+        match status.is_ok() {
+            true => (data, Ok(())),
+            false => (data, Err(status.with_metadata(Metadata::new()))),
+        }
+    }
+}
