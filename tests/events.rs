@@ -858,6 +858,44 @@ fn a_stream_that_was_detached_has_its_end_told_where_it_ends() {
 }
 
 #[test]
+fn the_end_is_told_once_whatever_else_ends_the_call_meanwhile() {
+    let (pulled, was_pulled) = mpsc::channel();
+    let pulled = Mutex::new(pulled);
+    let leaves_its_requests = grpc_threads::stream_stream_rpc_method_handler_with(
+        move |requests: RequestIterator<Bytes>, _: &ServicerContext| {
+            let pulled = pulled.lock().unwrap().clone();
+            std::thread::spawn(move || {
+                let pull = std::panic::AssertUnwindSafe(|| requests.count());
+                pulled.send(std::panic::catch_unwind(pull).is_err()).unwrap();
+            });
+            Ok(std::iter::empty::<Result<Bytes, Status>>())
+        },
+        Raw,
+        Raw,
+    );
+    let served = Served::with(2, [("Leaves", leaves_its_requests)]);
+    let (entered, has_entered) = mpsc::channel();
+    let (let_go, gate) = mpsc::channel::<()>();
+    let (entered, gate) = (Mutex::new(entered), Mutex::new(gate));
+    served.server.listen::<SendTrailingMetadata>(move |_| {
+        entered.lock().unwrap().send(()).unwrap();
+        gate.lock().unwrap().recv_timeout(LONG).unwrap();
+        Ok(Flow::Continue)
+    });
+    served.server.listen::<RecvMessage>(|_| panic!("as it was told"));
+    let channel = served.channel();
+    let mut open = channel.raw_stream_stream("/test.Test/Leaves").unwrap().open();
+    has_entered.recv_timeout(LONG).unwrap();
+    open.send(&bytes("x")).unwrap();
+    assert!(was_pulled.recv_timeout(LONG).unwrap(), "the panic is that of who pulls");
+    let call = open.handle();
+    assert_eq!(within(LONG, move || call.code()), Code::Unknown);
+    let_go.send(()).unwrap();
+    served.server.stop(None).wait(LONG).unwrap();
+    assert!(has_entered.try_recv().is_err(), "it was told twice");
+}
+
+#[test]
 fn channel_listeners_are_inside_of_the_interceptors() {
     let served = served();
     let channel = served.channel();

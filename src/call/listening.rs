@@ -12,7 +12,7 @@ use super::gate::Gate;
 use super::intercept::Answer;
 use super::server::ServerCall;
 use crate::metadata::Metadata;
-use crate::reactor::user;
+use crate::reactor::user::{self, Panicked};
 use crate::status::{Code, Status};
 use crate::sync::atomic::{AtomicBool, Ordering};
 
@@ -170,8 +170,7 @@ impl ServerCall {
             first = true;
             let (metadata, method) = (metadata.clone(), listening.method.clone());
             let mut event = SendInitialMetadata { metadata, method };
-            let tell = || listening.all.send_initial.tell(&mut event);
-            let told = user::run_or_end(tell, || self.hook_panicked());
+            let told = listening.all.send_initial.tell(&mut event);
             failed = told.and_then(|()| self.put_head(&event.metadata).map(drop)).err();
         });
         match (first, failed) {
@@ -187,7 +186,8 @@ impl ServerCall {
         listening: &Listening,
         metadata: &Metadata,
     ) -> Result<&Arc<Outbox>, Status> {
-        let claimed = self.head_heard(listening, metadata);
+        let tell = || self.head_heard(listening, metadata);
+        let claimed = user::run_or_end(tell, || self.hook_panicked());
         if let Err(status) = claimed {
             // Only the first error counts, and none of a call that has ended.
             self.finish(Err(status.clone()));
@@ -203,10 +203,8 @@ impl ServerCall {
             return (data, outcome);
         }
         let what = format_args!("a listener to {}", listening.method);
-        match user::run(what, || self.end_heard(listening, data, outcome)) {
-            Ok(answer) => answer,
-            Err(_) => (None, Err(Status::fixed(Code::Unknown, "a listener panicked"))),
-        }
+        let told = user::run(what, || self.end_heard(listening, data, outcome));
+        told.unwrap_or_else(|Panicked| (None, Err(panicked())))
     }
 
     fn end_heard(
@@ -218,7 +216,9 @@ impl ServerCall {
         let (mut data, mut status) = (data, self.verdict(outcome));
         if status.is_ok() && data.is_some() && self.made_outbox().is_none() {
             if let Some(heard) = self.hears_head() {
-                if let Err(failed) = self.head_heard(heard, &Metadata::new()) {
+                let what = format_args!("a listener to {}", listening.method);
+                let told = user::run(what, || self.head_heard(heard, &Metadata::new()));
+                if let Err(failed) = told.unwrap_or_else(|Panicked| Err(panicked())) {
                     (data, status) = (None, failed);
                 }
             }
@@ -238,4 +238,8 @@ impl ServerCall {
             false => (data, Err(status.with_metadata(Metadata::new()))),
         }
     }
+}
+
+fn panicked() -> Status {
+    Status::fixed(Code::Unknown, "a listener panicked")
 }
