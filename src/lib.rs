@@ -189,7 +189,8 @@ pub use call::client::{
 };
 #[cfg(feature = "runtime")]
 pub use call::{
-    Emit, Flow, RecvMessage, SendInitialMetadata, SendMessage, SendTrailingMetadata, StreamHooks,
+    Emit, Extensions, Flow, RecvMessage, SendInitialMetadata, SendMessage, SendTrailingMetadata,
+    StreamHooks,
 };
 #[cfg(feature = "runtime")]
 pub use channel::{
@@ -233,10 +234,10 @@ pub use status::{Code, Status};
 #[cfg(feature = "runtime")]
 pub use server::{
     Cardinality, GenericRpcHandler, HandlerCallDetails, InterceptedCall, IntoService,
-    MethodHandlersGenericHandler, RecvRequest, RequestIterator, RpcMethodHandler, ServeError,
-    Server, ServerBuilder, ServerEvent, ServerInterceptor, ServerNext, ServerOptions, ServerStream,
-    Service, ServiceRpcHandler, ServicerContext, StillRunning, Stopped, StreamingFn,
-    StreamingMethod, Termination, method_handlers_generic_handler, server,
+    MethodHandlersGenericHandler, RecvRequest, RequestIterator, ResponseSender, RpcMethodHandler,
+    SentElsewhere, ServeError, Server, ServerBuilder, ServerEvent, ServerInterceptor, ServerNext,
+    ServerOptions, ServerStream, Service, ServiceRpcHandler, ServicerContext, StillRunning,
+    Stopped, StreamingFn, StreamingMethod, Termination, method_handlers_generic_handler, server,
     stream_rpc_method_handler, stream_rpc_method_handler_with, stream_stream_rpc_method_handler,
     stream_stream_rpc_method_handler_of, stream_stream_rpc_method_handler_with,
     stream_unary_rpc_method_handler, stream_unary_rpc_method_handler_with,

@@ -173,3 +173,33 @@ fn names_paths_and_descriptors_are_there() {
     assert_eq!(set.files[0].name, "route_guide.proto");
     assert_eq!(set.files[0].services[0].name, "RouteGuide");
 }
+
+/// Answers later, from another thread.
+struct Slow(std::sync::mpsc::SyncSender<grpc_threads::ResponseSender<Feature>>);
+
+impl RouteGuide for Slow {
+    fn list_features(
+        &self,
+        _: Rectangle,
+        context: &ServicerContext,
+    ) -> Result<impl Iterator<Item = Result<Feature, Status>>, Status> {
+        let (sender, responses) = context.response_channel()?;
+        self.0.send(sender).map_err(|_| Status::unavailable("nobody answers"))?;
+        Ok(responses)
+    }
+}
+
+#[test]
+fn a_method_of_a_trait_may_be_answered_from_elsewhere() {
+    let (senders, given) = std::sync::mpsc::sync_channel(1);
+    let (_server, channel) = pair(RouteGuideServer::new(Slow(senders)));
+    let stub = RouteGuideStub::new(&channel);
+    let mut features = stub.list_features.call(&Rectangle::default()).unwrap();
+    let mut sender = given.recv().unwrap();
+    for name in ["one", "two"] {
+        sender.send(&Feature { name: name.into(), location: None }).unwrap();
+        assert_eq!(features.next().unwrap().unwrap().name, name);
+    }
+    sender.finish(Ok(()));
+    assert!(features.next().is_none());
+}

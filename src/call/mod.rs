@@ -8,6 +8,7 @@
 mod answer;
 pub(crate) mod client;
 pub(crate) mod events;
+mod extensions;
 mod gate;
 mod hooks;
 mod inbox;
@@ -29,6 +30,7 @@ use crate::status::Status;
 use crate::wire::framing;
 
 pub use events::{Flow, RecvMessage, SendMessage};
+pub use extensions::Extensions;
 pub use hooks::{Emit, StreamHooks};
 pub(crate) use hooks::{Line, OnEnd};
 pub(crate) use inbox::{Finish, Inbox, Next};

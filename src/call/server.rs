@@ -21,13 +21,13 @@ use bytes::Bytes;
 use super::answer::{Closing, default_head, too_much_metadata};
 use super::intercept::{Direction, Intercept};
 use super::place::Place;
-use super::{Outbox, Sends};
+use super::{Extensions, Outbox, Sends};
 use crate::codec::Codec;
 use crate::compression::{Compression, Encoding};
 use crate::credentials::AuthContext;
 use crate::deadline::Deadline;
 use crate::http2::types::Reason;
-use crate::link::{End, Incoming, Outgoing, Stream, Want};
+use crate::link::{End, Incoming, Notify, Outgoing, Stream, Want};
 use crate::metadata::Metadata;
 use crate::reactor::{clock, notify, user};
 use crate::status::{Code, Status};
@@ -66,6 +66,7 @@ pub(crate) struct ServerCall {
     outbox: OnceLock<Arc<Outbox>>,
     /// Guards what the handler has set for the end, and the end itself. Not poisoned by panics.
     reply: Mutex<Reply>,
+    extensions: Extensions,
 }
 
 #[derive(Default)]
@@ -76,6 +77,8 @@ struct Reply {
     details: Option<String>,
     trailing: Metadata,
     callbacks: Vec<Callback>,
+    /// Who is told of room to send, and once of the end.
+    listener: Option<Arc<dyn Notify>>,
     watched: bool,
     /// What panicked, if not the handler itself.
     codec_panicked: Option<&'static str>,
@@ -116,7 +119,12 @@ impl ServerCall {
             intercept,
             outbox: OnceLock::new(),
             reply: Mutex::default(),
+            extensions: Extensions::default(),
         }
+    }
+
+    pub(crate) fn extensions(&self) -> &Extensions {
+        &self.extensions
     }
 
     pub(crate) fn head(&self) -> &RequestHead {

@@ -27,15 +27,15 @@ use std::time::Duration;
 pub use self::life::{ServeError, ServerOptions, StillRunning, Stopped, Termination};
 pub use self::service::{
     Cardinality, GenericRpcHandler, HandlerCallDetails, InterceptedCall, IntoService,
-    MethodHandlersGenericHandler, RecvRequest, RequestIterator, RpcMethodHandler, ServerEvent,
-    ServerInterceptor, ServerNext, ServerStream, Service, ServiceRpcHandler, ServicerContext,
-    StreamingFn, StreamingMethod, method_handlers_generic_handler, stream_rpc_method_handler,
-    stream_rpc_method_handler_with, stream_stream_rpc_method_handler,
-    stream_stream_rpc_method_handler_of, stream_stream_rpc_method_handler_with,
-    stream_unary_rpc_method_handler, stream_unary_rpc_method_handler_with,
-    unary_stream_rpc_method_handler, unary_stream_rpc_method_handler_of,
-    unary_stream_rpc_method_handler_with, unary_unary_rpc_method_handler,
-    unary_unary_rpc_method_handler_with,
+    MethodHandlersGenericHandler, RecvRequest, RequestIterator, ResponseSender, RpcMethodHandler,
+    SentElsewhere, ServerEvent, ServerInterceptor, ServerNext, ServerStream, Service,
+    ServiceRpcHandler, ServicerContext, StreamingFn, StreamingMethod,
+    method_handlers_generic_handler, stream_rpc_method_handler, stream_rpc_method_handler_with,
+    stream_stream_rpc_method_handler, stream_stream_rpc_method_handler_of,
+    stream_stream_rpc_method_handler_with, stream_unary_rpc_method_handler,
+    stream_unary_rpc_method_handler_with, unary_stream_rpc_method_handler,
+    unary_stream_rpc_method_handler_of, unary_stream_rpc_method_handler_with,
+    unary_unary_rpc_method_handler, unary_unary_rpc_method_handler_with,
 };
 
 use self::dispatch::{Method, Registry, check_name, check_path};

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use prost::Message;
 
 use super::context::ServicerContext;
+use super::elsewhere::Answers;
 use super::handler::{Cardinality, RpcMethodHandler};
 use super::requests::RequestIterator;
 use super::shapes::{
@@ -148,7 +149,7 @@ where
 {
     RpcMethodHandler::new(
         Cardinality::UnaryStream,
-        UnaryStream { behaviour, request, response, types: PhantomData },
+        UnaryStream { behaviour, request, response: answers(response), types: PhantomData },
     )
 }
 
@@ -182,7 +183,12 @@ where
 {
     RpcMethodHandler::new(
         Cardinality::StreamStream,
-        StreamStream { behaviour, request: Arc::new(request), response, types: PhantomData },
+        StreamStream {
+            behaviour,
+            request: Arc::new(request),
+            response: answers(response),
+            types: PhantomData,
+        },
     )
 }
 
@@ -224,7 +230,7 @@ where
 {
     RpcMethodHandler::new(
         Cardinality::UnaryStream,
-        UnaryStreamOf { service, method, request, response, types: PhantomData },
+        UnaryStreamOf { service, method, request, response: answers(response), types: PhantomData },
     )
 }
 
@@ -245,6 +251,16 @@ where
     let request = Arc::new(request);
     RpcMethodHandler::new(
         Cardinality::StreamStream,
-        StreamStreamOf { service, method, request, response, types: PhantomData },
+        StreamStreamOf {
+            service,
+            method,
+            request,
+            response: answers(response),
+            types: PhantomData,
+        },
     )
+}
+
+fn answers<Resp: 'static>(codec: impl Codec<Resp>) -> Arc<Answers<Resp>> {
+    Arc::new(Answers(Arc::new(codec)))
 }

@@ -2,12 +2,14 @@
 //!
 //! A handle on the call's shared state; nothing is kept here.
 
+use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::call::Extensions;
 use crate::call::server::ServerCall;
 use crate::compression::Compression;
 use crate::credentials::AuthContext;
@@ -36,11 +38,22 @@ use crate::tell;
 #[derive(Clone)]
 pub struct ServicerContext {
     call: Arc<ServerCall>,
+    /// How its responses are written, where there is a stream of them that its handler returns.
+    answers: Option<Arc<dyn Any + Send + Sync>>,
 }
 
 impl ServicerContext {
     pub(in crate::server) fn new(call: Arc<ServerCall>) -> Self {
-        Self { call }
+        Self { call, answers: None }
+    }
+
+    /// The same for a handler that may answer from elsewhere.
+    pub(super) fn answering(&self, answers: Arc<dyn Any + Send + Sync>) -> Self {
+        Self { call: self.call.clone(), answers: Some(answers) }
+    }
+
+    pub(super) fn answers(&self) -> Option<&Arc<dyn Any + Send + Sync>> {
+        self.answers.as_ref()
     }
 
     pub(in crate::server) fn call(&self) -> &Arc<ServerCall> {
@@ -64,6 +77,12 @@ impl ServicerContext {
     #[must_use]
     pub fn invocation_metadata(&self) -> &Metadata {
         self.call.invocation_metadata()
+    }
+
+    /// Values that travel with the call: for the handler, from what comes before it.
+    #[must_use]
+    pub fn extensions(&self) -> &Extensions {
+        self.call.extensions()
     }
 
     /// The client's address, as Python writes it: `ipv4:127.0.0.1:1234`,

@@ -8,6 +8,7 @@
 mod constructors;
 mod context;
 mod definition;
+mod elsewhere;
 mod events;
 mod generic;
 mod handler;
@@ -28,6 +29,7 @@ pub use self::constructors::{
 };
 pub use self::context::ServicerContext;
 pub use self::definition::{IntoService, Service};
+pub use self::elsewhere::{ResponseSender, SentElsewhere};
 pub use self::events::{RecvRequest, ServerEvent};
 pub use self::generic::{
     GenericRpcHandler, HandlerCallDetails, MethodHandlersGenericHandler, ServiceRpcHandler,

@@ -6,6 +6,7 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use super::context::ServicerContext;
+use super::elsewhere::{self, Answers};
 use super::handler::{Behaviour, Cardinality};
 use super::requests::RequestIterator;
 use super::sending::send_one;
@@ -80,25 +81,25 @@ where
     }
 }
 
-pub(super) struct UnaryStream<F, Q, P, Req, Resp> {
+pub(super) struct UnaryStream<F, Q, Req, Resp> {
     pub(super) behaviour: F,
     pub(super) request: Q,
-    pub(super) response: P,
+    pub(super) response: Arc<Answers<Resp>>,
     pub(super) types: Types<Req, Resp>,
 }
 
-impl<F, Q, P, Req, Resp> Behaviour for UnaryStream<F, Q, P, Req, Resp>
+impl<F, Q, Req, Resp> Behaviour for UnaryStream<F, Q, Req, Resp>
 where
     Req: 'static,
     Resp: 'static,
     F: for<'a> StreamingFn<'a, Req, Resp> + Send + Sync,
     Q: Codec<Req>,
-    P: Codec<Resp>,
 {
-    fn run(&self, context: &ServicerContext, _slot: &mut Option<Slot>) {
+    fn run(&self, context: &ServicerContext, slot: &mut Option<Slot>) {
+        let context = &context.answering(self.response.clone());
         match single(context, &self.request).and_then(|request| (self.behaviour)(request, context))
         {
-            Ok(responses) => send_all(context, responses, &self.response),
+            Ok(responses) => send_all(context, responses, &*self.response.0, slot),
             Err(status) => context.call().finish(Err(status)),
         }
     }
@@ -125,78 +126,78 @@ where
     }
 }
 
-pub(super) struct StreamStream<F, Q, P, Req, Resp> {
+pub(super) struct StreamStream<F, Q, Req, Resp> {
     pub(super) behaviour: F,
     pub(super) request: Arc<Q>,
-    pub(super) response: P,
+    pub(super) response: Arc<Answers<Resp>>,
     pub(super) types: Types<Req, Resp>,
 }
 
-impl<F, Q, P, Req, Resp> Behaviour for StreamStream<F, Q, P, Req, Resp>
+impl<F, Q, Req, Resp> Behaviour for StreamStream<F, Q, Req, Resp>
 where
     Req: 'static,
     Resp: 'static,
     F: for<'a> StreamingFn<'a, RequestIterator<Req>, Resp> + Send + Sync,
     Q: Codec<Req>,
-    P: Codec<Resp>,
 {
-    fn run(&self, context: &ServicerContext, _slot: &mut Option<Slot>) {
+    fn run(&self, context: &ServicerContext, slot: &mut Option<Slot>) {
+        let context = &context.answering(self.response.clone());
         let requests = RequestIterator::new(context.call().clone(), self.request.clone());
         match (self.behaviour)(requests, context) {
-            Ok(responses) => send_all(context, responses, &self.response),
+            Ok(responses) => send_all(context, responses, &*self.response.0, slot),
             Err(status) => context.call().finish(Err(status)),
         }
     }
 }
 
-pub(super) struct UnaryStreamOf<S: ?Sized, F, Q, P, Req, Resp> {
+pub(super) struct UnaryStreamOf<S: ?Sized, F, Q, Req, Resp> {
     pub(super) service: Arc<S>,
     pub(super) method: F,
     pub(super) request: Q,
-    pub(super) response: P,
+    pub(super) response: Arc<Answers<Resp>>,
     pub(super) types: Types<Req, Resp>,
 }
 
-impl<S, F, Q, P, Req, Resp> Behaviour for UnaryStreamOf<S, F, Q, P, Req, Resp>
+impl<S, F, Q, Req, Resp> Behaviour for UnaryStreamOf<S, F, Q, Req, Resp>
 where
     S: ?Sized + Send + Sync,
     Req: 'static,
     Resp: 'static,
     F: for<'a> StreamingMethod<'a, S, Req, Resp> + Send + Sync,
     Q: Codec<Req>,
-    P: Codec<Resp>,
 {
-    fn run(&self, context: &ServicerContext, _slot: &mut Option<Slot>) {
+    fn run(&self, context: &ServicerContext, slot: &mut Option<Slot>) {
+        let context = &context.answering(self.response.clone());
         let outcome = single(context, &self.request)
             .and_then(|request| (self.method)(&self.service, request, context));
         match outcome {
-            Ok(responses) => send_all(context, responses, &self.response),
+            Ok(responses) => send_all(context, responses, &*self.response.0, slot),
             Err(status) => context.call().finish(Err(status)),
         }
     }
 }
 
-pub(super) struct StreamStreamOf<S: ?Sized, F, Q, P, Req, Resp> {
+pub(super) struct StreamStreamOf<S: ?Sized, F, Q, Req, Resp> {
     pub(super) service: Arc<S>,
     pub(super) method: F,
     pub(super) request: Arc<Q>,
-    pub(super) response: P,
+    pub(super) response: Arc<Answers<Resp>>,
     pub(super) types: Types<Req, Resp>,
 }
 
-impl<S, F, Q, P, Req, Resp> Behaviour for StreamStreamOf<S, F, Q, P, Req, Resp>
+impl<S, F, Q, Req, Resp> Behaviour for StreamStreamOf<S, F, Q, Req, Resp>
 where
     S: ?Sized + Send + Sync,
     Req: 'static,
     Resp: 'static,
     F: for<'a> StreamingMethod<'a, S, RequestIterator<Req>, Resp> + Send + Sync,
     Q: Codec<Req>,
-    P: Codec<Resp>,
 {
-    fn run(&self, context: &ServicerContext, _slot: &mut Option<Slot>) {
+    fn run(&self, context: &ServicerContext, slot: &mut Option<Slot>) {
+        let context = &context.answering(self.response.clone());
         let requests = RequestIterator::new(context.call().clone(), self.request.clone());
         match (self.method)(&self.service, requests, context) {
-            Ok(responses) => send_all(context, responses, &self.response),
+            Ok(responses) => send_all(context, responses, &*self.response.0, slot),
             Err(status) => context.call().finish(Err(status)),
         }
     }
@@ -239,13 +240,19 @@ fn single<Req: 'static>(context: &ServicerContext, codec: &dyn Codec<Req>) -> Re
         .map_err(|status| call.undecodable(status))
 }
 
-/// Sends what the iterator gives, then the status. Stops pulling once the call is over.
-fn send_all<I, Resp: 'static>(context: &ServicerContext, responses: I, codec: &dyn Codec<Resp>)
-where
+/// Sends what the iterator gives, then the status, unless more comes from elsewhere. Stops pulling once the call is over.
+fn send_all<I, Resp: 'static>(
+    context: &ServicerContext,
+    responses: I,
+    codec: &dyn Codec<Resp>,
+    slot: &mut Option<Slot>,
+) where
     I: IntoIterator<Item = Result<Resp, Status>>,
 {
     let send = |response: Result<Resp, Status>| send_one(context, &response?, codec);
     // The iterator is gone before its call is over.
     let outcome = responses.into_iter().try_for_each(send);
-    context.call().finish(outcome);
+    if outcome.is_err() || !elsewhere::goes_on(context, slot) {
+        context.call().finish(outcome);
+    }
 }

@@ -1,0 +1,90 @@
+//! Values that travel with a call, by their type: [`Extensions`].
+//!
+//! Owns the table and its lock, a leaf, held over look-ups only. What is in it is the user's, and its `Drop`
+//! is the user's code: replaced values go back to their caller, and the table goes where [`Keep`] lets it go.
+
+use std::any::{Any, TypeId};
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+
+use crate::reactor::Keep;
+use crate::sync::Mutex;
+
+type Table = HashMap<TypeId, Arc<dyn Any + Send + Sync>>;
+
+/// Values that travel with a call, one of each type: what an interceptor has found out, for the handler behind it.
+///
+/// Of a [`ServicerContext`](crate::ServicerContext::extensions). All clones of the context share them; they go with the last of
+/// them, or with the call, whichever is later. A call that uses none pays nothing for them.
+///
+/// ```
+/// use grpc_threads::{ServicerContext, Status};
+///
+/// struct User(String);
+///
+/// /// Somewhere on the way to the handler.
+/// fn authenticate(context: &ServicerContext) {
+///     context.extensions().insert(User("ada".into()));
+/// }
+///
+/// fn greet(_: String, context: &ServicerContext) -> Result<String, Status> {
+///     let user = context.extensions().get::<User>();
+///     let user = user.ok_or_else(|| Status::unauthenticated("who are you?"))?;
+///     Ok(format!("Hello {}", user.0))
+/// }
+/// ```
+#[derive(Default)]
+pub struct Extensions {
+    /// Made with the first value.
+    table: OnceLock<Box<Keep<Mutex<Table>>>>,
+}
+
+impl Extensions {
+    /// Keeps `value` until the call goes; gives back what was kept of its type before. Never waits.
+    pub fn insert<T: Send + Sync + 'static>(&self, value: T) -> Option<Arc<T>> {
+        let table = self.table.get_or_init(|| Box::new(Keep::new(Mutex::default()))).get()?;
+        let before = table.lock().insert(TypeId::of::<T>(), Arc::new(value));
+        before.and_then(|before| before.downcast().ok())
+    }
+
+    /// What is kept of this type. Never waits.
+    #[must_use]
+    pub fn get<T: Send + Sync + 'static>(&self) -> Option<Arc<T>> {
+        let found = self.table.get()?.get()?.lock().get(&TypeId::of::<T>()).cloned();
+        found.and_then(|found| found.downcast().ok())
+    }
+
+    /// Takes out what is kept of this type. Never waits.
+    pub fn remove<T: Send + Sync + 'static>(&self) -> Option<Arc<T>> {
+        let found = self.table.get()?.get()?.lock().remove(&TypeId::of::<T>());
+        found.and_then(|found| found.downcast().ok())
+    }
+}
+
+impl fmt::Debug for Extensions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Extensions")
+            .field("used", &self.table.get().is_some())
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_value_of_each_type_is_kept_and_the_last_wins() {
+        let extensions = Extensions::default();
+        assert!(extensions.get::<u8>().is_none() && extensions.remove::<u8>().is_none());
+        assert!(extensions.table.get().is_none(), "nothing is made for a look");
+        assert!(extensions.insert(1_u8).is_none());
+        assert!(extensions.insert("text").is_none());
+        assert_eq!(extensions.insert(2_u8).as_deref(), Some(&1));
+        assert_eq!(extensions.get::<u8>().as_deref(), Some(&2));
+        assert_eq!(extensions.get::<&str>().as_deref(), Some(&"text"));
+        assert_eq!(extensions.remove::<u8>().as_deref(), Some(&2));
+        assert!(extensions.get::<u8>().is_none() && extensions.get::<&str>().is_some());
+    }
+}
