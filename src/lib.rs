@@ -227,7 +227,7 @@ pub use net::BindError;
 #[cfg(feature = "runtime")]
 pub use payload::Payload;
 #[cfg(feature = "runtime")]
-pub use reactor::{Executor, Job, Rejected, ThreadPool, thread_count};
+pub use reactor::{Executor, Job, Rejected, ThreadPool, ThreadPoolBuilder, thread_count};
 #[cfg(feature = "runtime")]
 pub use status::{Code, Status};
 

@@ -55,7 +55,11 @@ fn one() -> (Served, grpc_threads::Channel, grpc_threads::Responses<Bytes>, Send
 fn two_hundred_watchers_hold_no_worker_and_leave_nothing() {
     let _alone = alone();
     // The process's own threads are there from now on.
-    drop(one());
+    let warm = one();
+    let (told, end) = mpsc::channel();
+    assert!(warm.3.add_callback(move || told.send(()).unwrap()));
+    drop(warm);
+    end.recv_timeout(LONG).unwrap();
     let before = Holdings::now();
     within(LONG * 3, {
         let before = before.clone();
@@ -106,6 +110,7 @@ fn two_hundred_watchers_hold_no_worker_and_leave_nothing() {
 
 #[test]
 fn what_the_handler_says_itself_wins_over_a_sender_that_it_drops() {
+    let _alone = alone();
     let told = |served: &Served| {
         let mut calls =
             served.channel().raw_unary_stream(WATCH).unwrap().call(&Bytes::new()).unwrap();
@@ -171,6 +176,7 @@ fn what_the_handler_says_itself_wins_over_a_sender_that_it_drops() {
 
 #[test]
 fn a_channel_that_cannot_be_is_refused_in_words() {
+    let _alone = alone();
     let unary =
         service::unary(|_, context| context.response_channel::<Bytes>().map(|_| Bytes::new()));
     let typed = answering(|_, context| {
@@ -195,6 +201,7 @@ fn a_channel_that_cannot_be_is_refused_in_words() {
 
 #[test]
 fn whoever_ends_the_call_the_sender_hears_of_it_and_holds_nothing() {
+    let _alone = alone();
     let (_served, channel, responses, mut sender) = one();
     let (told, end) = mpsc::channel();
     assert!(sender.add_callback(move || told.send(()).unwrap()));
@@ -222,6 +229,7 @@ fn whoever_ends_the_call_the_sender_hears_of_it_and_holds_nothing() {
 
 #[test]
 fn a_server_that_stops_names_the_calls_that_are_answered_elsewhere() {
+    let _alone = alone();
     let (served, _channel, mut responses, sender) = one();
     let stopped = served.server.stop(LONG);
     let running = stopped.wait(Duration::ZERO).unwrap_err();
@@ -233,6 +241,7 @@ fn a_server_that_stops_names_the_calls_that_are_answered_elsewhere() {
 
 #[test]
 fn what_the_client_does_not_take_is_refused_and_room_is_told_of() {
+    let _alone = alone();
     let (_served, _channel, mut responses, mut sender) = one();
     let (told, room) = mpsc::channel();
     sender.on_ready(move || told.send(()).unwrap());

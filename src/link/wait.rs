@@ -42,13 +42,14 @@ impl Link {
         then: impl FnOnce(&mut State) -> R,
     ) -> Option<R> {
         // Also a client's: a handler that calls another server must not sit on its own answers.
+        let _blocked;
         if pool::is_worker() {
             let mut state = self.state.lock();
             if state.satisfied(key, want) {
                 return Some(then(&mut state));
             }
             drop(state);
-            pool::before_block();
+            _blocked = pool::before_block();
         }
         if !self.side.is_client() {
             return self.wait_parked(key, want, deadline, then);

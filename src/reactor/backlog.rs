@@ -2,7 +2,7 @@
 //!
 //! Connections take turns: of those that have jobs here each gives one, in the order in which they came, before any of
 //! them gives its second. So who asks for a hundred things keeps a neighbour who asks for one no longer than one of them
-//! takes. Jobs of one connection stay in order. (This is start-time fair queueing, each job counted as one.)
+//! takes. Jobs of one connection stay in order. Reserved ones come before all others. (This is start-time fair queueing, each job counted as one.)
 //!
 //! Pure, guarded by the pool's lock. The clock is looked at by nobody here: who is told to watches for a second.
 
@@ -30,6 +30,8 @@ pub(super) struct Backlog {
     /// Jobs ever queued, and ever taken from the queue.
     pushed: u64,
     taken: u64,
+    /// Reserved jobs among those that wait.
+    reserved: usize,
     /// `pushed` when the net was last set: those jobs should be gone when it looks.
     netted: u64,
     pub(super) strain: Strain,
@@ -44,6 +46,7 @@ impl Default for Backlog {
             expected: 0,
             pushed: 0,
             taken: 0,
+            reserved: 0,
             netted: 0,
             strain: Strain::default(),
         }
@@ -53,6 +56,16 @@ impl Default for Backlog {
 impl Backlog {
     pub(super) fn len(&self) -> usize {
         self.jobs.len()
+    }
+
+    /// Jobs ever queued, and ever taken from the queue.
+    pub(super) fn counts(&self) -> (u64, u64) {
+        (self.pushed, self.taken)
+    }
+
+    /// Reserved jobs that wait.
+    pub(super) fn reserved(&self) -> usize {
+        self.reserved
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -77,7 +90,11 @@ impl Backlog {
 
     pub(super) fn take(&mut self) -> Option<Job> {
         let Waiting { turn, job, .. } = self.jobs.pop()?;
-        self.turn = turn;
+        if job.is_reserved() {
+            self.reserved -= 1;
+        } else {
+            self.turn = turn;
+        }
         self.expected -= u64::from(job.expected());
         self.taken += 1;
         Some(job)
@@ -86,7 +103,11 @@ impl Backlog {
     pub(super) fn push(&mut self, job: Job) {
         let lane = &mut self.lanes[usize::from(job.lane()) % LANES];
         let turn = self.turn.max(*lane);
-        *lane = turn + 1;
+        if job.is_reserved() {
+            self.reserved += 1;
+        } else {
+            *lane = turn + 1;
+        }
         self.expected += u64::from(job.expected());
         self.jobs.push(Waiting { turn, came: self.pushed, job });
         self.pushed += 1;
@@ -95,6 +116,7 @@ impl Backlog {
     /// All of them, to be dropped after the lock.
     pub(super) fn clear(&mut self) -> impl Sized + use<> {
         self.expected = 0;
+        self.reserved = 0;
         std::mem::take(&mut self.jobs)
     }
 
@@ -118,7 +140,8 @@ struct Waiting {
 
 impl Ord for Waiting {
     fn cmp(&self, other: &Self) -> Ordering {
-        (other.turn, other.came).cmp(&(self.turn, self.came))
+        let ours = self.job.is_reserved().cmp(&other.job.is_reserved());
+        ours.then_with(|| (other.turn, other.came).cmp(&(self.turn, self.came)))
     }
 }
 
@@ -213,6 +236,18 @@ mod tests {
         let expected = [(1, 0), (2, 0), (3, 0), (1, 1), (2, 1), (1, 2), (1, 3)];
         assert_eq!(order(&mut backlog), expected);
         assert_eq!((backlog.len(), backlog.expected), (0, 0));
+    }
+
+    #[test]
+    fn reserved_jobs_come_first_and_cost_their_connection_no_turn() {
+        let mut backlog = Backlog::default();
+        (0..3).for_each(|number| push(&mut backlog, 1, number));
+        push(&mut backlog, 2, 0);
+        backlog.push(Job::new(Box::new(Nothing), true).expecting(9).of(2).reserved(true));
+        assert_eq!((backlog.len(), backlog.reserved()), (5, 1));
+        let expected = [(2, 9), (1, 0), (2, 0), (1, 1), (1, 2)];
+        assert_eq!(order(&mut backlog), expected);
+        assert_eq!((backlog.reserved(), backlog.expected, backlog.counts()), (0, 0, (5, 5)));
     }
 
     #[test]

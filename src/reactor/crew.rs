@@ -1,4 +1,5 @@
-//! A few threads for code of the user's that may block, and that many may want run at once: plugins of call credentials.
+//! A few threads for code of the user's that may block, and that many may want run at once: plugins of call credentials, and
+//! the handlers that a pool runs although it is full.
 //!
 //! A thread for each would be as many as there are calls when one token is fetched for all of them; none but the caller's
 //! would not let a caller go at its deadline. So there are up to a bound, for as long as there is work and a little longer:
@@ -75,7 +76,7 @@ impl Crew {
             drop(state);
             if stuck {
                 tell::warn!(
-                    "all {} {} threads of a channel have been at the same work for {STUCK:?}: the next has to wait",
+                    "all {} {} threads have been at the same work for {STUCK:?}: the next has to wait",
                     self.most,
                     self.purpose
                 );
@@ -115,6 +116,11 @@ impl Crew {
     /// Whether no thread has come to the work of this number yet.
     pub(crate) fn waits(&self, number: u64) -> bool {
         self.state.lock().waiting.contains_key(&number)
+    }
+
+    /// How much waits for a thread.
+    pub(crate) fn waiting(&self) -> usize {
+        self.state.lock().waiting.len()
     }
 
     /// The bound on its threads.

@@ -117,9 +117,10 @@ impl Duty {
         wakes
     }
 
-    /// A worker found the queue empty.
-    pub(super) fn idle(&mut self, me: usize) -> Idle {
-        if self.polling < POLLERS {
+    /// A worker found the queue empty. `extra`: there are more than there always are, and those who sleep in the epoll do not
+    /// notice that they are not needed.
+    pub(super) fn idle(&mut self, me: usize, extra: bool) -> Idle {
+        if self.polling < if extra { 1 } else { POLLERS } {
             self.polling += 1;
             return Idle::Poll;
         }
@@ -135,6 +136,11 @@ impl Duty {
             self.runners -= 1;
         }
         order
+    }
+
+    /// A parked worker that has no order is not counted on any more, and ends.
+    pub(super) fn retire(&mut self, me: usize) {
+        self.parked.retain(|parked| *parked != me);
     }
 
     /// Somebody has come out of the epoll: if a kick did it, it has been heard.

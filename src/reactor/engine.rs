@@ -12,52 +12,59 @@
 //! wait for running ones: it flushes the corks of workers that are stuck in a job, and
 //! wakes one more worker. Nothing ticks in an idle pool.
 //!
+//! A pool grows when jobs wait for nothing but one worker more ([`growth`](super::growth)): a one-shot timer, set when that
+//! begins. Reserved jobs do not even wait: where all workers are busy a crew beside the pool runs them.
+//!
 //! Locks: `state`, a leaf, never held over a wake, a job's drop or a callback.
 
-use crate::sync::atomic::AtomicBool;
-use std::cell::{Cell, RefCell};
+use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::io;
 use std::sync::{Arc, Weak};
 #[cfg(test)]
 use std::time::Instant;
 
-use crate::sync::{Condvar, Mutex, MutexGuard, thread_own};
+use crate::sync::{Condvar, Mutex, MutexGuard};
 use crate::tell;
 
 use super::backlog::Backlog;
 use super::cork::{self, Shelf};
 use super::duty::{Duty, Idle, Order, Wakes};
-use super::{Job, Poller, Rejected, Waiter, process, spares, threads};
+use super::growth::{Growth, Sight};
+use super::pool::Setup;
+use super::{Crew, Job, Poller, Waiter, clock, process, spares, threads};
 
+mod own;
+mod room;
 mod timers;
 
-thread_own! {
-    /// The engine whose worker this thread is.
-    static HOME: RefCell<Weak<Engine>> = RefCell::new(Weak::new());
-    /// The engine whose sockets this thread reads, when it runs no job.
-    static READS: RefCell<Weak<Engine>> = RefCell::new(Weak::new());
-    /// A job runs on this thread.
-    static RUNS: Cell<bool> = Cell::new(false);
-    /// The job that runs on this thread has said that it blocks.
-    static BLOCKED: Cell<bool> = Cell::new(false);
-}
+pub(crate) use own::{before_block, has_blocked, is_worker, note_expired};
+pub(super) use own::{read_here, set_net};
 
 /// What the threads of one pool share.
 pub(super) struct Engine {
     poller: Arc<Poller>,
-    limit: usize,
+    setup: Setup,
+    /// Of every worker that there may be, and of the reserve.
     parkers: Vec<Waiter>,
     shelves: Vec<Arc<Shelf>>,
     /// Guards the queue and the duty. A leaf.
     state: Mutex<State>,
     ended: Condvar,
     net: AtomicBool,
+    /// Workers that wait in their jobs now.
+    asleep: AtomicUsize,
+    /// Runs what must not wait for a worker.
+    aside: Arc<Crew>,
+    /// Jobs there was no room for, and those whose calls were over when their turn came.
+    refused: AtomicU64,
+    expired: AtomicU64,
     this: Weak<Engine>,
 }
 
 struct State {
     queue: Backlog,
     duty: Duty,
+    growth: Growth,
     stopping: bool,
     alive: usize,
     /// Left by threads that read, when no worker takes jobs any more.
@@ -69,34 +76,46 @@ enum Next {
     /// The job, and whether a short one waits behind it.
     Run(Job, bool),
     Poll,
-    Park,
+    /// Whether for as long as nobody calls, or, where there are more than there always are, for a while.
+    Park {
+        extra: bool,
+    },
+    /// There are enough others.
+    Leave,
     Stop,
 }
 
 impl Engine {
-    /// Starts `workers` threads and the reserve.
-    pub(super) fn start(workers: usize, limit: usize) -> io::Result<Arc<Self>> {
+    /// Starts the workers that there always are, and the reserve.
+    pub(super) fn start(setup: &Setup) -> io::Result<Arc<Self>> {
         process::begin();
         let poller = Poller::new()?;
+        let growth = Growth::new(setup.workers, setup.most, setup.spares);
+        let places = growth.places();
         let state = State {
             queue: Backlog::default(),
-            duty: Duty::new(workers, threads::cpus()),
+            duty: Duty::new(places, threads::cpus()),
+            growth,
             stopping: false,
             alive: 0,
             left: Vec::new(),
         };
         let engine = Arc::new_cyclic(|this| Self {
             poller,
-            limit,
-            parkers: (0..=workers).map(|_| Waiter::default()).collect(),
-            shelves: (0..workers).map(|_| Arc::default()).collect(),
+            setup: *setup,
+            parkers: (0..=places).map(|_| Waiter::default()).collect(),
+            shelves: (0..places).map(|_| Arc::default()).collect(),
             state: Mutex::new(state),
             ended: Condvar::new(),
             net: AtomicBool::new(false),
+            asleep: AtomicUsize::new(0),
+            aside: Crew::new("reserved", room::ASIDE),
+            refused: AtomicU64::new(0),
+            expired: AtomicU64::new(0),
             this: this.clone(),
         });
-        for me in 0..=workers {
-            if let Err(error) = engine.spawn(me, me == workers) {
+        for me in (0..setup.workers).chain([places]) {
+            if let Err(error) = engine.spawn(me, me == places) {
                 engine.stop();
                 return Err(error);
             }
@@ -111,16 +130,23 @@ impl Engine {
         let name = if reserve { "grpc-reserve".into() } else { format!("grpc-worker-{me}") };
         threads::spawn(&name, move || {
             let engine = &alive.0;
-            READS.reach(|own| own.replace(Arc::downgrade(engine)));
+            own::begin_to_read(engine);
             if reserve {
                 engine.stand_by(me);
             } else {
-                HOME.reach(|home| home.replace(Arc::downgrade(engine)));
+                own::begin_to_work(engine);
                 cork::install(&engine.shelves[me]);
                 engine.work(me);
             }
         })
         .map(drop)
+    }
+
+    /// One worker more, or none if none can be had.
+    fn grow(self: &Arc<Self>, place: usize) {
+        let Err(error) = self.spawn(place, false) else { return };
+        self.state.lock().growth.leave(place);
+        tell::warn!("a pool could not have one more worker: {error}");
     }
 
     pub(super) fn poller(&self) -> &Arc<Poller> {
@@ -138,6 +164,19 @@ impl Engine {
 
     pub(super) fn running(&self) -> usize {
         self.state.lock().duty.busy()
+    }
+
+    /// Workers that are alive.
+    pub(super) fn live(&self) -> usize {
+        self.state.lock().growth.live()
+    }
+
+    pub(super) fn refused(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn expired(&self) -> u64 {
+        self.expired.load(Ordering::Relaxed)
     }
 
     /// Ends the threads, each after the job it runs. Jobs that wait are dropped, which answers them.
@@ -170,34 +209,6 @@ impl Engine {
         true
     }
 
-    /// Queues a job from outside. What does not fit is dropped, which answers it.
-    pub(super) fn submit(&self, job: Job) -> Result<(), Rejected> {
-        let mut state = self.state.lock();
-        if state.stopping || !self.has_room(&state, 0) {
-            drop(state);
-            drop(job);
-            return Err(Rejected);
-        }
-        state.queue.push(job);
-        let queued = state.queue.queued();
-        let wakes = state.duty.queued(queued);
-        self.wake(state, wakes);
-        Ok(())
-    }
-
-    /// Takes what must not happen on a thread that reads, however much waits: a worker does it, or the last thread.
-    pub(super) fn leave(&self, job: Job) {
-        let mut state = self.state.lock();
-        if state.stopping {
-            state.left.push(job);
-            return;
-        }
-        state.queue.push(job);
-        let queued = state.queue.queued();
-        let wakes = state.duty.queued(queued);
-        self.wake(state, wakes);
-    }
-
     fn work(&self, me: usize) {
         let mut jobs = Vec::new();
         let mut next = self.next(me, self.state.lock());
@@ -206,17 +217,18 @@ impl Engine {
                 Next::Run(job, more) => {
                     self.run(job, more);
                     let mut state = self.state.lock();
-                    state.duty.finished(set_blocked(false));
+                    state.duty.finished(own::set_blocked(false));
                     self.next(me, state)
                 }
                 Next::Poll => {
                     cork::flush_all();
                     self.poll(&mut jobs)
                 }
-                Next::Park => {
+                Next::Park { extra } => {
                     cork::flush_all();
-                    self.park(me)
+                    self.park(me, extra)
                 }
+                Next::Leave => return cork::flush_all(),
                 Next::Stop => {
                     cork::flush_all();
                     // The next in the epoll has to hear of it, too.
@@ -236,21 +248,31 @@ impl Engine {
             self.wake(state, wakes);
             return Next::Run(job, left.is_short());
         }
-        match state.duty.idle(me) {
+        let extra = state.growth.live() > self.setup.workers;
+        match state.duty.idle(me, extra) {
             Idle::Poll => Next::Poll,
-            Idle::Park => Next::Park,
+            Idle::Park => Next::Park { extra },
         }
     }
 
-    fn park(&self, me: usize) -> Next {
+    fn park(&self, me: usize, mut extra: bool) -> Next {
         loop {
-            self.parkers[me].park(None);
+            let until = if extra { clock::now().checked_add(self.setup.idle) } else { None };
+            let called = self.parkers[me].park(until);
             let mut state = self.state.lock();
             if state.stopping {
                 return Next::Stop;
             }
             match state.duty.order(me) {
-                Order::None => {}
+                Order::None if called => {}
+                Order::None => {
+                    if state.growth.leave(me) {
+                        state.duty.retire(me);
+                        return Next::Leave;
+                    }
+                    // Others have gone, and it is needed.
+                    extra = false;
+                }
                 Order::Run => return self.next(me, state),
                 Order::Poll => return Next::Poll,
             }
@@ -272,12 +294,22 @@ impl Engine {
             let mut found = jobs.drain(..);
             // The first runs inline, unless others have waited longer.
             let inline = if state.queue.is_empty() { found.next() } else { None };
-            let refused = self.queue(&mut state, usize::from(inline.is_some()), found);
-            let Some(job) = inline.or_else(|| state.queue.take()) else { continue };
+            // Mostly there is none: on the path of every small call.
+            let left_over = (found.len() > 0)
+                .then(|| self.queue(&mut state, usize::from(inline.is_some()), found));
+            let Some(job) = inline.or_else(|| state.queue.take()) else {
+                drop(state);
+                if let Some(left_over) = left_over {
+                    self.finish(left_over);
+                }
+                continue;
+            };
             let left = state.queue.left(&job);
             let wakes = state.duty.leave(left);
             self.wake(state, wakes);
-            drop(refused);
+            if let Some(left_over) = left_over {
+                self.finish(left_over);
+            }
             return Next::Run(job, left.is_short());
         }
     }
@@ -291,12 +323,12 @@ impl Engine {
             cork::flush_all();
         }
         cork::set(short && more);
-        RUNS.reach(|own| own.set(true));
+        own::set_runs(true);
         // The handler's own panics are caught inside: this is the last line of defence.
         if tell::contain(|| job.run()).is_err() {
             tell::error!("a job panicked outside its handler");
         }
-        RUNS.reach(|own| own.set(false));
+        own::set_runs(false);
         cork::set(false);
     }
 
@@ -316,11 +348,11 @@ impl Engine {
             }
             self.turn(&mut jobs);
             let mut state = self.state.lock();
-            let refused = self.queue(&mut state, 0, jobs.drain(..));
+            let left_over = self.queue(&mut state, 0, jobs.drain(..));
             let queued = state.queue.queued();
             let wakes = state.duty.reserve_back(queued);
             self.wake(state, Wakes { reserve: false, ..wakes });
-            drop(refused);
+            self.finish(left_over);
         }
     }
 
@@ -333,31 +365,24 @@ impl Engine {
         }
     }
 
-    /// Whether one more may wait. Those for which a worker is free do not, though it has still to wake up. `about`: so many
-    /// are about to be busy.
-    fn has_room(&self, state: &State, about: usize) -> bool {
-        let free = self.shelves.len().saturating_sub(state.duty.busy() + about);
-        state.queue.len() < self.limit.saturating_add(free)
-    }
-
-    /// Queues jobs; what does not fit is handed back, to be dropped after the lock.
-    fn queue(&self, state: &mut State, about: usize, jobs: impl Iterator<Item = Job>) -> Vec<Job> {
-        let mut refused = Vec::new();
-        for job in jobs {
-            if self.has_room(state, about) && !state.stopping {
-                state.queue.push(job);
-            } else {
-                refused.push(job);
-            }
-        }
-        refused
+    fn sight(&self, state: &State) -> Sight {
+        let (pushed, taken) = state.queue.counts();
+        let asleep = self.asleep.load(Ordering::Relaxed);
+        Sight { busy: state.duty.busy(), asleep, pushed, taken }
     }
 
     /// The end of a critical section in which jobs were queued or taken.
     fn wake(&self, mut state: MutexGuard<'_, State>, wakes: Wakes) {
-        let full = !state.queue.is_empty() && state.duty.busy() == self.shelves.len();
+        let full = !state.queue.is_empty() && state.duty.busy() >= state.growth.live();
         let watch = state.queue.strain.note(full);
+        let grows = full && {
+            let sight = self.sight(&state);
+            state.growth.note(sight)
+        };
         drop(state);
+        if grows {
+            self.watch_growth();
+        }
         if watch {
             self.watch();
         }
@@ -377,57 +402,6 @@ impl Engine {
             self.spread_net();
         }
     }
-
-    /// About to block in a job.
-    fn block(&self) {
-        let mut state = self.state.lock();
-        let left = state.queue.queued();
-        let wakes = state.duty.block(!set_blocked(true), left);
-        self.wake(state, wakes);
-    }
-}
-
-/// Whether this thread runs jobs.
-pub(crate) fn is_worker() -> bool {
-    HOME.reach(|home| home.borrow().strong_count() > 0).unwrap_or(false)
-}
-
-/// Whether the job that runs on this thread has blocked: an exchange, not a single answer.
-pub(crate) fn has_blocked() -> bool {
-    BLOCKED.reach(Cell::get).unwrap_or(false)
-}
-
-/// To be called before a thread blocks on anything but the pool itself: sends what was
-/// corked, and lets a fellow take the jobs that this worker would have run next. That
-/// somebody polls is sure already: a worker sees to that before it runs a job.
-pub(crate) fn before_block() {
-    cork::flush_all();
-    with_home(Engine::block);
-}
-
-/// Answers are corked on this thread: the net is set. A link's lock may be held.
-pub(super) fn set_net() {
-    with_home(Engine::spread_net);
-}
-
-fn with_home(act: impl FnOnce(&Engine)) {
-    let home = HOME.reach(|home| home.borrow().upgrade());
-    if let Some(engine) = home.flatten() {
-        act(&engine);
-    }
-}
-
-/// The engine whose sockets this thread reads now. `None` in a job, and on a thread that is no pool's.
-pub(super) fn read_here() -> Option<Arc<Engine>> {
-    if RUNS.reach(Cell::get).unwrap_or(false) {
-        return None;
-    }
-    READS.reach(|own| own.borrow().upgrade()).flatten()
-}
-
-/// What it was before.
-fn set_blocked(blocked: bool) -> bool {
-    BLOCKED.reach(|own| own.replace(blocked)).unwrap_or(false)
 }
 
 /// One thread's life, counted. The last turns the lights off.
@@ -440,7 +414,7 @@ impl Drop for Alive {
         let last = state.alive == 0;
         drop(state);
         // This thread reads no more.
-        READS.reach(RefCell::take);
+        own::end_to_read();
         if last {
             // Registrations hold links, which hold the poller.
             self.0.poller.close();

@@ -12,6 +12,7 @@ pub struct Job {
     expected: u32,
     /// Whose it is: jobs of different lanes take turns.
     lane: u16,
+    reserved: bool,
 }
 
 /// What is expected of a job of which no more is known.
@@ -28,7 +29,7 @@ impl Job {
     /// `short`: it is known to end within microseconds, so that answers may wait for it.
     pub(crate) fn new(work: Box<dyn Work>, short: bool) -> Self {
         let expected = if short { SHORT_NS } else { LONG_NS };
-        Self { work: Some(work), short, expected, lane: 0 }
+        Self { work: Some(work), short, expected, lane: 0, reserved: false }
     }
 
     /// A short job that has taken about so many nanoseconds lately.
@@ -43,6 +44,18 @@ impl Job {
     pub(crate) fn of(mut self, lane: u16) -> Self {
         self.lane = lane;
         self
+    }
+
+    /// Before all others, and also where these are too many.
+    pub(crate) fn reserved(mut self, reserved: bool) -> Self {
+        self.reserved = reserved;
+        self
+    }
+
+    /// Whether its method is [reserved](crate::RpcMethodHandler::reserved): an executor runs it before others, and also when it is full.
+    #[must_use]
+    pub fn is_reserved(&self) -> bool {
+        self.reserved
     }
 
     pub(crate) fn lane(&self) -> u16 {

@@ -23,6 +23,7 @@ mod engine;
 #[cfg(test)]
 pub(crate) mod few;
 mod global;
+mod growth;
 pub(crate) mod helper;
 mod job;
 mod keep;
@@ -41,7 +42,7 @@ mod timetable;
 pub(crate) mod user;
 
 pub use job::{Executor, Job, Rejected};
-pub use pool::ThreadPool;
+pub use pool::{ThreadPool, ThreadPoolBuilder};
 pub use threads::thread_count;
 
 #[cfg(all(test, shuttle))]

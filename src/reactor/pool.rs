@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 #[cfg(test)]
 use std::time::Instant;
 
@@ -10,7 +11,7 @@ use crate::sync::Mutex;
 use super::engine::Engine;
 use super::{Executor, Job, Poller, Rejected};
 
-pub(crate) use super::engine::{before_block, has_blocked, is_worker};
+pub(crate) use super::engine::{before_block, has_blocked, is_worker, note_expired};
 
 /// Jobs that may wait for a worker, by default.
 const QUEUE: usize = 10_000;
@@ -18,24 +19,40 @@ const QUEUE: usize = 10_000;
 /// of the last of them aborts it.
 const MOST_WORKERS: usize = 8_192;
 
-/// A fixed number of worker threads that run a server's handlers and read its sockets.
+/// Workers beyond the pool's own, where all of them wait for others: twice as many, and no fewer than this.
+const SPARES: usize = 16;
+/// How long a worker beyond them stays that has nothing to do.
+const IDLE: Duration = Duration::from_secs(10);
+
+/// Worker threads that run a server's handlers and read its sockets.
 ///
 /// Cheap to clone; a pool may serve several servers. Its threads start with the
 /// first server and end when the last handle and the last server are gone. Besides
 /// the workers there is one thread that only reads sockets while all workers are busy,
-/// so a pool of `n` has `n + 1` threads, however many connections there are.
+/// so a pool of `n` has `n + 1` threads, however many connections there are, as long as its handlers do not wait for others.
 ///
 /// # How many workers
 /// A worker runs one handler from its beginning to its return, also while that waits. So a handler that streams to a slow
 /// client, or waits for the next message of a quiet one, holds its worker all the time: four such calls on a pool of four,
-/// and the server answers nobody else. Where streams are long, have as many workers as there may be of them, or hand the
-/// stream to a thread of your own with [`ServerStream::detach`](crate::ServerStream::detach), which frees the worker at once.
+/// and the server would answer nobody else. Where streams are long, answer them from elsewhere, which takes no worker at all: a
+/// handler of a stream of responses takes a sender from
+/// [`ServicerContext::response_channel`](crate::ServicerContext::response_channel), keeps it where the news come from, and returns
+/// (`examples/watch.rs`: two hundred watchers on four workers). [`ServerStream::detach`](crate::ServerStream::detach) does the
+/// same for all other kinds. Or give such methods a pool of their own ([`Service::thread_pool`](crate::Service::thread_pool)), or have a pool
+/// that grows ([`ThreadPool::growing`]).
 ///
-/// A handler that calls its own server needs a second worker for that call. When all are busy it waits for one, if they do
-/// the same for ever: give such calls a deadline, or another pool.
+/// # When all workers wait
+/// A handler that calls its own server needs another worker for that call. When all workers wait like that, for calls of theirs or for their
+/// clients, and calls have waited for a worker for 5 ms, the pool has one more, a *spare*: so such handlers get their
+/// answers, and do not wait for each other for ever. There are up to twice as many spares as workers, and up to 16 on small pools (see
+/// [`ThreadPoolBuilder::spares`]); they go after 10 s without work. What a handler waits for
+/// by other means (a lock, a channel, a sleep) the pool does not see, and has no spare for.
 ///
+/// # When there is too much to do
+/// Calls wait in a queue of 10 000 for a worker, and more are answered with `RESOURCE_EXHAUSTED`; a call whose time is over
+/// when its turn comes does not run. Methods that are [reserved](crate::Service::reserved) come first, and do not wait at all.
 /// A pool that has been full for a second, with all workers busy and calls waiting, writes a warning to the log, at most once
-/// a second; and [`saturated`](Self::saturated) counts these seconds.
+/// a second. [`saturated`](Self::saturated) counts these seconds, [`refused`](Self::refused) and [`expired`](Self::expired) what it cost.
 #[derive(Clone)]
 pub struct ThreadPool {
     owner: Arc<Owner>,
@@ -43,11 +60,82 @@ pub struct ThreadPool {
 
 /// Its drop stops the threads, which themselves hold only the engine.
 struct Owner {
-    workers: usize,
-    limit: usize,
+    setup: Setup,
     engine: OnceLock<Arc<Engine>>,
     /// Held while the threads start, so that they start once.
     starting: Mutex<()>,
+}
+
+/// What a pool was asked for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Setup {
+    /// Workers that there always are.
+    pub(super) workers: usize,
+    /// And while there is more to do.
+    pub(super) most: usize,
+    /// Beyond these, while all wait themselves.
+    pub(super) spares: usize,
+    /// Calls that may wait.
+    pub(super) queue: usize,
+    /// How long one stays that is not needed.
+    pub(super) idle: Duration,
+}
+
+/// Sets up a [`ThreadPool`]; see [`ThreadPool::builder`].
+#[derive(Clone, Debug)]
+pub struct ThreadPoolBuilder {
+    workers: usize,
+    most: usize,
+    spares: Option<usize>,
+    queue: usize,
+    idle: Duration,
+}
+
+impl ThreadPoolBuilder {
+    /// Up to so many workers while there is so much to do: one more whenever all are busy and a call has waited for
+    /// 5 ms. Default: no more than there always are. A worker that sleeps takes some 20 KiB of memory.
+    #[must_use]
+    pub fn at_most(mut self, workers: usize) -> Self {
+        self.most = workers;
+        self
+    }
+
+    /// How many calls may wait for a worker, beside one for each worker that is free; more are answered with `RESOURCE_EXHAUSTED`.
+    /// Default 10 000. Fewer answer overload sooner; each holds its request.
+    #[must_use]
+    pub fn queue(mut self, calls: usize) -> Self {
+        self.queue = calls;
+        self
+    }
+
+    /// How many workers there may be beyond all others while these wait for calls of their own, or for their clients, and calls
+    /// wait for a worker. Default: twice as many as there may be otherwise, and 16 at least. 0: none, and handlers that call their own
+    /// server may wait for each other for ever.
+    #[must_use]
+    pub fn spares(mut self, workers: usize) -> Self {
+        self.spares = Some(workers);
+        self
+    }
+
+    /// How long a worker stays that is beyond those that there always are, and has nothing to do. Default 10 s.
+    #[must_use]
+    pub fn idle(mut self, time: Duration) -> Self {
+        self.idle = time;
+        self
+    }
+
+    /// The pool. No thread starts before a server does.
+    #[must_use]
+    pub fn build(self) -> ThreadPool {
+        let workers = self.workers.max(1);
+        let most = self.most.max(workers);
+        let spares = self.spares.unwrap_or_else(|| most.saturating_mul(2).max(SPARES));
+        // Bounded by what there may be, which counts only where it is asked for.
+        let spares = spares.min(MOST_WORKERS.saturating_sub(most));
+        let setup = Setup { workers, most, spares, queue: self.queue, idle: self.idle };
+        let owner = Owner { setup, engine: OnceLock::new(), starting: Mutex::new(()) };
+        ThreadPool { owner: Arc::new(owner) }
+    }
 }
 
 impl ThreadPool {
@@ -55,7 +143,7 @@ impl ThreadPool {
     /// of more than 8 192, or of more than the system has, fails.
     #[must_use]
     pub fn new(workers: usize) -> Self {
-        Self::with_queue(workers, QUEUE)
+        Self::builder(workers).build()
     }
 
     /// As [`ThreadPool::new`], with room for `queue` calls that wait for a worker (default
@@ -63,19 +151,52 @@ impl ThreadPool {
     /// until its handler has returned and all is done for its call: a moment longer than its client waits for the answer.
     #[must_use]
     pub fn with_queue(workers: usize, queue: usize) -> Self {
-        let owner = Owner {
-            workers: workers.max(1),
-            limit: queue,
-            engine: OnceLock::new(),
-            starting: Mutex::new(()),
-        };
-        Self { owner: Arc::new(owner) }
+        Self::builder(workers).queue(queue).build()
     }
 
-    /// The number of workers.
+    /// A pool of `least` workers, and of up to `most` while there is so much to do: one more whenever all are busy and a call has waited
+    /// for 5 ms. A worker that has had nothing to do for 10 s goes again.
+    #[must_use]
+    pub fn growing(least: usize, most: usize) -> Self {
+        Self::builder(least).at_most(most).build()
+    }
+
+    /// A pool of `workers`, which there always are, and more to be said of it.
+    ///
+    /// ```
+    /// use grpc_threads::ThreadPool;
+    ///
+    /// let pool = ThreadPool::builder(4).at_most(64).queue(1_000).build();
+    /// assert_eq!(pool.workers(), 4);
+    /// ```
+    #[must_use]
+    pub fn builder(workers: usize) -> ThreadPoolBuilder {
+        ThreadPoolBuilder { workers, most: 0, spares: None, queue: QUEUE, idle: IDLE }
+    }
+
+    /// The number of workers that there always are.
     #[must_use]
     pub fn workers(&self) -> usize {
-        self.owner.workers
+        self.owner.setup.workers
+    }
+
+    /// The workers that there are now: 0 before a server has started, else no fewer than [`workers`](Self::workers).
+    #[must_use]
+    pub fn alive(&self) -> usize {
+        self.owner.engine.get().map_or(0, |engine| engine.live())
+    }
+
+    /// Calls that were answered with `RESOURCE_EXHAUSTED` since its start, for as many waited as may.
+    #[must_use]
+    pub fn refused(&self) -> u64 {
+        self.owner.engine.get().map_or(0, |engine| engine.refused())
+    }
+
+    /// Calls that were over when their turn came, by their deadline or by their client, and did not run. A number that grows tells of clients
+    /// that wait less long than the queue is.
+    #[must_use]
+    pub fn expired(&self) -> u64 {
+        self.owner.engine.get().map_or(0, |engine| engine.expired())
     }
 
     /// Calls that wait for a worker now.
@@ -118,15 +239,15 @@ impl Owner {
         if let Some(engine) = self.engine.get() {
             return Ok(engine);
         }
-        if self.workers > MOST_WORKERS {
-            let text = format!("a pool of {} workers: {MOST_WORKERS} at most", self.workers);
+        if self.setup.most > MOST_WORKERS {
+            let text = format!("a pool of {} workers: {MOST_WORKERS} at most", self.setup.most);
             return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
         }
         let _starting = self.starting.lock();
         if let Some(engine) = self.engine.get() {
             return Ok(engine);
         }
-        let engine = Engine::start(self.workers, self.limit)?;
+        let engine = Engine::start(&self.setup)?;
         Ok(self.engine.get_or_init(|| engine))
     }
 }

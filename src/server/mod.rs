@@ -350,6 +350,9 @@ impl Server {
         self.core.set_poller(poller);
         let ports = self.core.life().start()?;
         self.registry.seal();
+        for pool in self.registry.own_pools() {
+            pool.poller().map_err(ServeError::Io)?;
+        }
         if ports.is_empty() {
             tell::warn!("a server was started that listens nowhere: see add_insecure_port");
         }

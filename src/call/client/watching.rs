@@ -80,7 +80,7 @@ impl Core {
                 return value;
             }
             self.listen();
-            pool::before_block();
+            let _blocked = pool::before_block();
             let mut state = self.state.lock();
             if let Some(value) = found(&state) {
                 return value;
@@ -124,15 +124,15 @@ impl Core {
 
     fn bound(&self, until: Deadline) -> Bound {
         let mut state = self.state.lock();
-        let mut prepared = false;
+        let mut blocked = None;
         loop {
             match (state.stream(), state.status()) {
                 (_, Some(_)) => return Bound::Over,
                 (Some(stream), None) => return Bound::Stream(stream.clone()),
                 (None, None) => {}
             }
-            if !std::mem::replace(&mut prepared, true) {
-                MutexGuard::unlocked(&mut state, pool::before_block);
+            if blocked.is_none() {
+                blocked = Some(MutexGuard::unlocked(&mut state, pool::before_block));
                 continue;
             }
             if !self.wait_change(&mut state, until) {

@@ -21,6 +21,8 @@ enum At {
     Parked,
     /// Runs a job; has it blocked?
     Running { blocked: bool },
+    /// Not born, or gone.
+    Gone,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -63,6 +65,8 @@ struct Setup {
     trifles: bool,
     events: u8,
     submits: u8,
+    /// The last worker comes only when it is needed, and goes when it is not.
+    comes: bool,
 }
 
 impl World {
@@ -70,6 +74,9 @@ impl World {
         let threads = setup.workers + 1;
         let mut at = vec![At::Top { finished: false }; threads];
         at[setup.workers] = At::Parked;
+        if setup.comes {
+            at[setup.workers - 1] = At::Gone;
+        }
         Self {
             duty: Duty::new(setup.workers, setup.cpus),
             queue: 0,
@@ -185,7 +192,7 @@ impl World {
                 }
                 steps.push((By::Pool, next));
             }
-            At::Parked => {}
+            At::Parked | At::Gone => {}
             At::Running { blocked } => {
                 let mut done = self.clone();
                 done.duty.finished(blocked);
@@ -211,7 +218,8 @@ impl World {
             self.owe(who, wakes);
             self.at[who] = At::Running { blocked: false };
         } else {
-            self.at[who] = match self.duty.idle(who) {
+            let extra = setup.comes && self.at[setup.workers - 1] != At::Gone;
+            self.at[who] = match self.duty.idle(who, extra) {
                 Idle::Poll => At::Epoll,
                 Idle::Park => At::Parked,
             };
@@ -249,6 +257,22 @@ impl World {
     }
 
     fn outside(&self, setup: &Setup, steps: &mut Vec<(By, World)>) {
+        let last = setup.workers - 1;
+        let all = self.at[..last].iter().all(|at| matches!(at, At::Running { .. }));
+        if setup.comes && self.at[last] == At::Gone && self.queue > 0 && all {
+            let mut next = self.clone();
+            next.at[last] = At::Top { finished: false };
+            steps.push((By::Outside, next));
+        }
+        if setup.comes && self.at[last] == At::Parked && !self.permits[last] {
+            let mut next = self.clone();
+            // It looks for its order first, which may be there before its permit is.
+            if next.duty.order(last) == Order::None {
+                next.duty.retire(last);
+                next.at[last] = At::Gone;
+                steps.push((By::Outside, next));
+            }
+        }
         if self.arriving > 0 {
             for jobs in 0..=2 {
                 let mut next = self.clone();
@@ -285,7 +309,8 @@ impl World {
         let epoll = self.at.iter().filter(|at| **at == At::Epoll).count();
         assert!(epoll > 0, "nobody polls: {self:?}");
         assert!(self.events.is_empty(), "an event waits: {self:?}");
-        let all_run = self.at[..setup.workers].iter().all(|at| matches!(at, At::Running { .. }));
+        let run = |at: &At| matches!(at, At::Running { .. } | At::Gone);
+        let all_run = self.at[..setup.workers].iter().all(run);
         assert!(self.queue == 0 || all_run, "a job waits beside a sleeper: {self:?}");
     }
 }
@@ -346,7 +371,8 @@ fn assert_comes_to_rest(own: &[Vec<usize>]) {
 #[test]
 fn one_worker_loses_nothing() {
     for (short, trifles) in [(false, false), (true, false), (true, true)] {
-        let setup = Setup { workers: 1, cpus: 1, short, trifles, events: 3, submits: 2 };
+        let setup =
+            Setup { workers: 1, cpus: 1, short, trifles, events: 3, submits: 2, comes: false };
         let states = explore(&setup);
         assert!(states > 100, "{states}");
     }
@@ -356,7 +382,15 @@ fn one_worker_loses_nothing() {
 fn two_workers_lose_nothing() {
     for (short, cpus) in [(false, 2), (true, 1), (true, 2)] {
         for trifles in [false, short] {
-            explore(&Setup { workers: 2, cpus, short, trifles, events: 2, submits: 1 });
+            explore(&Setup {
+                workers: 2,
+                cpus,
+                short,
+                trifles,
+                events: 2,
+                submits: 1,
+                comes: false,
+            });
         }
     }
 }
@@ -364,7 +398,31 @@ fn two_workers_lose_nothing() {
 #[test]
 fn three_workers_lose_nothing() {
     for (short, cpus) in [(false, 2), (true, 1)] {
-        explore(&Setup { workers: 3, cpus, short, trifles: short, events: 1, submits: 1 });
+        explore(&Setup {
+            workers: 3,
+            cpus,
+            short,
+            trifles: short,
+            events: 1,
+            submits: 1,
+            comes: false,
+        });
+    }
+}
+
+#[test]
+fn a_worker_that_comes_and_goes_loses_nothing() {
+    for (workers, events) in [(2, 2), (3, 1)] {
+        let setup = Setup {
+            workers,
+            cpus: 1,
+            short: false,
+            trifles: false,
+            events,
+            submits: 1,
+            comes: true,
+        };
+        assert!(explore(&setup) > 100);
     }
 }
 
@@ -372,7 +430,7 @@ fn three_workers_lose_nothing() {
 fn at_most_one_is_woken_for_a_batch() {
     let mut duty = Duty::new(4, 8);
     for me in 0..4 {
-        duty.idle(me);
+        duty.idle(me, false);
     }
     let wakes = duty.leave(Queued::Long);
     assert_eq!(wakes, Wakes { workers: [Some(3), None], ..Wakes::default() });
@@ -383,7 +441,7 @@ fn at_most_one_is_woken_for_a_batch() {
 fn short_jobs_wake_no_more_workers_than_there_are_cpus() {
     let mut duty = Duty::new(4, 1);
     for me in 0..4 {
-        duty.idle(me);
+        duty.idle(me, false);
     }
     assert!(duty.leave(Queued::Short).capped);
     assert_eq!(
@@ -396,12 +454,12 @@ fn short_jobs_wake_no_more_workers_than_there_are_cpus() {
 #[test]
 fn a_poller_that_leaves_alone_calls_the_reserve_and_only_then() {
     let mut duty = Duty::new(2, 2);
-    duty.idle(0);
-    duty.idle(1);
+    duty.idle(0, false);
+    duty.idle(1, false);
     assert_eq!(duty.leave(Queued::Nothing), Wakes::default(), "the other polls");
     assert!(duty.leave(Queued::Nothing).reserve);
     assert!(duty.reserve_polls());
     duty.finished(false);
-    duty.idle(0);
+    duty.idle(0, false);
     assert_eq!(duty.leave(Queued::Nothing), Wakes::default(), "the reserve is still there");
 }

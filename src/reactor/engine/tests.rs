@@ -11,7 +11,9 @@ use std::thread;
 use std::time::Duration;
 
 use super::*;
-use crate::reactor::{Executor, Flush, Keep, Mode, Readiness, Ready, ThreadPool, Work, clock};
+use crate::reactor::{
+    Executor, Flush, Keep, Mode, Readiness, Ready, Rejected, ThreadPool, Work, clock,
+};
 
 const LATER: Duration = Duration::from_secs(20);
 
@@ -299,7 +301,7 @@ fn nobody_sleeps_with_a_cork_and_a_block_pops_it() {
     let (first, flushed) = (link.clone(), sender.clone());
     let first = job(true, move || {
         assert!(cork::defer(|| Some(first.clone())));
-        before_block();
+        let _blocked = before_block();
         flushed.send(first.0.load(Ordering::SeqCst)).unwrap();
         assert!(cork::defer(|| Some(first.clone())));
     });
@@ -326,7 +328,7 @@ fn the_net_flushes_the_cork_of_a_worker_that_is_stuck() {
 #[test]
 fn nothing_is_corked_off_the_pool() {
     assert!(!cork::defer(|| Some(Arc::new(Counted::default()))));
-    before_block();
+    let _blocked = before_block();
 }
 
 /// Reads what is there and makes a job of each octet, which writes it back.

@@ -1,10 +1,11 @@
-//! What a pool does when a timer fires: it looks after what is stuck, and whether it is full.
+//! What a pool does when a timer fires: it looks after what is stuck, whether it is full, and whether it needs one more.
 
 use crate::sync::atomic::Ordering;
 use crate::tell;
 use std::time::{Duration, Instant};
 
 use super::super::duty::{Queued, Wakes};
+use super::super::growth::PATIENCE;
 use super::super::{Job, OnTimer, clock};
 use super::Engine;
 
@@ -18,6 +19,7 @@ const LONG: Duration = Duration::from_secs(1);
 
 const TIMER_NET: u64 = 0;
 const TIMER_WATCH: u64 = 1;
+const TIMER_GROWTH: u64 = 2;
 
 impl Engine {
     pub(super) fn spread_net(&self) {
@@ -38,17 +40,41 @@ impl Engine {
         }
     }
 
+    /// Jobs wait for nothing but one worker more: looks in a moment whether they still do.
+    pub(super) fn watch_growth(&self) {
+        if let Some(this) = self.this.upgrade() {
+            self.poller.timer(clock::now() + PATIENCE, this, TIMER_GROWTH);
+        }
+    }
+
+    /// That moment is over.
+    fn look_whether_to_grow(&self) {
+        let mut state = self.state.lock();
+        if state.stopping {
+            return;
+        }
+        let sight = self.sight(&state);
+        let grown = state.growth.look(sight);
+        drop(state);
+        if let (Some(place), Some(this)) = (grown.born, self.this.upgrade()) {
+            this.grow(place);
+        }
+        if grown.again {
+            self.watch_growth();
+        }
+    }
+
     /// A second is over.
     fn look_whether_full(&self) {
         let mut state = self.state.lock();
         let watched = state.queue.strain.look();
         let (queued, blocked) = (state.queue.len(), state.duty.blocked());
+        let workers = state.growth.live();
         drop(state);
         if watched.again {
             self.watch();
         }
         if watched.full {
-            let workers = self.shelves.len();
             tell::warn!(
                 "all {workers} workers of a pool have been busy for a second, {blocked} of them waiting for \
                  their clients or for others, with calls waiting for a worker all the time ({queued} now)"
@@ -59,8 +85,10 @@ impl Engine {
 
 impl OnTimer for Engine {
     fn fire(&self, tag: u64, now: Instant, _jobs: &mut Vec<Job>) {
-        if tag == TIMER_WATCH {
-            return self.look_whether_full();
+        match tag {
+            TIMER_WATCH => return self.look_whether_full(),
+            TIMER_GROWTH => return self.look_whether_to_grow(),
+            _ => {}
         }
         self.net.store(false, Ordering::Release);
         let mut again = false;

@@ -86,10 +86,10 @@ impl Calls {
         let _ = self.poller.set(poller);
     }
 
-    /// Counts a call in: its place, where there is a limit. An error: there are too many.
-    pub(super) fn enter(&self) -> Result<Option<Arc<Place>>, TooMany> {
+    /// Counts a call in: its place, where there is a limit. An error: there are too many. A reserved one needs no place.
+    pub(super) fn enter(&self, reserved: bool) -> Result<Option<Arc<Place>>, TooMany> {
         self.running.enter();
-        match self.limits.calls {
+        match self.limits.calls.filter(|_| !reserved) {
             None => Ok(None),
             Some(most) => Place::take(&self.places, most).map(Some).ok_or(TooMany),
         }

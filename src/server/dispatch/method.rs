@@ -13,7 +13,7 @@ use crate::call::Place;
 use crate::call::server::{Rules, ServerCall};
 use crate::error::quoted;
 use crate::link::When;
-use crate::reactor::{Keep, Ticket, user};
+use crate::reactor::{Executor, Keep, ThreadPool, Ticket, user};
 use crate::server::service::{
     Counting, HandlerCallDetails, RpcMethodHandler, ServicerContext, Slot,
 };
@@ -29,6 +29,10 @@ pub(in crate::server) struct Method {
     path: String,
     kind: Kind,
     calls: Arc<Calls>,
+    /// Runs it instead of the server's.
+    own: Option<Arc<ThreadPool>>,
+    /// Its calls come before all others.
+    reserved: bool,
     running: AtomicUsize,
     /// A moving average of the run time in nanoseconds; zero is "not known".
     run_time: AtomicU32,
@@ -52,7 +56,8 @@ impl Method {
         handler: RpcMethodHandler,
         calls: &Arc<Calls>,
     ) -> Arc<Self> {
-        Self::build(path, Kind::Fixed(Keep::new(handler)), calls)
+        let (own, reserved) = (handler.pool.clone(), handler.reserved);
+        Self::build(path, Kind::Fixed(Keep::new(handler)), calls, own, reserved)
     }
 
     /// Stands for a path that only generic handlers may know, for one call.
@@ -61,12 +66,13 @@ impl Method {
         directory: Arc<dyn Directory>,
         calls: &Arc<Calls>,
     ) -> Arc<Self> {
-        Self::build(path, Kind::Ask(directory), calls)
+        Self::build(path, Kind::Ask(directory), calls, None, false)
     }
 
-    fn build(path: String, kind: Kind, calls: &Arc<Calls>) -> Arc<Self> {
+    fn build(path: String, kind: Kind, calls: &Arc<Calls>, own: Option<ThreadPool>) -> Arc<Self> {
         let (running, run_time) = Default::default();
-        Arc::new(Self { path, kind, calls: calls.clone(), running, run_time })
+        let own = own.map(Arc::new);
+        Arc::new(Self { path, kind, calls: calls.clone(), own, reserved, running, run_time })
     }
 
     pub(super) fn path(&self) -> &str {
@@ -102,6 +108,24 @@ impl Method {
             receive_limit: self.receive_limit(),
             send_limit: own.unwrap_or(limits.send),
             compression: limits.compression,
+        }
+    }
+
+    /// Whether its calls come before all others.
+    pub(super) fn is_reserved(&self) -> bool {
+        self.reserved
+    }
+
+    /// The pool of its own, if it has one.
+    pub(super) fn own_pool(&self) -> Option<&ThreadPool> {
+        self.own.as_deref()
+    }
+
+    /// Who runs its handler, if not the pool that reads.
+    pub(super) fn executor(&self) -> Option<Arc<dyn Executor>> {
+        match &self.own {
+            Some(own) => Some(own.clone()),
+            None => self.calls.executor().cloned(),
         }
     }
 

@@ -13,7 +13,7 @@ use crate::sync::Mutex;
 
 use super::method::{Directory, Method};
 use crate::error::{ConfigError, ConfigErrorKind};
-use crate::reactor::Keep;
+use crate::reactor::{Keep, ThreadPool};
 use crate::server::service::{GenericRpcHandler, HandlerCallDetails, RpcMethodHandler};
 use crate::wire::headers::is_method_path;
 
@@ -123,6 +123,11 @@ impl Registry {
     pub(in crate::server) fn running(&self) -> impl Iterator<Item = (&str, usize)> {
         let all = self.methods().map(|method| (method.path(), method.running()));
         all.filter(|(_, running)| *running > 0)
+    }
+
+    /// The pools that methods have of their own.
+    pub(in crate::server) fn own_pools(&self) -> impl Iterator<Item = &ThreadPool> {
+        self.methods().filter_map(|method| method.own_pool())
     }
 
     /// All methods that are known by name.

@@ -9,14 +9,15 @@ use super::intercept;
 use super::method::{Method, Whose};
 use crate::call::server::ServerCall;
 use crate::link::{Entry, Held, Incoming};
-use crate::reactor::{Executor, Job, Work, clock, user};
+use crate::reactor::{Executor, Job, Work, clock, pool, user};
 use crate::server::service::{ServicerContext, Slot};
 use crate::status::{Code, Status};
 
 impl Entry for Method {
     fn job(self: Arc<Self>, incoming: Incoming) -> Job {
         let (short, expected) = (self.is_short(), self.run_time());
-        let entered = self.calls().enter();
+        let reserved = self.is_reserved();
+        let entered = self.calls().enter(reserved);
         let admitted = entered.is_ok();
         let place = entered.unwrap_or_default();
         let intercept = self.calls().intercepts().then(Box::default);
@@ -30,9 +31,9 @@ impl Entry for Method {
             )));
             return done();
         }
-        let executor = self.calls().executor().cloned();
+        let executor = self.executor();
         let task = Task { context: ServicerContext::new(call), slot: Some(slot), method: self };
-        let job = Job::new(Box::new(task), short).expecting(expected);
+        let job = Job::new(Box::new(task), short).expecting(expected).reserved(reserved);
         match executor {
             None => job,
             Some(executor) => hand_to(&*executor, job),
@@ -91,8 +92,9 @@ impl Task {
     /// The same again, when the client has taken what it was answered.
     fn later(self: Box<Self>) -> Held {
         Box::new(|| {
-            let executor = self.method.calls().executor().cloned();
-            let job = Job::new(self, false);
+            let executor = self.method.executor();
+            let reserved = self.method.is_reserved();
+            let job = Job::new(self, false).reserved(reserved);
             match executor {
                 None => job,
                 Some(executor) => hand_to(&*executor, job),
@@ -102,7 +104,7 @@ impl Task {
 
     fn run_now(mut self) {
         if self.is_stale() {
-            return;
+            return pool::note_expired();
         }
         let started = self.method.is_sampled().then(clock::now);
         let (method, context) = (&self.method, &self.context);

@@ -1,6 +1,7 @@
 //! What is added to a server: [`Service`], a named set of methods.
 
 use super::handler::RpcMethodHandler;
+use crate::reactor::ThreadPool;
 
 /// A service: its full name and its methods. Generated servers turn into one.
 ///
@@ -18,6 +19,8 @@ pub struct Service {
     methods: Vec<(String, RpcMethodHandler)>,
     receive_limit: Option<usize>,
     send_limit: Option<usize>,
+    reserved: bool,
+    pool: Option<ThreadPool>,
 }
 
 /// What [`Server::add_service`](crate::Server::add_service) takes: a [`Service`], and what turns into one, as generated
@@ -51,7 +54,14 @@ impl Service {
     /// is an error of [`Server::add_service`](crate::Server::add_service).
     #[must_use]
     pub fn new(name: impl Into<String>) -> Self {
-        Self { name: name.into(), methods: Vec::new(), receive_limit: None, send_limit: None }
+        Self {
+            name: name.into(),
+            methods: Vec::new(),
+            receive_limit: None,
+            send_limit: None,
+            reserved: false,
+            pool: None,
+        }
     }
 
     /// Adds a method. `name` is as in the service definition, such as `Say`.
@@ -75,6 +85,27 @@ impl Service {
         self
     }
 
+    /// Has the calls of all its methods run before all others, and also where these are too many: neither the pool's queue nor
+    /// [`maximum_concurrent_rpcs`](crate::ServerOptions::maximum_concurrent_rpcs) refuses them, and where all workers are busy they run on
+    /// up to four threads beside the pool (a thousand may wait for these). For what has to be answered when nothing else is, such as health and reflection: for handlers
+    /// that return at once. How many streams a connection may have open counts for them, too.
+    ///
+    /// An [`Executor`](crate::Executor) of your own is told by [`Job::is_reserved`](crate::Job::is_reserved).
+    #[must_use]
+    pub fn reserved(mut self) -> Self {
+        self.reserved = true;
+        self
+    }
+
+    /// Has its methods run by this pool, and not by the server's, which then only reads their requests: a service whose handlers
+    /// wait for long is in no other's way. A method may have one of its own. The pool starts with the server, and each call costs a
+    /// hand-over to its threads.
+    #[must_use]
+    pub fn thread_pool(mut self, pool: ThreadPool) -> Self {
+        self.pool = Some(pool);
+        self
+    }
+
     /// Its name.
     #[must_use]
     pub fn name(&self) -> &str {
@@ -90,10 +121,12 @@ impl Service {
     pub(in crate::server) fn into_entries(
         self,
     ) -> impl Iterator<Item = (String, RpcMethodHandler)> {
-        let Self { name, methods, receive_limit, send_limit } = self;
+        let Self { name, methods, receive_limit, send_limit, reserved, pool } = self;
         methods.into_iter().map(move |(method, mut handler)| {
             handler.receive_limit = handler.receive_limit.or(receive_limit);
             handler.send_limit = handler.send_limit.or(send_limit);
+            handler.reserved |= reserved;
+            handler.pool = handler.pool.or_else(|| pool.clone());
             (format!("/{name}/{method}"), handler)
         })
     }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::context::ServicerContext;
 use super::slot::Slot;
+use crate::reactor::ThreadPool;
 
 /// How many messages a method takes and gives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -45,12 +46,22 @@ pub struct RpcMethodHandler {
     behaviour: Arc<dyn Behaviour>,
     pub(in crate::server) receive_limit: Option<usize>,
     pub(in crate::server) send_limit: Option<usize>,
+    pub(in crate::server) reserved: bool,
+    /// Runs it instead of the server's.
+    pub(in crate::server) pool: Option<ThreadPool>,
 }
 
 impl RpcMethodHandler {
     pub(super) fn new(cardinality: Cardinality, behaviour: impl Behaviour + 'static) -> Self {
         let behaviour = Arc::new(behaviour);
-        Self { cardinality, behaviour, receive_limit: None, send_limit: None }
+        Self {
+            cardinality,
+            behaviour,
+            receive_limit: None,
+            send_limit: None,
+            reserved: false,
+            pool: None,
+        }
     }
 
     /// How many messages it takes and gives.
@@ -72,6 +83,20 @@ impl RpcMethodHandler {
     #[must_use]
     pub fn max_send_message_size(mut self, bytes: usize) -> Self {
         self.send_limit = Some(bytes);
+        self
+    }
+
+    /// Has its calls run before all others, and also where these are too many: see [`Service::reserved`](crate::Service::reserved).
+    #[must_use]
+    pub fn reserved(mut self) -> Self {
+        self.reserved = true;
+        self
+    }
+
+    /// Has its calls run by this pool: see [`Service::thread_pool`](crate::Service::thread_pool).
+    #[must_use]
+    pub fn thread_pool(mut self, pool: ThreadPool) -> Self {
+        self.pool = Some(pool);
         self
     }
 

@@ -1,0 +1,114 @@
+//! What a thread knows of its pool: whose worker it is, whose sockets it reads, and that its job waits.
+
+use std::cell::{Cell, RefCell};
+use std::sync::{Arc, Weak};
+
+use super::super::cork;
+use super::Engine;
+use crate::sync::atomic::Ordering;
+use crate::sync::thread_own;
+
+thread_own! {
+    /// The engine whose worker this thread is.
+    static HOME: RefCell<Weak<Engine>> = RefCell::new(Weak::new());
+    /// The engine whose sockets this thread reads, when it runs no job.
+    static READS: RefCell<Weak<Engine>> = RefCell::new(Weak::new());
+    /// A job runs on this thread.
+    static RUNS: Cell<bool> = Cell::new(false);
+    /// The job that runs on this thread has said that it blocks.
+    static BLOCKED: Cell<bool> = Cell::new(false);
+}
+
+impl Engine {
+    /// About to block in a job.
+    fn block(&self) {
+        self.asleep.fetch_add(1, Ordering::Relaxed);
+        let mut state = self.state.lock();
+        let left = state.queue.queued();
+        let wakes = state.duty.block(!set_blocked(true), left);
+        self.wake(state, wakes);
+    }
+}
+
+/// Whether this thread runs jobs.
+pub(crate) fn is_worker() -> bool {
+    HOME.reach(|home| home.borrow().strong_count() > 0).unwrap_or(false)
+}
+
+/// Whether the job that runs on this thread has blocked: an exchange, not a single answer.
+pub(crate) fn has_blocked() -> bool {
+    BLOCKED.reach(Cell::get).unwrap_or(false)
+}
+
+/// To be called before a thread blocks on anything but the pool itself: sends what was
+/// corked, and lets a fellow take the jobs that this worker would have run next. That
+/// somebody polls is sure already: a worker sees to that before it runs a job. To be kept until the wait is over.
+pub(crate) fn before_block() -> Blocked {
+    cork::flush_all();
+    with_home(Engine::block);
+    Blocked(())
+}
+
+/// This thread waits, for as long as this is there. Not to be handed to another.
+#[must_use = "the wait is over when it is dropped"]
+pub(crate) struct Blocked(());
+
+impl Drop for Blocked {
+    fn drop(&mut self) {
+        with_home(|engine| {
+            engine.asleep.fetch_sub(1, Ordering::Relaxed);
+        });
+    }
+}
+
+/// The job that runs on this worker has nothing to do: its call was over before its turn came.
+pub(crate) fn note_expired() {
+    with_home(|engine| {
+        engine.expired.fetch_add(1, Ordering::Relaxed);
+    });
+}
+
+/// Answers are corked on this thread: the net is set. A link's lock may be held.
+pub(in crate::reactor) fn set_net() {
+    with_home(Engine::spread_net);
+}
+
+fn with_home(act: impl FnOnce(&Engine)) {
+    let home = HOME.reach(|home| home.borrow().upgrade());
+    if let Some(engine) = home.flatten() {
+        act(&engine);
+    }
+}
+
+/// The engine whose sockets this thread reads now. `None` in a job, and on a thread that is no pool's.
+pub(in crate::reactor) fn read_here() -> Option<Arc<Engine>> {
+    if RUNS.reach(Cell::get).unwrap_or(false) {
+        return None;
+    }
+    READS.reach(|own| own.borrow().upgrade()).flatten()
+}
+
+/// This thread reads the sockets of `engine`, from now on.
+pub(super) fn begin_to_read(engine: &Arc<Engine>) {
+    READS.reach(|own| own.replace(Arc::downgrade(engine)));
+}
+
+/// And reads no more.
+pub(super) fn end_to_read() {
+    READS.reach(RefCell::take);
+}
+
+/// This thread is a worker of `engine`, from now on.
+pub(super) fn begin_to_work(engine: &Arc<Engine>) {
+    HOME.reach(|home| home.replace(Arc::downgrade(engine)));
+}
+
+/// A job runs on this thread, or does not any more.
+pub(super) fn set_runs(runs: bool) {
+    RUNS.reach(|own| own.set(runs));
+}
+
+/// What it was before.
+pub(super) fn set_blocked(blocked: bool) -> bool {
+    BLOCKED.reach(|own| own.replace(blocked)).unwrap_or(false)
+}
