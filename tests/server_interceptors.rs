@@ -208,7 +208,7 @@ fn messages_go_through_hooks_in_all_kinds_of_calls() {
     let by_hand = by_hand(|stream, _| {
         while let Some(message) = stream.recv()? {
             stream.send(&message)?;
-            assert!(stream.try_send(&message)?);
+            stream.try_send(&message)?;
         }
         Ok(())
     });

@@ -48,6 +48,19 @@ impl Extensions {
         before.and_then(|before| before.downcast().ok())
     }
 
+    /// What is kept of this type, made if it is not there: whether it was made now.
+    pub(crate) fn find_or_make<T: Default + Send + Sync + 'static>(
+        &self,
+    ) -> Option<(Arc<T>, bool)> {
+        let table = self.table.get_or_init(|| Box::new(Keep::new(Mutex::default()))).get()?;
+        let mut table = table.lock();
+        let (before, id) = (table.len(), TypeId::of::<T>());
+        let found = table.entry(id).or_insert_with(|| Arc::<T>::default()).clone();
+        let made = table.len() > before;
+        drop(table);
+        found.downcast().ok().map(|found| (found, made))
+    }
+
     /// What is kept of this type. Never waits.
     #[must_use]
     pub fn get<T: Send + Sync + 'static>(&self) -> Option<Arc<T>> {
@@ -86,5 +99,7 @@ mod tests {
         assert_eq!(extensions.get::<&str>().as_deref(), Some(&"text"));
         assert_eq!(extensions.remove::<u8>().as_deref(), Some(&2));
         assert!(extensions.get::<u8>().is_none() && extensions.get::<&str>().is_some());
+        assert!(extensions.find_or_make::<u16>().unwrap().1);
+        assert!(!extensions.find_or_make::<u16>().unwrap().1);
     }
 }

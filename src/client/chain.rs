@@ -113,6 +113,7 @@ impl<Req: 'static, Resp: 'static> Method<Req, Resp> {
             receive_limit: limit,
             encoding: sends.encoding,
             auth: options.auth(),
+            family: options.family(),
         };
         let answer: Answer = call.run(&|| self.frame_encoded(sends, &bytes))?;
         answer.into_reply(|message| self.response.unpack(message, limit))

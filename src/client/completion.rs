@@ -121,7 +121,7 @@ impl<Resp: 'static> AsCompleted<Resp> {
             taken => return taken,
         }
         // What this thread has yet to send may be what the calls wait for.
-        pool::before_block();
+        let _blocked = pool::before_block();
         let number = self.board.wait(until).ok_or(ResultError::TimedOut)?;
         Ok(self.remove(number))
     }

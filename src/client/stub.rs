@@ -172,6 +172,7 @@ impl<Req: 'static, Resp: 'static> Method<Req, Resp> {
             encoding,
             body,
             auth,
+            family: options.family().cloned(),
         }
     }
 

@@ -107,6 +107,7 @@ impl<Req: 'static, Resp: 'static> UnaryUnary<Req, Resp> {
             receive_limit: self.options.receive_limit(defaults.max_receive),
             encoding: sends.encoding,
             auth: self.options.auth(),
+            family: self.options.family(),
         };
         call.run(&|| method.frame(sends, request))
     }

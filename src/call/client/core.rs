@@ -17,6 +17,7 @@ use crate::reactor::clock;
 use crate::status::Status;
 use crate::wire::outcome::expired_before;
 
+use super::family::{Member, orphaned};
 use super::heed::Heed;
 use super::receiving::Receiver;
 use super::state::{Held, State};
@@ -43,6 +44,8 @@ pub(crate) struct Core {
     /// Who is told of what its server says, before anybody is.
     pub(super) heed: OnceLock<Box<Heed>>,
     this: Weak<Core>,
+    /// It belongs to another, with which it ends.
+    member: OnceLock<Member>,
     pub(super) receiver: Mutex<Receiver>,
     pub(super) state: Mutex<State>,
     /// Signals every change of `state`.
@@ -98,6 +101,7 @@ impl Core {
             in_a_round: AtomicBool::new(false),
             heed: OnceLock::new(),
             this: this.clone(),
+            member: OnceLock::new(),
             receiver: Mutex::default(),
             state: Mutex::new(state),
             changed: Condvar::new(),
@@ -114,7 +118,7 @@ impl Core {
             return Self::failed(held.launch.deadline, refused);
         }
         let Launch { deadline, limited_by, wait_for_ready, .. } = held.launch;
-        let source = held.source.clone();
+        let (source, family) = (held.source.clone(), held.launch.family.clone());
         let state = State::queued(held, single, place != 0);
         let now = deadline.instant().map(|_| clock::now());
         // A repeated call began earlier.
@@ -132,6 +136,15 @@ impl Core {
             let late = call.state.lock().expect(due);
             if let Some(late) = late {
                 source.expiry().remove(late);
+            }
+        }
+        if let Some(family) = family {
+            match family.enter(&call) {
+                Some(member) => drop(call.member.set(member)),
+                None => {
+                    call.fail(orphaned());
+                    return call;
+                }
             }
         }
         set_out(&call, &*source);

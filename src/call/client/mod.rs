@@ -22,6 +22,7 @@ mod core;
 mod ending;
 mod events;
 mod expiry;
+mod family;
 mod heed;
 mod interceptor;
 mod interceptors;
@@ -58,6 +59,7 @@ pub(crate) use self::core::Core;
 pub(crate) use auth::{Auth, Kept};
 pub(crate) use events::ClientEvents;
 pub(crate) use expiry::Expiry;
+pub(crate) use family::{Family, Parent};
 pub(crate) use interceptors::{Interceptors, Lines};
 pub(crate) use receiving::Arrival;
 pub(crate) use sending::Sending;
@@ -147,6 +149,8 @@ pub(crate) struct Launch {
     pub(crate) body: Option<Bytes>,
     /// What is to be proved, where that has to be asked for.
     pub(crate) auth: Option<Arc<Auth>>,
+    /// What it belongs to, if to anything.
+    pub(crate) family: Option<Arc<Family>>,
 }
 
 /// Room for a usual block: the template, a timeout and a little metadata.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::Auth;
+use super::{Auth, Family, Parent};
 use crate::compression::Compression;
 use crate::credentials::CallCredentials;
 use crate::deadline::Deadline;
@@ -42,6 +42,8 @@ pub struct CallOptions {
     auth: Option<Arc<Auth>>,
     /// The deadline is that of a timeout whose call has begun.
     timed: bool,
+    /// The call on whose behalf these are made.
+    parent: Option<Parent>,
 }
 
 impl CallOptions {
@@ -61,6 +63,7 @@ impl CallOptions {
             credentials: None,
             auth: None,
             timed: false,
+            parent: None,
         }
     }
 
@@ -184,6 +187,7 @@ impl CallOptions {
             credentials: over.credentials.as_ref().or(self.credentials.as_ref()).cloned(),
             auth: None,
             timed: if over.deadline.is_some() { over.timed } else { self.timed },
+            parent: over.parent.as_ref().or(self.parent.as_ref()).cloned(),
         }
     }
 
@@ -198,6 +202,16 @@ impl CallOptions {
     /// What the calls of a multi-callable prove.
     pub(crate) fn auth(&self) -> Option<&Arc<Auth>> {
         self.auth.as_ref()
+    }
+
+    /// For calls on behalf of another, which end with it.
+    pub(crate) fn of(parent: Parent) -> Self {
+        Self { parent: Some(parent), ..Self::new() }
+    }
+
+    /// What the calls belong to, if to anything.
+    pub(crate) fn family(&self) -> Option<&Arc<Family>> {
+        self.parent.as_ref().map(|parent| &parent.family)
     }
 
     /// The metadata said so far.
@@ -219,7 +233,10 @@ impl CallOptions {
 
     /// The deadline of a call that begins now. The clock is asked only when that matters.
     pub(crate) fn start(&self, now: impl FnOnce() -> Instant) -> Deadline {
-        let deadline = self.deadline.map_or(Deadline::NEVER, Deadline::at);
+        let mut deadline = self.deadline.map_or(Deadline::NEVER, Deadline::at);
+        if let Some(parent) = &self.parent {
+            deadline = Deadline::earliest(deadline, parent.deadline);
+        }
         match self.timeout {
             Some(timeout) => Deadline::earliest(deadline, Deadline::after(now(), timeout)),
             None => deadline,
@@ -228,6 +245,9 @@ impl CallOptions {
 
     /// Which of them `deadline` comes from: the name of the option.
     pub(crate) fn limited_by(&self, deadline: Deadline) -> &'static str {
+        if self.parent.as_ref().is_some_and(|parent| parent.deadline == deadline) {
+            return "the deadline of the call on whose behalf it was made";
+        }
         let own = self.deadline.is_some_and(|at| Deadline::at(at) == deadline);
         if own && !self.timed { "the option `deadline`" } else { "the option `timeout`" }
     }

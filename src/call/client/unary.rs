@@ -22,7 +22,7 @@ use crate::wire::outcome::{Due, Ending, Known, cardinality, expired_here, judge_
 
 use super::ending::known;
 use super::interceptor::Reply;
-use super::{Arrival, Auth, BLOCK, Core, Launch, Source, Template, fits, name_of};
+use super::{Arrival, Auth, BLOCK, Core, Family, Launch, Source, Template, fits, name_of};
 
 /// A call about to be made.
 pub(crate) struct Unary<'a> {
@@ -36,6 +36,7 @@ pub(crate) struct Unary<'a> {
     pub(crate) receive_limit: usize,
     pub(crate) encoding: Encoding,
     pub(crate) auth: Option<&'a Arc<Auth>>,
+    pub(crate) family: Option<&'a Arc<Family>>,
 }
 
 /// The response, and what else there is to know.
@@ -63,6 +64,10 @@ impl Unary<'_> {
     pub(crate) fn run(&self, encode: &dyn Fn() -> Result<Bytes, Status>) -> Result<Answer, Status> {
         if let Some(auth) = self.auth {
             return self.prove(auth, encode);
+        }
+        if self.family.is_some() {
+            // Others end it: they have to know of it.
+            return self.slow(Core::start(self.source.clone(), self.launch(encode()?), false));
         }
         match self.fast(encode) {
             Fast::Done(result) => result,
@@ -172,6 +177,7 @@ impl Unary<'_> {
             encoding: self.encoding,
             body: Some(body),
             auth: None,
+            family: self.family.cloned(),
         }
     }
 

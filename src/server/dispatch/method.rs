@@ -69,7 +69,13 @@ impl Method {
         Self::build(path, Kind::Ask(directory), calls, None, false)
     }
 
-    fn build(path: String, kind: Kind, calls: &Arc<Calls>, own: Option<ThreadPool>) -> Arc<Self> {
+    fn build(
+        path: String,
+        kind: Kind,
+        calls: &Arc<Calls>,
+        own: Option<ThreadPool>,
+        reserved: bool,
+    ) -> Arc<Self> {
         let (running, run_time) = Default::default();
         let own = own.map(Arc::new);
         Arc::new(Self { path, kind, calls: calls.clone(), own, reserved, running, run_time })

@@ -10,6 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::call::Extensions;
+use crate::call::client::{CallOptions, Family, Parent};
 use crate::call::server::ServerCall;
 use crate::compression::Compression;
 use crate::credentials::AuthContext;
@@ -83,6 +84,37 @@ impl ServicerContext {
     #[must_use]
     pub fn extensions(&self) -> &Extensions {
         self.call.extensions()
+    }
+
+    /// Options for the calls that the handler makes on behalf of this one: they have its deadline, or an earlier one of their own, and end with `CANCELLED` when
+    /// this call ends before them, by its client, by its deadline or by its answer. So nobody works on for a client that has gone.
+    ///
+    /// It is put under what else is said, as options are: `stub.options(&context.child_options()).timeout(d)`. Metadata and credentials are not handed
+    /// on. A call that is to outlive this one, such as one that writes to a log, is made without.
+    ///
+    /// ```
+    /// use grpc_threads::{ServicerContext, Status, UnaryUnary};
+    ///
+    /// fn relay(
+    ///     backend: &UnaryUnary<String, String>,
+    ///     request: &String,
+    ///     context: &ServicerContext,
+    /// ) -> Result<String, Status> {
+    ///     backend.options(&context.child_options()).call(request)
+    /// }
+    /// ```
+    #[must_use]
+    pub fn child_options(&self) -> CallOptions {
+        let Some((family, made)) = self.extensions().find_or_make::<Family>() else {
+            return CallOptions::new();
+        };
+        if made {
+            let members = family.clone();
+            if !self.add_callback(move || members.end()) {
+                family.end();
+            }
+        }
+        CallOptions::of(Parent { family, deadline: self.call.deadline() })
     }
 
     /// The client's address, as Python writes it: `ipv4:127.0.0.1:1234`,

@@ -14,13 +14,13 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use super::context::ServicerContext;
-use super::sending::{send_failure, send_one};
+use super::sending::{send_one, try_send_one};
 use super::slot::Slot;
 use crate::codec::Codec;
 use crate::deadline::Deadline;
 use crate::error::ResultError;
 use crate::link::Notify;
-use crate::reactor::{clock, notify, user};
+use crate::reactor::{clock, notify};
 use crate::status::Status;
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicBool, Ordering};
@@ -211,11 +211,7 @@ impl<Resp: 'static> ResponseSender<Resp> {
     /// [`ResultError::Rpc`]: as [`send`](Self::send).
     pub fn try_send(&mut self, response: &Resp) -> Result<(), ResultError> {
         let context = self.shared.context()?;
-        let call = context.call();
-        let Some(outbox) = call.outbox() else { return Err(call.ended_status().into()) };
-        let send = || outbox.try_send(&*self.codec, response);
-        let sent = user::run_or_end(send, || call.response_codec_panicked());
-        if sent.map_err(|error| send_failure(&context, error))? {
+        if try_send_one(&context, response, &*self.codec)? {
             return Ok(());
         }
         self.shared.state.lock().full = true;

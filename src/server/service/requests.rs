@@ -154,7 +154,12 @@ impl<Req: 'static> RequestIterator<Req> {
         Err(ResultError::Rpc(status))
     }
 
-    pub(super) fn recv(&mut self) -> Result<Option<Req>, Status> {
+    /// The next message as `next()` gives it; `None` when the client has half-closed, and for ever after an error. Waits for a message, the
+    /// half-close or the end of the call.
+    ///
+    /// # Errors
+    /// How the call ended; `INTERNAL` for bytes that make no message.
+    pub fn recv(&mut self) -> Result<Option<Req>, Status> {
         self.receive(Deadline::NEVER).map_err(Status::from)
     }
 }

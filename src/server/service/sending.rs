@@ -2,7 +2,7 @@
 
 use super::context::ServicerContext;
 use crate::call::{Direction, SendError};
-use crate::codec::Codec;
+use crate::codec::{Codec, Raw};
 use crate::payload::Payload;
 use crate::reactor::user;
 use crate::status::Status;
@@ -24,7 +24,30 @@ pub(super) fn send_one<Resp: 'static>(
         .map_err(|error| send_failure(context, error))
 }
 
-pub(super) fn send_failure(context: &ServicerContext, error: SendError) -> Status {
+/// Sends one message of a stream if that needs no waiting; false: nothing was taken.
+pub(super) fn try_send_one<Resp: 'static>(
+    context: &ServicerContext,
+    message: &Resp,
+    codec: &dyn Codec<Resp>,
+) -> Result<bool, Status> {
+    let call = context.call();
+    let Some(outbox) = call.outbox() else { return Err(call.ended_status()) };
+    if call.is_hooked(Direction::Responses) {
+        if !outbox.has_room() {
+            return Ok(false);
+        }
+        for one in hooked(context, message, codec)? {
+            let put = outbox.put(&Raw, one.bytes());
+            put.map_err(|error| send_failure(context, error))?;
+        }
+        return Ok(true);
+    }
+    let send = || outbox.try_send(codec, message);
+    user::run_or_end(send, || call.response_codec_panicked())
+        .map_err(|error| send_failure(context, error))
+}
+
+fn send_failure(context: &ServicerContext, error: SendError) -> Status {
     match error {
         SendError::Encode(status) => status,
         SendError::Ended => context.call().ended_status(),
@@ -36,7 +59,7 @@ pub(super) fn send_failure(context: &ServicerContext, error: SendError) -> Statu
 }
 
 /// Encodes a message and has the interceptors' hooks make of it what they like.
-pub(super) fn hooked<Resp: 'static>(
+fn hooked<Resp: 'static>(
     context: &ServicerContext,
     message: &Resp,
     codec: &dyn Codec<Resp>,

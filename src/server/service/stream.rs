@@ -7,13 +7,11 @@ use std::time::Duration;
 use super::context::ServicerContext;
 use super::handler::Cardinality;
 use super::requests::RequestIterator;
-use super::sending::{hooked, send_failure, send_one};
+use super::sending::{send_one, try_send_one};
 use super::slot::Slot;
-use crate::call::Direction;
-use crate::codec::{Codec, Raw};
+use crate::codec::Codec;
 use crate::error::ResultError;
 use crate::metadata::Metadata;
-use crate::reactor::user;
 use crate::status::{Code, Status};
 use crate::tell;
 use crate::wire::outcome::{Due, cardinality};
@@ -183,30 +181,18 @@ impl<Req: 'static, Resp: 'static> ServerStream<Req, Resp> {
         Ok(())
     }
 
-    /// Sends a response unless that would wait: `false` then, and nothing was sent.
+    /// Like [`send`](Self::send), never waiting.
     ///
     /// # Errors
-    /// As [`send`](Self::send).
-    pub fn try_send(&mut self, response: &Resp) -> Result<bool, Status> {
+    /// [`ResultError::TimedOut`]: the response was not taken, for the client has not taken 64 KiB that were sent before.
+    /// [`ResultError::Rpc`]: as [`send`](Self::send).
+    pub fn try_send(&mut self, response: &Resp) -> Result<(), ResultError> {
         self.may_send()?;
-        let call = self.context.call();
-        let Some(outbox) = call.outbox() else { return Err(call.ended_status()) };
-        if call.is_hooked(Direction::Responses) {
-            if !outbox.has_room() {
-                return Ok(false);
-            }
-            for one in hooked(&self.context, response, &*self.codec)? {
-                let put = outbox.put(&Raw, one.bytes());
-                put.map_err(|error| send_failure(&self.context, error))?;
-            }
-            self.sent = true;
-            return Ok(true);
+        if !try_send_one(&self.context, response, &*self.codec)? {
+            return Err(ResultError::TimedOut);
         }
-        let send = || outbox.try_send(&*self.codec, response);
-        let sent = user::run_or_end(send, || call.response_codec_panicked())
-            .map_err(|error| send_failure(&self.context, error))?;
-        self.sent |= sent;
-        Ok(sent)
+        self.sent = true;
+        Ok(())
     }
 
     fn may_send(&self) -> Result<(), Status> {
