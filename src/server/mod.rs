@@ -373,6 +373,48 @@ impl Server {
         Ok(())
     }
 
+    /// Listens on `address`, starts, runs `signal` on this thread for as long as that takes, and then stops: calls in progress have
+    /// `grace` to end (see [`stop`](Self::stop)), which is waited for. What `signal` waits for is its own affair: a channel that another thread
+    /// sends on, a pipe that a signal handler writes to, a line on standard input.
+    ///
+    /// The handle given back tells which handlers have not returned though their calls are over, and waits for them if it is asked to. A
+    /// server that another thread stops meanwhile ends `signal` no sooner.
+    ///
+    /// ```no_run
+    /// # fn main() -> Result<(), grpc_threads::Status> {
+    /// use std::sync::mpsc;
+    /// use std::time::Duration;
+    /// use grpc_threads::ThreadPool;
+    ///
+    /// let (stop, stopped) = mpsc::channel::<()>();
+    /// let server = grpc_threads::server(ThreadPool::new(8));
+    /// // `stop` goes to whoever ends the program: it sends, or is dropped.
+    /// # drop(stop);
+    /// let signal = || {
+    ///     let _ = stopped.recv();
+    /// };
+    /// let ended = server.serve_until("[::]:50051", signal, Duration::from_secs(30))?;
+    /// ended.wait(Duration::from_secs(1))?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// What [`add_insecure_port`](Self::add_insecure_port) and [`start`](Self::start) say; `signal` was not run then.
+    pub fn serve_until(
+        &self,
+        address: &str,
+        signal: impl FnOnce(),
+        grace: impl Into<Option<Duration>>,
+    ) -> Result<Stopped, ServeError> {
+        self.add_insecure_port(address)?;
+        self.start()?;
+        signal();
+        let stopped = self.stop(grace);
+        self.wait_for_termination(None);
+        Ok(stopped)
+    }
+
     /// Stops the server, without blocking. Listeners close at once and no new call is taken;
     /// calls in progress have `grace` to end, then they are cancelled: their clients see
     /// `UNAVAILABLE`. `None` is no grace.
