@@ -4,6 +4,7 @@
 //! lock, no clock. Left out on purpose: server push (refused), priorities
 //! (parsed, validated and dropped), upgrade from HTTP/1.1, CONNECT.
 
+mod age;
 mod conn;
 pub(crate) mod error;
 pub(crate) mod flow;
@@ -17,6 +18,7 @@ mod settings;
 mod stream;
 pub(crate) mod types;
 
+pub(crate) use age::AgeOptions;
 #[cfg(feature = "_tls")]
 pub(crate) use conn::greeting;
 pub(crate) use conn::{Connection, Options, Room, Sink};
@@ -24,6 +26,7 @@ pub(crate) use conn::{Connection, Options, Room, Sink};
 pub(crate) use grant::Claim;
 pub(crate) use grant::{DRAINED, Heard, Taker};
 pub(crate) use guard::Rate;
+pub(crate) use ping::Enforcement;
 
 #[cfg(test)]
 pub(crate) mod xorshift;

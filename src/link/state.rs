@@ -168,8 +168,8 @@ impl State {
             self.conn.data(key, out.data.unwrap_or_default(), half);
         }
         if let End::Trailers(block) | End::Cut(block) = out.end {
-            if !cell.peer_done {
-                // The client is told a while after this: the time has to be right.
+            if !cell.peer_done || self.conn.ages() {
+                // The client is told a while after this, or the connection rests from now on: the time has to be right.
                 self.conn.at(clock::now());
             }
             self.conn.trailers(key, Bytes::copy_from_slice(block));

@@ -10,9 +10,22 @@ use socket2::{Domain, Protocol, Socket, Type};
 use super::address;
 use crate::tell;
 
-/// `listen` asks for as much as the kernel allows: std's 128 overflows in a burst, and each
-/// overflow costs a client a second.
-const BACKLOG: i32 = i32::MAX;
+/// How to listen.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Listening {
+    /// Connections that the system keeps until they are accepted. As many as the kernel allows by default: std's 128 overflows in a
+    /// burst, and each overflow costs a client a second.
+    pub(crate) backlog: u32,
+    /// Others may listen on the same address (SO_REUSEPORT).
+    pub(crate) shared: bool,
+}
+
+impl Default for Listening {
+    fn default() -> Self {
+        Self { backlog: u32::MAX, shared: false }
+    }
+}
+
 /// How often another free port is tried when the one that the first address got is taken on the next one.
 const TRIES: usize = 16;
 
@@ -60,16 +73,16 @@ impl std::error::Error for BindError {
 }
 
 /// Binds and listens on every address of a name, all on one port; at least one socket is given. `[::]` takes IPv4, too.
-/// SO_REUSEADDR is set, so that a restarted server gets its port back at once; SO_REUSEPORT is not, so that two
+/// SO_REUSEADDR is set, so that a restarted server gets its port back at once; SO_REUSEPORT is not unless it is asked for, so that two
 /// servers never share one silently.
 ///
 /// # Errors
 /// A bad address, a name without addresses, or what the operating system says of one of them. Of several, those that
 /// this machine does not have are only logged: `localhost` is `::1` also where there is no IPv6.
-pub(crate) fn bind(text: &str) -> Result<Vec<TcpListener>, BindError> {
+pub(crate) fn bind(text: &str, how: Listening) -> Result<Vec<TcpListener>, BindError> {
     let fail = |error| BindError::new(text, error);
     let addresses = addresses(text).map_err(fail)?;
-    bind_all(&addresses, &bind_one).map_err(fail)
+    bind_all(&addresses, &|address| bind_one(address, how)).map_err(fail)
 }
 
 /// The addresses of `host:port`, each once.
@@ -185,12 +198,13 @@ fn is(error: &io::Error, errno: Errno) -> bool {
     error.raw_os_error() == Some(errno.raw_os_error())
 }
 
-fn bind_one(address: SocketAddr) -> io::Result<TcpListener> {
-    bind_with(address, &|domain| Socket::new(domain, Type::STREAM, Some(Protocol::TCP)))
+fn bind_one(address: SocketAddr, how: Listening) -> io::Result<TcpListener> {
+    bind_with(address, how, &|domain| Socket::new(domain, Type::STREAM, Some(Protocol::TCP)))
 }
 
 fn bind_with(
     address: SocketAddr,
+    how: Listening,
     socket: &dyn Fn(Domain) -> io::Result<Socket>,
 ) -> io::Result<TcpListener> {
     let any = address.is_ipv6() && address.ip().is_unspecified();
@@ -198,7 +212,7 @@ fn bind_with(
         // `[::]` means every address; without IPv6 (`ipv6.disable=1`) these are those of IPv4.
         Err(error) if any && is(&error, Errno::AFNOSUPPORT) => {
             let every = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), address.port());
-            return bind_with(every, socket);
+            return bind_with(every, how, socket);
         }
         socket => socket?,
     };
@@ -206,8 +220,11 @@ fn bind_with(
         socket.set_only_v6(false)?;
     }
     socket.set_reuse_address(true)?;
+    if how.shared {
+        socket.set_reuse_port(true)?;
+    }
     socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
+    socket.listen(i32::try_from(how.backlog).unwrap_or(i32::MAX))?;
     Ok(socket.into())
 }
 
@@ -219,9 +236,9 @@ mod tests {
 
     #[test]
     fn a_port_in_use_names_the_address_and_the_reason() {
-        let first = bind("127.0.0.1:0").unwrap();
+        let first = bind("127.0.0.1:0", Listening::default()).unwrap();
         let address = first[0].local_addr().unwrap().to_string();
-        let error = bind(&address).unwrap_err();
+        let error = bind(&address, Listening::default()).unwrap_err();
         assert_eq!(error.address(), address);
         assert_eq!(error.io_error().kind(), io::ErrorKind::AddrInUse);
         assert!(error.to_string().contains(&address), "{error}");
@@ -250,14 +267,14 @@ mod tests {
             ("[fe80::1%no-such-one]:0", "no-such-one"),
             ("no-such-host.invalid:1", ""),
         ] {
-            let error = bind(address).unwrap_err().to_string();
+            let error = bind(address, Listening::default()).unwrap_err().to_string();
             assert!(error.contains(words) && error.contains(&format!("{address:?}")), "{error}");
         }
     }
 
     #[test]
     fn the_unspecified_address_of_ipv6_takes_ipv4() {
-        let listeners = bind("[::]:0").unwrap();
+        let listeners = bind("[::]:0", Listening::default()).unwrap();
         let port = listeners[0].local_addr().unwrap().port();
         TcpStream::connect(("127.0.0.1", port)).unwrap();
     }
@@ -268,11 +285,13 @@ mod tests {
             Domain::IPV6 => Err(io::Error::from(Errno::AFNOSUPPORT)),
             domain => Socket::new(domain, Type::STREAM, Some(Protocol::TCP)),
         };
-        let listener = bind_with("[::]:0".parse().unwrap(), &no_ipv6).unwrap();
+        let listener =
+            bind_with("[::]:0".parse().unwrap(), Listening::default(), &no_ipv6).unwrap();
         let local = listener.local_addr().unwrap();
         assert!(local.is_ipv4() && local.ip().is_unspecified());
         TcpStream::connect(("127.0.0.1", local.port())).unwrap();
-        let error = bind_with("[::1]:0".parse().unwrap(), &no_ipv6).unwrap_err();
+        let error =
+            bind_with("[::1]:0".parse().unwrap(), Listening::default(), &no_ipv6).unwrap_err();
         assert!(is(&error, Errno::AFNOSUPPORT), "an address that was meant is not replaced");
     }
 
@@ -283,7 +302,9 @@ mod tests {
     #[test]
     fn every_address_of_a_name_listens_on_one_port() {
         let hosts = ["127.0.0.1", "127.0.0.2", "127.0.0.3"];
-        let bound = bind_all(&sockets(&hosts, 0), &bind_one).unwrap();
+        let bound =
+            bind_all(&sockets(&hosts, 0), &|address| bind_one(address, Listening::default()))
+                .unwrap();
         let port = bound[0].local_addr().unwrap().port();
         for (listener, address) in bound.iter().zip(sockets(&hosts, port)) {
             assert_eq!(listener.local_addr().unwrap(), address);
@@ -294,10 +315,13 @@ mod tests {
 
     #[test]
     fn an_address_of_a_name_that_cannot_be_bound_is_named_and_none_is_kept() {
-        let taken = bind("127.0.0.2:0").unwrap();
+        let taken = bind("127.0.0.2:0", Listening::default()).unwrap();
         let port = taken[0].local_addr().unwrap().port();
         for hosts in [["127.0.0.1", "127.0.0.2"], ["127.0.0.2", "127.0.0.1"]] {
-            let error = bind_all(&sockets(&hosts, port), &bind_one).unwrap_err();
+            let error = bind_all(&sockets(&hosts, port), &|address| {
+                bind_one(address, Listening::default())
+            })
+            .unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
             assert!(error.to_string().contains(&format!("127.0.0.2:{port}")), "{error}");
             assert!(TcpStream::connect(("127.0.0.1", port)).is_err(), "half of it is closed again");
@@ -308,13 +332,13 @@ mod tests {
     fn a_free_port_is_free_on_all_addresses() {
         // The first two that are chosen turn out to be taken on the second address.
         let times = std::cell::Cell::new(0);
-        let bind_one = |address: SocketAddr| {
+        let bind_later = |address: SocketAddr| {
             if address.to_string().starts_with("127.0.0.2") && times.replace(times.get() + 1) < 2 {
                 return Err(io::Error::from(Errno::ADDRINUSE));
             }
-            bind_one(address)
+            bind_one(address, Listening::default())
         };
-        let bound = bind_all(&sockets(&["127.0.0.1", "127.0.0.2"], 0), &bind_one).unwrap();
+        let bound = bind_all(&sockets(&["127.0.0.1", "127.0.0.2"], 0), &bind_later).unwrap();
         let ports: Vec<_> = bound.iter().map(|one| one.local_addr().unwrap().port()).collect();
         assert_eq!((ports.len(), ports[0]), (2, ports[1]));
     }
@@ -326,7 +350,7 @@ mod tests {
             SocketAddr::V4(v4) if v4.ip().octets()[3] > 1 => {
                 Err(io::Error::from(Errno::ADDRNOTAVAIL))
             }
-            address => bind_one(address),
+            address => bind_one(address, Listening::default()),
         };
         let hosts = ["::1", "127.0.0.2", "127.0.0.1"];
         let bound = bind_all(&sockets(&hosts, 0), &lacking).unwrap();
@@ -334,7 +358,10 @@ mod tests {
         let error = bind_all(&sockets(&["127.0.0.2", "127.0.0.3"], 0), &lacking).unwrap_err();
         assert!(error.to_string().contains("127.0.0.2"), "{error}");
         assert_eq!(error.kind(), io::ErrorKind::AddrNotAvailable);
-        assert_eq!(bind_all(&[], &bind_one).unwrap_err().kind(), io::ErrorKind::NotFound);
+        assert_eq!(
+            bind_all(&[], &|address| bind_one(address, Listening::default())).unwrap_err().kind(),
+            io::ErrorKind::NotFound
+        );
     }
 
     #[test]

@@ -18,7 +18,7 @@ pub(crate) mod tls;
 
 pub use bind::BindError;
 
-pub(crate) use bind::bind;
+pub(crate) use bind::{Listening, bind};
 pub(crate) use connect::{Connecting, connect};
 pub(crate) use listen::Listener;
 #[cfg(any(test, feature = "_internals"))]

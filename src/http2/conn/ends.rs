@@ -75,6 +75,9 @@ impl Connection {
         self.notices.room |=
             self.role == Role::Client && self.streams.active == self.peer.max_streams;
         self.streams.active = self.streams.active.saturating_sub(1);
+        if let Some(age) = self.age.as_mut().filter(|_| self.streams.active == 0) {
+            age.rest(self.now);
+        }
         if orphan {
             self.free(key);
             return;

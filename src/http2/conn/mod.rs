@@ -34,6 +34,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
+use super::age::Age;
 use super::flow::{ConnWindow, SendWindow};
 use super::frame::{self, MAX_31, Ping, Settings, WindowUpdate};
 use super::goaway::{Phase, Shutdown};
@@ -114,6 +115,8 @@ pub(crate) struct Connection {
     keepalive: Keepalive,
     round_trip: RoundTrip,
     strikes: Strikes,
+    /// Where it does not live for ever.
+    age: Option<Box<Age>>,
     resets: Bucket,
     glitches: Bucket,
     lapses: Lapses,
@@ -160,6 +163,7 @@ impl Connection {
             keepalive: Keepalive::new(options.keepalive, now),
             round_trip: RoundTrip::new(),
             strikes: Strikes::new(options.enforcement),
+            age: options.age.as_deref().and_then(|age| Age::new(*age, now)),
             resets: Bucket::new(options.peer_resets, now),
             glitches: Bucket::new(options.glitches, now),
             lapses: Lapses::default(),
@@ -230,6 +234,9 @@ impl Connection {
 
     fn insert(&mut self, id: u32) -> Key {
         self.stats.opened += 1;
+        if let Some(age) = &mut self.age {
+            age.begin();
+        }
         let send = SendWindow::new(self.peer.initial_window);
         let intake = Intake::new(self.local_initial_window());
         self.streams.insert(id, send, intake)
@@ -350,6 +357,11 @@ impl Connection {
             self.send_goaway(0, Reason::NO_ERROR, "");
             self.shutdown.phase = Phase::Draining;
         }
+    }
+
+    /// Whether it matters when its last stream ends: see [`Connection::at`].
+    pub(crate) fn ages(&self) -> bool {
+        self.age.is_some()
     }
 
     /// The end, now: GOAWAY, every stream is lost.

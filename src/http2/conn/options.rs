@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::super::age::AgeOptions;
 use super::super::frame::MAX_31;
 use super::super::guard::Rate;
 use super::super::ping::{Enforcement, KeepaliveOptions};
@@ -51,6 +52,8 @@ pub(crate) struct Options {
     pub(crate) keepalive: KeepaliveOptions,
     /// What we tolerate of PINGs.
     pub(crate) enforcement: Enforcement,
+    /// How long a server's connection lives.
+    pub(crate) age: Option<Box<AgeOptions>>,
     /// A client opens no stream above this id, but drains (W70).
     pub(crate) max_stream_id: u32,
 }
@@ -89,6 +92,7 @@ impl Options {
                 without_calls: false,
                 max_strikes: 2,
             },
+            age: None,
             max_stream_id: MAX_31 / 4 * 3,
         }
     }

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use super::super::age;
 use super::super::goaway::Phase;
 use super::super::ping::{Due, Probe};
 use super::super::types::Reason;
@@ -25,6 +26,9 @@ impl Connection {
         or_sooner(self.exchange.deadline(o.handshake_timeout));
         or_sooner(self.input.block.since.and_then(|at| at.checked_add(o.header_timeout)));
         or_sooner(self.input.partial_since.and_then(|at| at.checked_add(o.frame_timeout)));
+        if let Some(age) = &self.age {
+            or_sooner(age.deadline(self.shutdown.phase == Phase::Running));
+        }
         or_sooner(self.shutdown.deadline());
         or_sooner(self.out.account.deadline(o.write_timeout));
         or_sooner(self.lapses.first());
@@ -44,6 +48,9 @@ impl Connection {
         if matches!(self.shutdown.phase, Phase::Announced(at) if now >= at) {
             self.fix_last_id();
         }
+        if !self.grow_old(now, sink) {
+            return;
+        }
         self.lapse(now, sink);
         self.look(now, sink);
         match self.keepalive.tick(now, self.streams.active > 0) {
@@ -52,6 +59,24 @@ impl Connection {
             Due::Dead => return self.abort(Reason::NO_ERROR, "keepalive timeout", sink),
         }
         self.deliver(sink);
+    }
+
+    /// Ends a connection that has been idle for long, or is old. False: it is over.
+    fn grow_old(&mut self, now: Instant, sink: &mut dyn Sink) -> bool {
+        let running = self.shutdown.phase == Phase::Running;
+        match self.age.as_mut().map_or(age::Due::Nothing, |age| age.tick(now, running)) {
+            age::Due::Nothing => {}
+            age::Due::Drain => self.drain(now),
+            age::Due::Cut => {
+                self.abort(
+                    Reason::NO_ERROR,
+                    "its calls took longer than the server gives old connections",
+                    sink,
+                );
+                return false;
+            }
+        }
+        true
     }
 
     /// The peer owes us something for too long (A5, A15).

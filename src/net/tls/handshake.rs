@@ -332,9 +332,10 @@ pub(crate) fn server(
     poller: &Arc<Poller>,
     pipe: TcpPipe,
     (config, greeting): (Arc<ServerConfig>, Greeting),
+    timeout: Duration,
     outcome: Outcome,
 ) -> Option<Handshake> {
-    begin(poller, pipe, (Session::server(config), Some(greeting)), LONGEST, outcome)
+    begin(poller, pipe, (Session::server(config), Some(greeting)), timeout, outcome)
 }
 
 /// `None`: it is over already, and that has been told.

@@ -22,7 +22,7 @@ pub(in crate::server) fn accept(core: &Arc<Core>, registry: &Arc<Registry>, pipe
         number,
         gone: AtomicBool::new(false),
     });
-    match Link::server(pipe, core.http2(), acceptor.clone(), poller) {
+    match Link::server(pipe, &core.http2_of_one(), acceptor.clone(), poller) {
         Ok(link) => core.life().add_link(number, &link, &acceptor.gone, clock::now()),
         Err(error) => {
             core.life().link_failed();
@@ -111,7 +111,7 @@ mod tests {
             life.stop(now, now + grace).carry_out();
             assert_eq!(life.phase(), Phase::Stopping, "one is still to come");
             let poller = core.poller().unwrap();
-            let link = Link::server(far, core.http2(), acceptor.clone(), poller).unwrap();
+            let link = Link::server(far, &core.http2_of_one(), acceptor.clone(), poller).unwrap();
             life.add_link(number, &link, &acceptor.gone, now);
             if grace.is_zero() {
                 assert_eq!(goaways(&near), [0]);

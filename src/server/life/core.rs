@@ -1,7 +1,10 @@
 //! What all parts of one server share: its options, its calls, its poller and its life.
 
+use std::borrow::Cow;
+use std::collections::hash_map::RandomState;
+use std::hash::{BuildHasher, Hasher};
 use std::sync::{Arc, Weak};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::options::ServerOptions;
 use super::phase::Life;
@@ -68,8 +71,16 @@ impl Core {
         self.greeting.clone()
     }
 
-    pub(super) fn http2(&self) -> &http2::Options {
-        &self.http2
+    /// For one connection: not all that come together are to grow old together.
+    pub(super) fn http2_of_one(&self) -> Cow<'_, http2::Options> {
+        let mut own = Cow::Borrowed(&self.http2);
+        if self.http2.age.as_ref().is_some_and(|limits| limits.age.is_some()) {
+            let limits = own.to_mut().age.as_mut();
+            if let Some(age) = limits.and_then(|limits| limits.age.as_mut()) {
+                *age = about(*age, random());
+            }
+        }
+        own
     }
 
     /// What is said of compression.
@@ -107,5 +118,33 @@ impl OnTimer for Core {
     /// A grace is over, perhaps.
     fn fire(&self, _tag: u64, now: Instant, _jobs: &mut Vec<Job>) {
         self.life.grace_over(now);
+    }
+}
+
+/// § gRFC A9: "a random jitter of +/-10% is added to MAX_CONNECTION_AGE".
+fn about(time: Duration, chance: u64) -> Duration {
+    let tenth = time / 10;
+    let parts = u32::try_from(chance % 2_001).unwrap_or_default();
+    time.saturating_sub(tenth).saturating_add((tenth / 1_000).saturating_mul(parts))
+}
+
+/// A little randomness, from std's hasher keys: no dependency, nothing secret.
+fn random() -> u64 {
+    RandomState::new().build_hasher().finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a9_ages_differ_by_a_tenth_at_most() {
+        let hour = Duration::from_secs(3_600);
+        assert_eq!(about(hour, 0), hour * 9 / 10);
+        assert_eq!(about(hour, 1_000), hour);
+        assert_eq!(about(hour, 2_000), hour * 11 / 10);
+        assert!(about(Duration::MAX, 2_000) > Duration::MAX / 10 * 9, "no overflow");
+        let some: std::collections::HashSet<_> = (0..100).map(|_| about(hour, random())).collect();
+        assert!(some.len() > 10);
     }
 }

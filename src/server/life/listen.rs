@@ -24,7 +24,16 @@ pub(in crate::server) fn bind(
     core: &Arc<Core>,
     registry: &Arc<Registry>,
 ) -> Result<u16, BindError> {
-    add(Port::new(address.to_owned(), guard, net::bind(address)?, true)?, core, registry)
+    add(
+        Port::new(
+            address.to_owned(),
+            guard,
+            net::bind(address, core.options().listening())?,
+            true,
+        )?,
+        core,
+        registry,
+    )
 }
 
 /// Listens by a socket that listens already.
@@ -89,13 +98,14 @@ fn let_in(core: &Arc<Core>, registry: &Arc<Registry>, guard: &Guard, pipe: TcpPi
 fn shake(core: &Arc<Core>, registry: &Arc<Registry>, gate: &Gate, pipe: TcpPipe) {
     let Some(poller) = core.poller() else { return };
     let (peer, greeting) = (pipe.peer(), core.greeting());
+    let timeout = core.options().handshake_timeout;
     let (core, registry) = (core.clone(), registry.clone());
     let shaken: tls::Outcome = Box::new(move |result| match result {
         Ok(pipe) => accept(&core, &registry, pipe),
         Err(failure) => turned_away(&peer, &failure),
     });
     let Some(config) = gate.credentials.get().map(|own| own.server_config()) else { return };
-    if let Some(handshake) = tls::server(poller, pipe, (config, greeting), shaken) {
+    if let Some(handshake) = tls::server(poller, pipe, (config, greeting), timeout, shaken) {
         gate.handshakes.add(handshake);
     }
 }

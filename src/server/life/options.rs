@@ -1,13 +1,15 @@
 //! What may be set on a server, in one struct: [`ServerOptions`].
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use crate::bounds::within;
 use crate::compression::Compression;
 use crate::error::ConfigError;
 use crate::http2::types::Role;
-use crate::http2::{Options, Rate};
+use crate::http2::{AgeOptions, Enforcement, Options, Rate};
 use crate::link::SEND_QUOTA;
+use crate::net::Listening;
 use crate::reactor::LONGEST_BUSY_POLL;
 
 /// Settings of a [`Server`](crate::Server). The defaults are safe for a server that strangers can reach. A value out of its
@@ -85,6 +87,40 @@ pub struct ServerOptions {
     /// full, is closed, whatever it sends itself. Default 20 s, at least 100 ms; `Duration::MAX` is never. Longer suits clients that stop
     /// reading for a while; until then they hold what was to be sent to them.
     pub write_timeout: Duration,
+    /// A connection that has had no call for so long is ended, gracefully: its client connects anew for its next call, unseen. Default
+    /// `Duration::MAX`: never; at least 1 ms. Frees what clients hold that have no more to ask: a descriptor and some 4 KiB each.
+    pub max_connection_idle: Duration,
+    /// A connection of this age is ended, gracefully, whatever it has: its client makes its next calls on a new one, perhaps of
+    /// another server behind the same name, which is what this is for. Up to a tenth more or less, for each connection by chance, so that those that
+    /// came together do not all come again together. Default `Duration::MAX`: never; at least 1 ms.
+    pub max_connection_age: Duration,
+    /// How long the calls of such a connection may take to end; then they are cut, and their clients see `UNAVAILABLE`. Default
+    /// `Duration::MAX`: for as long as they like.
+    pub max_connection_age_grace: Duration,
+    /// How often a client may ask for a sign of life (PING) while it has calls. One that asks sooner has made a mistake, and is forgiven
+    /// [`max_ping_strikes`](Self::max_ping_strikes) of them before its connection ends with `ENHANCE_YOUR_CALM` and `too_many_pings`. What is sent to it
+    /// clears them. Default 5 minutes, as everywhere in gRPC; zero: as often as it likes. Lower it for clients whose keepalive is shorter.
+    pub min_ping_interval: Duration,
+    /// See there. Default 2; `u32::MAX` forgives all.
+    pub max_ping_strikes: u32,
+    /// Whether a client without calls may ask as often as one with calls. Default false: every two hours.
+    pub permit_pings_without_calls: bool,
+    /// Within what time a client has to have made itself known: by its SETTINGS, and before them by its TLS handshake, each of which may take
+    /// so long. Default 20 s; 100 ms to 20 s. Less frees sooner what half-open connections hold.
+    pub handshake_timeout: Duration,
+    /// How many connections the system keeps for a port until they are accepted. Default: as many as the kernel allows (`net.core.somaxconn`);
+    /// at least 1. What does not fit costs its client a second.
+    pub listen_backlog: u32,
+    /// Whether other sockets may listen on the same addresses and ports (`SO_REUSEPORT`), in this process or in others of the same user, if
+    /// they say so as well: the system spreads connections over them. Default false: an address that is taken is an error.
+    pub reuse_port: bool,
+    /// How much of a call's requests a client may send before any of it is read, at first, in bytes: the window grows with what is
+    /// read, up to 16 MiB. Default 128 KiB; 65 535 to 2³¹-1. Each open call may hold that much memory. More saves a round trip where lines
+    /// are long and messages large.
+    pub initial_window: u32,
+    /// How much all calls of a connection may have on the line at once, in bytes. Default 16 MiB; 65 535 to 2³¹-1. It bounds no
+    /// memory: what has come is credited at once. Less slows lines down whose round trip times bandwidth is more.
+    pub connection_window: u32,
     /// How long the worker that waits for requests looks for them before it sleeps. Default 0.
     /// Waking a sleeping CPU costs some 35 µs in a virtual machine; up to 50 µs of looking
     /// saves that where calls follow each other closely, at the price of one CPU while they
@@ -119,6 +155,17 @@ impl Default for ServerOptions {
             keepalive_time: Duration::from_secs(7_200),
             keepalive_timeout: Duration::from_secs(20),
             write_timeout: Duration::from_secs(20),
+            max_connection_idle: Duration::MAX,
+            max_connection_age: Duration::MAX,
+            max_connection_age_grace: Duration::MAX,
+            min_ping_interval: Duration::from_secs(300),
+            max_ping_strikes: 2,
+            permit_pings_without_calls: false,
+            handshake_timeout: Duration::from_secs(20),
+            listen_backlog: u32::MAX,
+            reuse_port: false,
+            initial_window: 128 << 10,
+            connection_window: 16 << 20,
             busy_poll: Duration::ZERO,
             compression: Compression::None,
             accept_compression: None,
@@ -222,6 +269,66 @@ impl ServerOptions {
         self
     }
 
+    /// Sets [`max_connection_idle`](Self::max_connection_idle).
+    #[must_use]
+    pub fn max_connection_idle(mut self, time: Duration) -> Self {
+        self.max_connection_idle = time;
+        self
+    }
+
+    /// Sets [`max_connection_age`](Self::max_connection_age) and
+    /// [`max_connection_age_grace`](Self::max_connection_age_grace).
+    #[must_use]
+    pub fn max_connection_age(mut self, age: Duration, grace: Duration) -> Self {
+        self.max_connection_age = age;
+        self.max_connection_age_grace = grace;
+        self
+    }
+
+    /// Sets [`min_ping_interval`](Self::min_ping_interval) and [`max_ping_strikes`](Self::max_ping_strikes).
+    #[must_use]
+    pub fn pings(mut self, min_interval: Duration, strikes: u32) -> Self {
+        self.min_ping_interval = min_interval;
+        self.max_ping_strikes = strikes;
+        self
+    }
+
+    /// Sets [`permit_pings_without_calls`](Self::permit_pings_without_calls).
+    #[must_use]
+    pub fn permit_pings_without_calls(mut self, permit: bool) -> Self {
+        self.permit_pings_without_calls = permit;
+        self
+    }
+
+    /// Sets [`handshake_timeout`](Self::handshake_timeout).
+    #[must_use]
+    pub fn handshake_timeout(mut self, timeout: Duration) -> Self {
+        self.handshake_timeout = timeout;
+        self
+    }
+
+    /// Sets [`listen_backlog`](Self::listen_backlog).
+    #[must_use]
+    pub fn listen_backlog(mut self, connections: u32) -> Self {
+        self.listen_backlog = connections;
+        self
+    }
+
+    /// Sets [`reuse_port`](Self::reuse_port).
+    #[must_use]
+    pub fn reuse_port(mut self, reuse: bool) -> Self {
+        self.reuse_port = reuse;
+        self
+    }
+
+    /// Sets [`initial_window`](Self::initial_window) and [`connection_window`](Self::connection_window).
+    #[must_use]
+    pub fn windows(mut self, of_a_call: u32, of_a_connection: u32) -> Self {
+        self.initial_window = of_a_call;
+        self.connection_window = of_a_connection;
+        self
+    }
+
     /// Sets [`busy_poll`](Self::busy_poll).
     #[must_use]
     pub fn busy_poll(mut self, longest: Duration) -> Self {
@@ -259,7 +366,28 @@ impl ServerOptions {
             .saturating_mul(SEND_QUOTA)
             .saturating_add(self.send_budget);
         options.write_timeout = self.write_timeout;
+        let finite = |time: Duration| (time != Duration::MAX).then_some(time);
+        let age = AgeOptions {
+            idle: finite(self.max_connection_idle),
+            age: finite(self.max_connection_age),
+            grace: finite(self.max_connection_age_grace),
+        };
+        options.age = (age != AgeOptions::default()).then(|| Box::new(age));
+        options.enforcement = Enforcement {
+            min_interval: Some(self.min_ping_interval).filter(|least| !least.is_zero()),
+            without_calls: self.permit_pings_without_calls,
+            max_strikes: self.max_ping_strikes,
+        };
+        options.handshake_timeout = self.handshake_timeout;
+        options.initial_window = self.initial_window;
+        options.max_window = options.max_window.max(self.initial_window);
+        options.connection_window = self.connection_window;
         options
+    }
+
+    /// How it listens.
+    pub(super) fn listening(&self) -> Listening {
+        Listening { backlog: self.listen_backlog, shared: self.reuse_port }
     }
 
     /// Finds values that cannot work.
@@ -306,6 +434,27 @@ impl ServerOptions {
                 "honest clients would be cut off",
             ),
             within(
+                "max_connection_idle",
+                self.max_connection_idle,
+                ms(1)..,
+                "no connection would have a call",
+            ),
+            within(
+                "max_connection_age",
+                self.max_connection_age,
+                ms(1)..,
+                "no connection would have a call",
+            ),
+            within(
+                "handshake_timeout",
+                self.handshake_timeout,
+                ms(100)..=ms(20_000),
+                "honest clients would not come in, or half-open connections be kept",
+            ),
+            within("listen_backlog", self.listen_backlog, 1.., "nobody could connect"),
+            within("initial_window", self.initial_window, WINDOWS, "HTTP/2 has no other"),
+            within("connection_window", self.connection_window, WINDOWS, "HTTP/2 has no other"),
+            within(
                 "busy_poll",
                 self.busy_poll,
                 ..=LONGEST_BUSY_POLL,
@@ -323,6 +472,9 @@ impl ServerOptions {
         .collect()
     }
 }
+
+/// What a window may be at first.
+const WINDOWS: RangeInclusive<u32> = 65_535..=(1 << 31) - 1;
 
 #[cfg(test)]
 mod tests {
@@ -345,6 +497,17 @@ mod tests {
             (ServerOptions::default().resets(0, 100), "reset_burst"),
             (ServerOptions::default().errors(0, 100), "error_burst"),
             (ServerOptions::default().message_timeout(Duration::ZERO), "message_timeout"),
+            (ServerOptions::default().max_connection_idle(Duration::ZERO), "max_connection_idle"),
+            (
+                ServerOptions::default().max_connection_age(Duration::ZERO, Duration::ZERO),
+                "max_connection_age",
+            ),
+            (ServerOptions::default().handshake_timeout(Duration::ZERO), "handshake_timeout"),
+            (ServerOptions::default().handshake_timeout(Duration::MAX), "handshake_timeout"),
+            (ServerOptions::default().listen_backlog(0), "listen_backlog"),
+            (ServerOptions::default().windows(65_534, 1 << 20), "initial_window"),
+            (ServerOptions::default().windows(1 << 31, 1 << 20), "initial_window"),
+            (ServerOptions::default().windows(1 << 20, 0), "connection_window"),
             (ServerOptions::default().busy_poll(Duration::from_secs(1)), "busy_poll"),
             (ServerOptions::default().busy_poll(Duration::MAX), "busy_poll"),
             (ServerOptions::default().keepalive(Duration::ZERO, Duration::MAX), "keepalive_time"),
@@ -357,7 +520,7 @@ mod tests {
             assert_eq!(error.kind(), ConfigErrorKind::Option);
             let told = error.to_string();
             assert!(told.starts_with(&format!("option {name} is ")), "{told}");
-            assert!(told.contains("has to be at "), "{told}");
+            assert!(told.contains("has to be "), "{told}");
         }
     }
 }

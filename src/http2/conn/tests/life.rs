@@ -1,5 +1,6 @@
 //! Beginning, silence, end: deadlines, keepalive, GOAWAY.
 
+use super::super::super::age::AgeOptions;
 use super::*;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -250,4 +251,47 @@ fn an_idle_connection_is_small() {
     assert!(size_of::<Connection>() <= 1500, "{}", size_of::<Connection>());
     s.input(&request(3, END));
     assert_eq!(s.key().id, 3);
+}
+
+/// A server whose connections have such limits, in seconds.
+fn aging(idle: Option<u64>, age: Option<u64>, grace: Option<u64>) -> Side {
+    let seconds = |time: Option<u64>| time.map(Duration::from_secs);
+    let mut options = Options::new(Role::Server);
+    options.keepalive.time = None;
+    let limits = AgeOptions { idle: seconds(idle), age: seconds(age), grace: seconds(grace) };
+    options.age = Some(Box::new(limits));
+    Side::server_with(&options)
+}
+
+#[test]
+fn a9_an_idle_connection_is_told_goodbye_and_what_crosses_it_is_served() {
+    let mut s = aging(Some(10), None, None);
+    s.later(SECOND * 9).input(&request(1, END));
+    let key = s.key();
+    s.later(SECOND * 60).expect_silence();
+    s.conn.at(s.now);
+    s.conn.headers(key, &block(&[(":status", "200")]), true);
+    s.conn.forget(key);
+    s.output();
+    s.later(SECOND * 10 - TICK).expect_silence();
+    assert_eq!(s.conn.poll_timeout(), Some(s.now + TICK));
+    s.later(TICK);
+    let out = s.output();
+    assert_eq!((out[0].kind, out[0].number(), out[0].code()), (GOAWAY, MAX_31, Reason::NO_ERROR));
+    s.input(&request(3, END));
+    assert_eq!(s.key().id, 3, "it is served");
+}
+
+#[test]
+fn a9_an_old_connection_is_told_goodbye_and_cut_after_its_grace() {
+    let mut s = aging(None, Some(10), Some(5));
+    s.input(&request(1, 0));
+    s.output();
+    s.later(SECOND * 10);
+    assert_eq!(s.output()[0].number(), MAX_31);
+    s.later(SECOND * 5 - TICK);
+    s.output();
+    assert_eq!(s.conn.stats().active, 1);
+    s.later(TICK).expect_goaway(Reason::NO_ERROR);
+    assert_eq!((s.conn.stats().active, s.conn.poll_timeout()), (0, None));
 }

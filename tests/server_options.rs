@@ -1,0 +1,187 @@
+//! What may be said of a server's connections: how long they live, what they may ask, and how they come in.
+
+#![allow(clippy::disallowed_methods, reason = "the test's own threads")]
+
+#[path = "support/service.rs"]
+mod service;
+mod support;
+
+use std::collections::HashSet;
+use std::io::Read;
+use std::net::TcpStream;
+use std::sync::Mutex;
+use std::thread;
+use std::time::Duration;
+
+use bytes::Bytes;
+use grpc_threads::{Channel, Code, Connectivity, RpcMethodHandler, Server, ServerOptions};
+use service::{Served, by_hand, unary};
+use support::frames::{GOAWAY, PING, Peer, SETTINGS, WINDOW_UPDATE};
+use support::{LONG, eventually, timed};
+
+const PEER: &str = "/test.Test/Peer";
+const HELD: &str = "/test.Test/Held";
+
+const NEVER: Duration = Duration::MAX;
+
+fn served(options: ServerOptions) -> Served {
+    let server = Server::builder().options(options).build().unwrap();
+    Served::start(server, "127.0.0.1:0", [("Peer", peer()), ("Held", held())])
+}
+
+/// Answers with whom it is asked by: a name for the connection.
+fn peer() -> RpcMethodHandler {
+    unary(|_, context| Ok(context.peer().into()))
+}
+
+/// Waits until its client has said all.
+fn held() -> RpcMethodHandler {
+    by_hand(|stream, _| {
+        while let Some(message) = stream.recv()? {
+            stream.send(&message)?;
+        }
+        Ok(())
+    })
+}
+
+fn ask(channel: &Channel) -> Bytes {
+    channel.raw_unary_unary(PEER).unwrap().timeout(LONG).call(&Bytes::new()).unwrap()
+}
+
+#[test]
+fn a9_an_idle_connection_ends_and_its_client_comes_again_unseen() {
+    let served = served(ServerOptions::default().max_connection_idle(Duration::from_millis(50)));
+    let channel = served.channel();
+    let first = ask(&channel);
+    eventually(LONG, "the connection ends", || channel.state(false) != Connectivity::Ready);
+    assert_ne!(ask(&channel), first, "another connection");
+
+    // One with a call is not idle, however long that says nothing.
+    let held = channel.raw_stream_stream(HELD).unwrap().timeout(LONG).open();
+    let (mut requests, mut responses) = held.split();
+    let begun = ask(&channel);
+    thread::park_timeout(Duration::from_millis(200));
+    assert_eq!(ask(&channel), begun, "it is still there");
+    requests.send(&Bytes::from_static(b"x")).unwrap();
+    assert_eq!(responses.recv().unwrap().unwrap(), "x");
+    requests.done_writing().unwrap();
+    assert!(responses.recv().unwrap().is_none());
+    eventually(LONG, "and ends then", || channel.state(false) != Connectivity::Ready);
+}
+
+#[test]
+fn a9_old_connections_end_while_calls_go_on_and_none_fails() {
+    let age = Duration::from_millis(40);
+    let served = served(ServerOptions::default().max_connection_age(age, NEVER));
+    let channel = served.channel();
+    let seen = Mutex::new(HashSet::new());
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                while seen.lock().unwrap().len() < 8 {
+                    let peer = ask(&channel);
+                    seen.lock().unwrap().insert(peer);
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn a9_what_an_old_connection_still_has_is_cut_after_its_grace() {
+    let (age, grace) = (Duration::from_millis(50), Duration::from_millis(50));
+    let served = served(ServerOptions::default().max_connection_age(age, grace));
+    let channel = served.channel();
+    let held = channel.raw_stream_stream(HELD).unwrap().timeout(LONG).open();
+    let (mut requests, mut responses) = held.split();
+    requests.send(&Bytes::from_static(b"x")).unwrap();
+    assert_eq!(responses.recv().unwrap().unwrap(), "x");
+    let status = responses.recv().unwrap_err();
+    assert_eq!(status.code(), Code::Unavailable, "{status}");
+    ask(&channel);
+}
+
+#[test]
+fn a8_a_server_says_how_often_it_may_be_asked_for_a_sign_of_life() {
+    let options = ServerOptions::default;
+    let asks = |served: &Served| {
+        let mut peer = Peer::connect(("127.0.0.1", served.port));
+        peer.patience(LONG);
+        (0..20).for_each(|_| peer.ping(*b"are you?"));
+        peer
+    };
+    for patient in
+        [options().pings(Duration::ZERO, 0), options().pings(Duration::from_secs(300), u32::MAX)]
+    {
+        let served = served(patient);
+        asks(&served).assert_alive();
+    }
+    // One after the other, each later than it may be where it has a call.
+    let permits = options().pings(Duration::from_millis(1), 0);
+    for (permits, lasts) in
+        [(permits.clone().permit_pings_without_calls(true), true), (permits, false)]
+    {
+        let served = served(permits);
+        let mut peer = Peer::connect(("127.0.0.1", served.port));
+        peer.patience(LONG);
+        let mut answers = 0;
+        for _ in 0..5 {
+            peer.ping(*b"are you?");
+            let answer = peer.wait_for(|frame| matches!(frame.kind, PING | GOAWAY));
+            answers += usize::from(answer.kind == PING);
+            if answer.kind == GOAWAY {
+                break;
+            }
+            thread::park_timeout(Duration::from_millis(20));
+        }
+        assert_eq!(answers == 5, lasts, "{answers}");
+    }
+    let strict = served(options());
+    let mut peer = asks(&strict);
+    let goaway = peer.wait_kind(GOAWAY);
+    assert!(goaway.payload.ends_with(b"too_many_pings"), "{goaway:?}");
+}
+
+#[test]
+fn a15_who_says_nothing_is_let_go_after_the_handshakes_time() {
+    let options = ServerOptions::default().handshake_timeout(Duration::from_millis(100));
+    let served = served(options);
+    let mut socket = TcpStream::connect(("127.0.0.1", served.port)).unwrap();
+    socket.set_read_timeout(Some(LONG)).unwrap();
+    let (took, ()) = timed(|| {
+        let mut all = Vec::new();
+        socket.read_to_end(&mut all).unwrap();
+    });
+    assert!(took >= Duration::from_millis(90), "{took:?}");
+    assert!(took < Duration::from_secs(15), "20 s is the default: {took:?}");
+}
+
+#[test]
+fn windows_are_what_they_were_said_to_be() {
+    let served = served(ServerOptions::default().windows(1 << 20, 2 << 20));
+    let mut peer = Peer::connect_raw(("127.0.0.1", served.port));
+    peer.patience(LONG);
+    let settings = peer.wait_for(|frame| frame.kind == SETTINGS);
+    let window = settings.payload.chunks(6).find(|one| one[..2] == [0, 4]);
+    assert_eq!(window.map(|one| one[2..].to_vec()), Some((1_u32 << 20).to_be_bytes().to_vec()));
+    let update = peer.wait_for(|frame| frame.kind == WINDOW_UPDATE);
+    let more = (2_u32 << 20) - 65_535;
+    assert_eq!((update.stream, &update.payload[..]), (0, &more.to_be_bytes()[..]));
+}
+
+#[test]
+fn a_port_is_shared_by_those_alone_who_all_say_so() {
+    let shares = ServerOptions::default().reuse_port(true).listen_backlog(16);
+    let first = served(shares.clone());
+    let address = format!("127.0.0.1:{}", first.port);
+    let second = Server::builder().options(shares).build().unwrap();
+    assert_eq!(second.add_insecure_port(&address).unwrap(), first.port);
+    let third = Server::builder().build().unwrap();
+    assert!(third.add_insecure_port(&address).is_err(), "it did not say so");
+    drop(second);
+    ask(&first.channel());
+
+    let alone = served(ServerOptions::default());
+    let also = Server::builder().options(ServerOptions::default().reuse_port(true)).build();
+    assert!(also.unwrap().add_insecure_port(&format!("127.0.0.1:{}", alone.port)).is_err());
+}
