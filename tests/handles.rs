@@ -51,11 +51,15 @@ const SERVER: () = {
     shared::<ServicerContext>();
     shared::<ServerStream<Req, Resp>>();
     shared::<RequestIterator<Req>>();
+    shared::<ResponseSender<Resp>>();
+    shared::<SentElsewhere<Resp>>();
+    shared::<Extensions>();
     shared::<Service>();
     shared::<MethodHandlersGenericHandler>();
     cloned::<RpcMethodHandler>();
     cloned::<ServerOptions>();
     cloned::<ThreadPool>();
+    cloned::<ThreadPoolBuilder>();
     cloned::<Stopped>();
     cloned::<StillRunning>();
     small::<Server>(4);

@@ -226,6 +226,34 @@ fn messages_go_through_hooks_in_all_kinds_of_calls() {
 }
 
 #[test]
+fn what_is_sent_from_elsewhere_goes_through_hooks_and_finds_what_was_left_for_it() {
+    struct Who(&'static str);
+
+    let later = grpc_threads::unary_stream_rpc_method_handler_with(
+        |request: Bytes, context: &ServicerContext| {
+            let (mut sender, responses) = context.response_channel()?;
+            let who = context.extensions().get::<Who>().map_or("nobody", |who| who.0);
+            sender.send(&request)?;
+            sender.try_send(&bytes(who))?;
+            // Before the interceptors are done with it.
+            sender.finish(Ok(()));
+            Ok(responses)
+        },
+        grpc_threads::Raw,
+        grpc_threads::Raw,
+    );
+    let names = interceptor(|call, next| {
+        call.context().extensions().insert(Who("ada"));
+        next.run(call)
+    });
+    let server = builder(2).interceptor(names).interceptor(marker("a"));
+    let served = Served::start(server.build().unwrap(), "127.0.0.1:0", [("Later", later)]);
+    let later = served.channel().raw_unary_stream("/test.Test/Later").unwrap();
+    let (answers, _) = later.timeout(LONG).call(&bytes("x")).unwrap().collect_all().unwrap();
+    assert_eq!(answers, ["xaa", "adaa"]);
+}
+
+#[test]
 fn hooks_may_drop_multiply_hold_back_and_fail() {
     let server = builder(2).interceptor(interceptor(|call, next| {
         let mut held: Option<Payload> = None;

@@ -37,6 +37,7 @@ use crate::tell;
 /// error. From then on the sender holds nothing of the call: one that is forgotten in a list costs a few words, no connection.
 pub struct ResponseSender<Resp> {
     shared: Arc<Shared>,
+    made: Arc<Made>,
     codec: Arc<dyn Codec<Resp>>,
     done: bool,
 }
@@ -58,6 +59,8 @@ pub(super) struct Answers<Resp>(pub(super) Arc<dyn Codec<Resp>>);
 struct Made {
     /// The responses were returned, and have come to their end.
     returned: AtomicBool,
+    /// The sender has said how the call ends, which interceptors may still have to hear.
+    finished: AtomicBool,
     shared: Weak<Shared>,
 }
 
@@ -129,7 +132,11 @@ impl ServicerContext {
             ready: None,
         };
         let shared = Arc::new(Shared { state: Mutex::new(state) });
-        let made = Made { returned: AtomicBool::new(false), shared: Arc::downgrade(&shared) };
+        let made = Made {
+            returned: AtomicBool::new(false),
+            finished: AtomicBool::new(false),
+            shared: Arc::downgrade(&shared),
+        };
         let extensions = self.extensions();
         if extensions.get::<Made>().is_some() {
             return Err(refused("it was asked before"));
@@ -139,7 +146,8 @@ impl ServicerContext {
         if !self.call().listen(Arc::new(Listener(Arc::downgrade(&shared)))) {
             shared.release();
         }
-        let sender = ResponseSender { shared, codec: codec.clone(), done: false };
+        let sender =
+            ResponseSender { shared, made: made.clone(), codec: codec.clone(), done: false };
         Ok((sender, SentElsewhere { made, types: PhantomData }))
     }
 }
@@ -153,6 +161,7 @@ pub(super) fn goes_on(context: &ServicerContext, slot: &mut Option<Slot>) -> boo
     let slot = slot.take();
     match made.shared.upgrade() {
         Some(shared) => shared.begin(slot),
+        None if made.finished.load(Ordering::Acquire) => {}
         None => abandon(context),
     }
     true
@@ -258,6 +267,7 @@ impl<Resp: 'static> ResponseSender<Resp> {
     /// Ends the call with this outcome, after what was sent. Never waits. Without effect when the call is over.
     pub fn finish(mut self, outcome: Result<(), Status>) {
         self.done = true;
+        self.made.finished.store(true, Ordering::Release);
         if let Ok(context) = self.shared.context() {
             context.call().finish(outcome);
         }
