@@ -279,6 +279,14 @@ fn connections_that_are_reset_at_once_leave_no_descriptor() {
     let _alone = alone();
     let served = Served::new();
     served.channel().raw_unary_unary(ECHO).unwrap().call(&Bytes::new()).unwrap();
+    // A thread gives itself its name, once it runs.
+    let named = |all: &Holdings, name: &str| all.threads.keys().any(|own| own.starts_with(name));
+    let names =
+        ["grpc-worker-0", "grpc-worker-1", "grpc-worker-2", "grpc-worker-3", "grpc-reserve"];
+    eventually(LONG, "all its threads run", || {
+        let now = Holdings::now();
+        names.iter().all(|name| named(&now, name))
+    });
     let before = Holdings::now();
     thread::scope(|scope| {
         for _ in 0..3 {

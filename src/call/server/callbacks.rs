@@ -13,7 +13,7 @@ impl ServerCall {
     }
 
     /// Tells `listener` of room to send and of the end, as its stream does; false when the call is over.
-    pub(crate) fn listen(self: &Arc<Self>, listener: Arc<dyn Notify>) -> bool {
+    pub(crate) fn tell_progress(self: &Arc<Self>, listener: Arc<dyn Notify>) -> bool {
         self.watch(|reply| reply.listener = Some(listener))
     }
 

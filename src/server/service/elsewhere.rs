@@ -143,7 +143,7 @@ impl ServicerContext {
         }
         extensions.insert(made);
         let Some(made) = extensions.get::<Made>() else { return Err(refused("the call is over")) };
-        if !self.call().listen(Arc::new(Listener(Arc::downgrade(&shared)))) {
+        if !self.call().tell_progress(Arc::new(Listener(Arc::downgrade(&shared)))) {
             shared.release();
         }
         let sender =
