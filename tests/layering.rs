@@ -168,6 +168,20 @@ fn no_let_chains() {
     report(found);
 }
 
+/// Likewise: before 1.89 what `format_args!` borrows is gone at the end of the statement.
+#[test]
+fn no_format_args_is_kept() {
+    let mut found = Vec::new();
+    for folder in ["src", "tests", "examples", "benches"] {
+        found.extend(source::read(folder).iter().flat_map(kept_format_args));
+    }
+    report(found);
+    let count =
+        |text: &str| kept_format_args(&File::new("src/link/a.rs".into(), text.into())).len();
+    assert_eq!(count("fn f() { let what = format_args!(\"{}\", x()); g(what) }"), 1);
+    assert_eq!(count("fn f() { g(format_args!(\"{}\", x())); let a = 1; }"), 0);
+}
+
 #[test]
 fn unchecked_time_is_found() {
     let count = |text: &str| unchecked_time(&File::new("src/link/a.rs".into(), text.into())).len();
@@ -475,6 +489,15 @@ fn let_chains(file: &File) -> Vec<String> {
     let chained = starts.filter(|at| is_chain(&texts[at + 1..]));
     let told = "a let-chain, which Rust 1.85 does not take";
     chained.map(|at| format!("{}:{}: {told}", file.path, file.tokens[at].line)).collect()
+}
+
+fn kept_format_args(file: &File) -> Vec<String> {
+    let kept = file.tokens.windows(3).filter(|next| {
+        let [bound, called, bang] = next else { return false };
+        (bound.text, called.text, bang.text) == ("=", "format_args", "!")
+    });
+    let told = "what `format_args!` gives is kept, which Rust 1.85 does not take";
+    kept.map(|next| format!("{}:{}: {told}", file.path, next[1].line)).collect()
 }
 
 fn is_chain(head: &[&str]) -> bool {

@@ -13,6 +13,7 @@ use grpc_threads::{
     InterceptedCall, Payload, ServerBuilder, ServerInterceptor, ServerNext, StreamHooks,
 };
 use service::*;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::Duration;
@@ -426,4 +427,33 @@ fn the_end_is_told_once_however_it_comes_and_of_a_detached_stream_too() {
     });
     assert!(matches!(ends.recv_timeout(LONG), Ok((path, _)) if path == BIDI));
     assert!(ends.try_recv().is_err(), "once each");
+}
+
+#[test]
+fn who_is_slow_to_hear_of_ends_keeps_calls_waiting_and_no_memory_or_sockets() {
+    let (let_go, gate) = mpsc::channel::<()>();
+    let gate = Mutex::new(gate);
+    let told = Arc::new(AtomicUsize::new(0));
+    let counted = told.clone();
+    let gate = Arc::new(gate);
+    let server = builder(1).interceptor(interceptor(move |call, next| {
+        let (gate, counted) = (gate.clone(), counted.clone());
+        call.add_hooks(StreamHooks::new().on_end(move |_| {
+            counted.fetch_add(1, Ordering::SeqCst);
+            let _ = gate.lock().unwrap().recv_timeout(LONG);
+        }));
+        next.run(call)
+    }));
+    let served = served(server, []);
+    let channel = served.channel();
+    let echo = channel.raw_unary_unary(ECHO).unwrap();
+    // Its client has its answer, and the hook is on the worker.
+    assert_eq!(echo.call(&bytes("x")).unwrap(), "x");
+    let mut next = echo.future(&bytes("y"));
+    let in_vain = next.result(Some(Duration::from_millis(50)));
+    assert!(matches!(in_vain, Err(ResultError::TimedOut)), "the worker is taken");
+    assert_eq!(told.load(Ordering::SeqCst), 1);
+    let_go.send(()).unwrap();
+    assert_eq!(next.result(Some(LONG)).unwrap(), "y");
+    drop(let_go);
 }

@@ -6,7 +6,7 @@
 //! One lock, a leaf. What runs user code takes it out first.
 
 use std::mem;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 
@@ -38,7 +38,7 @@ struct State {
     /// An interceptor's own response.
     response: Option<Payload>,
     /// How the call ended, once it has.
-    status: Option<Status>,
+    status: Arc<OnceLock<Status>>,
 }
 
 /// Which messages.
@@ -58,15 +58,13 @@ impl State {
 }
 
 impl Intercept {
-    /// Hooks of one more interceptor, inside those that are there. True: there is the first to be told of the end.
-    pub(super) fn add(&self, hooks: StreamHooks) -> bool {
+    /// Hooks of one more interceptor, inside those that are there.
+    pub(super) fn add(&self, hooks: StreamHooks) {
         let (request, response, end) = hooks.into_parts();
         let mut state = self.state.lock();
         state.requests.extend(request);
         state.responses.extend_front(response);
-        let first = state.ends.is_empty() && end.is_some();
         state.ends.extend(end);
-        first
     }
 
     /// Hooks outside of those that come later.
@@ -130,15 +128,19 @@ impl Intercept {
 
     /// The call has ended. The first counts.
     pub(super) fn ended(&self, status: &Status) {
-        self.state.lock().status.get_or_insert_with(|| status.clone());
+        let told = self.told();
+        let _ = told.set(status.clone());
     }
 
-    /// Who is told of the end, the innermost first, and how it ended where this side has ended it.
-    pub(super) fn take_ends(&self) -> (Vec<OnEnd>, Option<Status>) {
-        let mut state = self.state.lock();
-        let (mut ends, status) = (mem::take(&mut state.ends), state.status.clone());
-        drop(state);
+    /// How the call ended, once it has.
+    pub(super) fn told(&self) -> Arc<OnceLock<Status>> {
+        self.state.lock().status.clone()
+    }
+
+    /// Who is told of the end, the innermost first; `None`: nobody.
+    pub(super) fn take_ends(&self) -> Option<Vec<OnEnd>> {
+        let mut ends = mem::take(&mut self.state.lock().ends);
         ends.reverse();
-        (ends, status)
+        Some(ends).filter(|ends| !ends.is_empty())
     }
 }

@@ -12,27 +12,31 @@ use crate::codec::{Codec, Raw};
 use crate::payload::Payload;
 use crate::reactor::user;
 use crate::status::Status;
+use crate::sync::Mutex;
 use crate::wire::framing::Message;
 
 impl ServerCall {
     /// Hooks of an interceptor, inside those that are there.
-    pub(crate) fn add_hooks(self: &Arc<Self>, hooks: StreamHooks) {
-        let Some(intercept) = self.intercept() else { return };
-        if intercept.add(hooks) {
-            let call = self.clone();
-            if !self.add_callback(Box::new(move || call.tell_ends())) {
-                self.tell_ends();
-            }
+    pub(crate) fn add_hooks(&self, hooks: StreamHooks) {
+        if let Some(intercept) = self.intercept() {
+            intercept.add(hooks);
         }
     }
 
-    fn tell_ends(&self) {
+    /// The interceptors have returned: tells their hooks of the end. Of a call that goes on elsewhere once it ends, on the
+    /// notifier; what waits there holds the hooks and the status, and nothing of the call.
+    pub(crate) fn tell_ends(self: &Arc<Self>) {
         let Some(intercept) = self.intercept() else { return };
-        let (ends, status) = intercept.take_ends();
-        let status = status.unwrap_or_else(|| self.ended_status());
-        let tell = |end: OnEnd| user::run(format_args!("an interceptor's hook"), || end(&status));
-        for end in ends {
-            let _ = tell(end);
+        let Some(ends) = intercept.take_ends() else { return };
+        let (told, ends) = (intercept.told(), Arc::new(Mutex::new(Some(ends))));
+        let later = {
+            let (told, ends) = (told.clone(), ends.clone());
+            move || tell(ends.lock().take(), told.get())
+        };
+        if !self.add_callback(Box::new(later)) {
+            let status = told.get().cloned().unwrap_or_else(|| self.ended_status());
+            let ends = ends.lock().take();
+            tell(ends, Some(&status));
         }
     }
 
@@ -178,5 +182,14 @@ impl ServerCall {
 
     fn intercept(&self) -> Option<&Intercept> {
         self.intercept.as_deref()
+    }
+}
+
+/// Tells hooks of the end, each by itself.
+fn tell(ends: Option<Vec<OnEnd>>, status: Option<&Status>) {
+    let over = Status::cancelled("the call is over");
+    let status = status.unwrap_or(&over);
+    for end in ends.into_iter().flatten() {
+        let _ = user::run(format_args!("an interceptor's hook"), || end(status));
     }
 }

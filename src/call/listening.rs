@@ -202,8 +202,9 @@ impl ServerCall {
         if !self.is_active() || listening.end_told.swap(true, Ordering::Relaxed) {
             return (data, outcome);
         }
-        let what = format_args!("a listener to {}", listening.method);
-        let told = user::run(what, || self.end_heard(listening, data, outcome));
+        let told = user::run(format_args!("a listener to {}", listening.method), || {
+            self.end_heard(listening, data, outcome)
+        });
         told.unwrap_or_else(|Panicked| (None, Err(panicked())))
     }
 
@@ -216,8 +217,9 @@ impl ServerCall {
         let (mut data, mut status) = (data, self.verdict(outcome));
         if status.is_ok() && data.is_some() && self.made_outbox().is_none() {
             if let Some(heard) = self.hears_head() {
-                let what = format_args!("a listener to {}", listening.method);
-                let told = user::run(what, || self.head_heard(heard, &Metadata::new()));
+                let told = user::run(format_args!("a listener to {}", listening.method), || {
+                    self.head_heard(heard, &Metadata::new())
+                });
                 if let Err(failed) = told.unwrap_or_else(|Panicked| Err(panicked())) {
                     (data, status) = (None, failed);
                 }

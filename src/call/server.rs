@@ -347,7 +347,13 @@ impl ServerCall {
         }
         let (data, outcome) = match &self.intercept {
             None => (data, outcome),
-            Some(_) => self.tell_end((data, outcome)),
+            Some(intercept) => {
+                if self.stream.ended() {
+                    // The client's end was first, whatever the handler says.
+                    intercept.ended(&self.ended_status());
+                }
+                self.tell_end((data, outcome))
+            }
         };
         let Some((closing, callbacks)) = self.end_with(outcome) else {
             return self.stream.settle();

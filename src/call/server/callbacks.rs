@@ -37,6 +37,10 @@ impl ServerCall {
     }
 
     pub(super) fn tell_callbacks(&self) {
+        if let Some(intercept) = &self.intercept {
+            // By whom else it was ended has been noted.
+            intercept.ended(&self.ended_status());
+        }
         let mut reply = self.reply.lock();
         let (callbacks, listener) = (std::mem::take(&mut reply.callbacks), reply.listener.take());
         drop(reply);

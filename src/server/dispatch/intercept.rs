@@ -9,8 +9,14 @@ use crate::status::Status;
 
 /// Tells those who listen, runs the interceptors, outermost first, then the handler, and ends the call as they say.
 pub(super) fn run(method: &Method, context: &ServicerContext, slot: &mut Option<Slot>) {
+    context.call().hold_answer();
+    run_all(method, context, slot);
+    // On the worker, whose next call waits for it: a queue of those that were not told yet would grow without a bound.
+    context.call().tell_ends();
+}
+
+fn run_all(method: &Method, context: &ServicerContext, slot: &mut Option<Slot>) {
     let (call, calls) = (context.call(), method.calls());
-    call.hold_answer();
     let other = match begun(method, context) {
         Ok(Ok(other)) => other,
         Ok(Err(status)) => return call.release(Err(status), false),
@@ -31,8 +37,8 @@ pub(super) fn run(method: &Method, context: &ServicerContext, slot: &mut Option<
     let cardinality = known.map(RpcMethodHandler::cardinality);
     let mut intercepted = InterceptedCall::new(context, cardinality, slot);
     let next = ServerNext::new(calls.interceptors().unwrap_or_default(), &handler, other);
-    let what = format_args!("an interceptor of {}", context.method());
-    match user::run(what, || next.run(&mut intercepted)) {
+    let run = || next.run(&mut intercepted);
+    match user::run(format_args!("an interceptor of {}", context.method()), run) {
         Ok(outcome) if outcome.is_ok() && intercepted.run() == Run::Detached => call.let_go(),
         Ok(outcome) => call.release(outcome, intercepted.streams()),
         Err(_) => call.release_panicked(),
@@ -45,6 +51,6 @@ fn begun(
     context: &ServicerContext,
 ) -> Result<Result<Option<RpcMethodHandler>, Status>, Panicked> {
     let Some(all) = method.calls().events().heard() else { return Ok(Ok(None)) };
-    let what = format_args!("a listener to {}", context.method());
-    user::run(what, || all.begin(context, method.handler()))
+    let begin = || all.begin(context, method.handler());
+    user::run(format_args!("a listener to {}", context.method()), begin)
 }

@@ -109,8 +109,10 @@ impl<'a> InterceptedCall<'a> {
     /// Has the call's messages go through these hooks, inside of those that were given before, and its end be told. To be called
     /// before `next.run`.
     ///
-    /// A hook runs on the thread that receives or sends the message: the handler's. `on_end` runs on the notifier thread once the
-    /// call is over, by whatever end: also that of a stream that was detached.
+    /// A hook runs on the thread that receives or sends the message: the handler's. `on_end` runs on the worker too, once the call is
+    /// over and the handler and all interceptors have returned: the worker takes no other call meanwhile. Of a stream that was
+    /// detached, or is answered from elsewhere, it runs on the notifier thread, which is one for the process: be quick there.
+    /// What is to be told of a client's cancel at once is [`ServicerContext::add_callback`](crate::ServicerContext::add_callback).
     pub fn add_hooks(&mut self, hooks: StreamHooks) {
         self.context.call().add_hooks(hooks);
     }
