@@ -973,3 +973,41 @@ fn no_lock_is_held_a_listener_may_make_calls_and_listen() {
     assert_eq!(within(LONG, move || unary_call(&channel)).0, Code::Ok);
     assert_eq!(record.take(), ["added"]);
 }
+
+#[test]
+fn a_listener_that_calls_its_own_channel_is_not_told_of_that() {
+    let served = Served::new();
+    let channel = served.channel();
+    let (told, count) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let token = channel.raw_unary_unary(ECHO).unwrap().timeout(LONG);
+    let (counted, answered) = (told.clone(), count.clone());
+    channel.listen::<SendRequest>(move |event| {
+        counted.fetch_add(1, Ordering::SeqCst);
+        let token = token.call(&Bytes::from_static(b"token"))?;
+        event.metadata_mut().append("token", std::str::from_utf8(&token).unwrap())?;
+        answered.fetch_add(1, Ordering::SeqCst);
+        Ok(Flow::Continue)
+    });
+    let echo = channel.raw_unary_unary(ECHO).unwrap();
+    assert_eq!(echo.call(&Bytes::from_static(b"x")).unwrap(), "x");
+    assert_eq!(echo.future(&Bytes::from_static(b"y")).result(Some(LONG)).unwrap(), "y");
+    assert_eq!((told.load(Ordering::SeqCst), count.load(Ordering::SeqCst)), (2, 2));
+}
+
+#[test]
+fn a_listener_that_asks_its_own_call_does_not_wait_for_itself() {
+    let served = Served::new();
+    let channel = served.channel();
+    let (give, given) = mpsc::channel::<grpc_threads::Call>();
+    let given = Mutex::new(given);
+    let (told, asked) = mpsc::channel();
+    channel.listen::<RecvTrailingMetadata>(move |_| {
+        let call = given.lock().unwrap().recv_timeout(LONG).unwrap();
+        told.send((call.status().code(), call.initial_metadata().is_empty())).unwrap();
+        Ok(Flow::Continue)
+    });
+    let mut future = channel.raw_unary_unary(ECHO).unwrap().future(&Bytes::from_static(b"x"));
+    give.send(future.handle()).unwrap();
+    assert_eq!(future.result(Some(LONG)).unwrap(), "x");
+    assert_eq!(asked.recv_timeout(LONG).unwrap().0, Code::Ok);
+}

@@ -629,3 +629,35 @@ fn a_message_that_finds_no_room_is_not_seen_twice_by_the_hooks() {
     }
     assert_eq!(seen.load(Ordering::SeqCst), taken);
 }
+
+#[test]
+fn one_that_says_it_has_hooks_alone_never_goes_around_in_any_form_of_call() {
+    struct Both(AtomicUsize);
+
+    impl ClientInterceptor for Both {
+        fn unary(&self, _: CallDetails, _: Payload, _: Next<'_>) -> Result<Reply, Status> {
+            Err(Status::internal("it has hooks alone"))
+        }
+
+        fn stream(&self, _: &mut CallDetails) -> Result<StreamHooks, Status> {
+            self.0.fetch_add(1, Ordering::SeqCst);
+            Ok(StreamHooks::new())
+        }
+
+        fn has_hooks_only(&self) -> bool {
+            true
+        }
+    }
+
+    let served = Served::new();
+    let both = Arc::new(Both(AtomicUsize::new(0)));
+    // Also beside one that goes around.
+    let passing = around(|details, request, next| next.call(details, request));
+    let channel = intercept_channel(&served.channel(), [both.clone() as _]);
+    for channel in [intercept_channel(&channel, [passing]), channel] {
+        let echo = channel.raw_unary_unary(ECHO).unwrap();
+        assert_eq!(echo.call(&bytes("x")).unwrap(), "x");
+        assert_eq!(echo.future(&bytes("y")).result(Some(LONG)).unwrap(), "y");
+    }
+    assert_eq!(both.0.load(Ordering::SeqCst), 4);
+}

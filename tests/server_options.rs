@@ -185,3 +185,28 @@ fn a_port_is_shared_by_those_alone_who_all_say_so() {
     let also = Server::builder().options(ServerOptions::default().reuse_port(true)).build();
     assert!(also.unwrap().add_insecure_port(&format!("127.0.0.1:{}", alone.port)).is_err());
 }
+
+#[test]
+fn no_call_fails_though_connections_grow_old_before_they_have_answered() {
+    let slow = unary(|request, context| {
+        let (done, ended) = std::sync::mpsc::channel::<()>();
+        let _ = context.add_callback(move || drop(done));
+        let _ = ended.recv_timeout(Duration::from_millis(120));
+        Ok(request)
+    });
+    let options = ServerOptions::default().max_connection_age(Duration::from_millis(40), LONG);
+    let server =
+        Server::builder().thread_pool(grpc_threads::ThreadPool::new(32)).options(options).build();
+    let served = Served::start(server.unwrap(), "127.0.0.1:0", [("Slow", slow)]);
+    let method = served.channel().raw_unary_unary("/test.Test/Slow").unwrap().timeout(LONG);
+    // Each begins on whatever connection there is then: one after the other, not all at once.
+    let mut futures = Vec::new();
+    let (_never, pause) = std::sync::mpsc::channel::<()>();
+    for _ in 0..60 {
+        futures.push(method.future(&Bytes::from_static(b"x")));
+        let _ = pause.recv_timeout(Duration::from_millis(10));
+    }
+    for mut future in futures {
+        assert_eq!(future.result(Some(LONG)).unwrap(), "x");
+    }
+}

@@ -192,3 +192,14 @@ fn a_process_ends_though_a_server_runs_and_its_handlers_and_callbacks_do_not_ret
     });
     assert!(status.unwrap().success());
 }
+
+#[test]
+fn serving_twice_is_an_error_and_binds_nothing() {
+    let served = Served::new();
+    let before = served.server.local_addrs();
+    for _ in 0..2 {
+        assert!(served.server.serve("127.0.0.1:0").is_err());
+        assert!(served.server.serve_until("127.0.0.1:0", || (), None).is_err());
+    }
+    assert_eq!(served.server.local_addrs(), before);
+}

@@ -5,6 +5,7 @@
 //!
 //! One lock, a leaf, over the list; no listener runs under any.
 
+use std::cell::Cell;
 use std::fmt;
 use std::sync::Arc;
 
@@ -12,8 +13,8 @@ use super::hooks::{Hook, StreamHooks};
 use crate::payload::Payload;
 use crate::reactor::Keep;
 use crate::status::Status;
-use crate::sync::RwLock;
 use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::{RwLock, thread_own};
 
 /// Whether those who listen for the same event, and were added later, are told of it, too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,14 +35,41 @@ impl<E> List<E> {
         self.0.is_empty()
     }
 
-    /// Tells them all, until one interrupts. The first that fails decides.
+    /// Tells them all, until one interrupts. The first that fails decides. Of calls that they make meanwhile nobody is told.
     pub(crate) fn tell(&self, event: &mut E) -> Result<(), Status> {
+        let _telling = Telling::begin();
         for listener in self.0.iter().filter_map(|listener| listener.get()) {
             if listener(event)? == Flow::Interrupt {
                 break;
             }
         }
         Ok(())
+    }
+}
+
+thread_own! {
+    /// Listeners that run on this thread, one within the other.
+    static TELLING: Cell<usize> = Cell::new(0);
+}
+
+/// This thread runs a listener. What that calls is told to no listener, or one that makes a call would be told of it, and make
+/// the next, without end.
+struct Telling;
+
+impl Telling {
+    fn begin() -> Self {
+        TELLING.reach(|depth| depth.set(depth.get() + 1));
+        Self
+    }
+
+    fn is_on() -> bool {
+        TELLING.reach(|depth| depth.get() > 0).unwrap_or(false)
+    }
+}
+
+impl Drop for Telling {
+    fn drop(&mut self) {
+        TELLING.reach(|depth| depth.set(depth.get() - 1));
     }
 }
 
@@ -91,7 +119,7 @@ impl<L: Clone> Events<L> {
 
     /// Whether anybody listens for anything.
     pub(crate) fn is_heard(&self) -> bool {
-        self.heard.load(Ordering::Relaxed)
+        self.heard.load(Ordering::Relaxed) && !Telling::is_on()
     }
 
     /// Who listens now, if anybody.

@@ -1,9 +1,10 @@
 //! [`Gate`]: what is done once for a call, by whoever comes first, while the others wait until it is done.
 //!
-//! What is done is the user's code: no lock is held meanwhile.
+//! What is done is the user's code: no lock is held meanwhile. It may come by here itself: it is let through, and finds what there
+//! is so far, or it would wait for itself.
 
 use crate::reactor::user;
-use crate::sync::{Condvar, Mutex};
+use crate::sync::{Condvar, Mutex, thread};
 
 /// See the module.
 #[derive(Default)]
@@ -16,7 +17,7 @@ pub(crate) struct Gate {
 enum Step {
     #[default]
     Due,
-    Going,
+    Going(thread::ThreadId),
     Done,
 }
 
@@ -24,13 +25,17 @@ impl Gate {
     /// Has `act` done, if nobody has come before; else waits until it is done. One that panics has been done.
     pub(crate) fn pass(&self, act: impl FnOnce()) {
         let mut step = self.step.lock();
-        while *step == Step::Going {
+        let me = thread::current().id();
+        while let Step::Going(whose) = *step {
+            if whose == me {
+                return;
+            }
             self.changed.wait(&mut step);
         }
         if *step == Step::Done {
             return;
         }
-        *step = Step::Going;
+        *step = Step::Going(me);
         drop(step);
         user::run_or_end(act, || self.done());
         self.done();
@@ -77,6 +82,13 @@ mod tests {
             go.send(()).unwrap();
             second.join().unwrap();
         });
+    }
+
+    #[test]
+    fn who_does_it_may_come_by_again() {
+        let gate = Gate::default();
+        gate.pass(|| gate.pass(|| unreachable!("it is done once")));
+        assert!(gate.is_passed());
     }
 
     #[test]

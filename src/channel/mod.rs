@@ -209,8 +209,9 @@ impl Channel {
     /// Of several for one event the first added is told first, and sees what the server sees, or has sent: the channel's interceptors
     /// are around it. [`Flow::Interrupt`] keeps an event from those behind it; what it has changed of it stays. An error ends
     /// the call with that status. A panic ends it as one in an interceptor's hook does. No lock is held while it
-    /// runs, so it may take its time; its call waits for it. It must not ask the call's own handles for what it is being told,
-    /// nor hold the channel, which would not be closed with its last handle then.
+    /// runs, so it may take its time; its call waits for it. It may make calls, of which no listener is told. Where it asks the call's
+    /// own handles for what it is being told it finds that as it came. It should not hold the channel, which would not be closed
+    /// with its last handle then.
     ///
     /// Costs a call one look where nobody listens. Where somebody does, a call's way is longer, and its messages are copied
     /// once more.

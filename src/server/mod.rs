@@ -367,6 +367,7 @@ impl Server {
     /// # Errors
     /// What [`add_insecure_port`](Self::add_insecure_port) and [`start`](Self::start) say.
     pub fn serve(&self, address: &str) -> Result<(), ServeError> {
+        self.core.life().may_start()?;
         self.add_insecure_port(address)?;
         self.start()?;
         self.wait_for_termination(None);
@@ -407,6 +408,7 @@ impl Server {
         signal: impl FnOnce(),
         grace: impl Into<Option<Duration>>,
     ) -> Result<Stopped, ServeError> {
+        self.core.life().may_start()?;
         self.add_insecure_port(address)?;
         self.start()?;
         signal();

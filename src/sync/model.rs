@@ -28,7 +28,7 @@ pub(crate) mod thread {
     use std::io;
     use std::num::NonZero;
 
-    pub(crate) use shuttle::thread::{Builder, JoinHandle, LocalKey, yield_now};
+    pub(crate) use shuttle::thread::{Builder, JoinHandle, LocalKey, ThreadId, current, yield_now};
 
     #[expect(clippy::unnecessary_wraps, reason = "the real one may fail")]
     pub(crate) fn available_parallelism() -> io::Result<NonZero<usize>> {

@@ -6,7 +6,9 @@ pub(crate) use std::thread_local;
 
 /// What belongs to threads themselves. They are born in `reactor::threads`.
 pub(crate) mod thread {
-    pub(crate) use std::thread::{Builder, JoinHandle, LocalKey, available_parallelism, yield_now};
+    pub(crate) use std::thread::{
+        Builder, JoinHandle, LocalKey, ThreadId, available_parallelism, current, yield_now,
+    };
 }
 
 /// Declares what there is once for the process, as `static` does.

@@ -60,6 +60,9 @@ pub trait ClientInterceptor: Send + Sync + 'static {
     /// beyond them wait, until their deadline; the cancel of the future, its deadline and the close of the channel end
     /// the attempt that is under way, and what `next.call` gives afterwards is that end.
     ///
+    /// There it must not wait for another `future` of a channel with the same interceptors: with all 64 threads in such a wait no thread is
+    /// left to run those. `next.call`, and `call` on any channel, run on its own thread.
+    ///
     /// As it is given it does what [`stream`](Self::stream) says: an interceptor that has only that has it for all
     /// kinds of calls.
     ///
@@ -85,8 +88,8 @@ pub trait ClientInterceptor: Send + Sync + 'static {
         Ok(StreamHooks::new())
     }
 
-    /// True: [`unary`](Self::unary) is left as it is given. Then `future` needs no thread for the interceptor, which has hooks
-    /// alone. Default: false.
+    /// True: [`unary`](Self::unary) is left as it is given, and one that is written all the same never runs. Then `future` needs no
+    /// thread for the interceptor, which has hooks alone. Default: false.
     fn has_hooks_only(&self) -> bool {
         false
     }
@@ -292,6 +295,12 @@ impl<'a> Next<'a> {
     pub fn call(&self, details: CallDetails, request: Payload) -> Result<Reply, Status> {
         match self.rest.split_first() {
             None => (self.terminal)(&details, request),
+            // Its hooks, as for `future`: a `unary` that is there all the same is skipped for both, or one of them would miss it unseen.
+            Some((first, rest)) if first.has_hooks_only() => {
+                let mut details = details;
+                let hooks = first.stream(&mut details)?;
+                Next { rest, ..*self }.within(hooks, details, request)
+            }
             Some((first, rest)) => first.unary(details, request, Next { rest, ..*self }),
         }
     }

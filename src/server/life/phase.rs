@@ -56,6 +56,17 @@ pub(in crate::server) enum Phase {
     Stopped,
 }
 
+impl Phase {
+    fn may_start(self) -> Result<(), ConfigError> {
+        let text = match self {
+            Self::New => return Ok(()),
+            Self::Running => "start() was called before",
+            Self::Stopping | Self::Stopped => "a server that was stopped cannot start again",
+        };
+        Err(ConfigError::new(ConfigErrorKind::State, text))
+    }
+}
+
 /// What [`Life::stop`] leaves to its caller, to be done without the lock.
 #[derive(Default)]
 pub(in crate::server) struct Stop {
@@ -69,15 +80,14 @@ impl Life {
     /// Begins to serve: the listeners that are to be opened.
     pub(in crate::server) fn start(&self) -> Result<Vec<Arc<Port>>, ConfigError> {
         let mut state = self.state.lock();
-        let text = match state.phase {
-            Phase::New => {
-                state.phase = Phase::Running;
-                return Ok(state.ports.clone());
-            }
-            Phase::Running => "start() was called before",
-            Phase::Stopping | Phase::Stopped => "a server that was stopped cannot start again",
-        };
-        Err(ConfigError::new(ConfigErrorKind::State, text))
+        state.phase.may_start()?;
+        state.phase = Phase::Running;
+        Ok(state.ports.clone())
+    }
+
+    /// Why [`start`](Self::start) would fail, for who would have bound a port before.
+    pub(in crate::server) fn may_start(&self) -> Result<(), ConfigError> {
+        self.phase().may_start()
     }
 
     pub(in crate::server) fn phase(&self) -> Phase {

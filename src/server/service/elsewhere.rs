@@ -76,6 +76,8 @@ struct State {
     /// The handler has returned the responses.
     given: bool,
     /// How the call ended.
+    /// The sender has gone without `finish`.
+    dropped: bool,
     ended: Option<Status>,
     /// There was no room when something was to be sent, and nobody was told of any since.
     full: bool,
@@ -128,6 +130,7 @@ impl ServicerContext {
             slot: None,
             given: false,
             ended: None,
+            dropped: false,
             full: false,
             ready: None,
         };
@@ -277,8 +280,12 @@ impl<Resp: 'static> ResponseSender<Resp> {
 
 impl<Resp> Drop for ResponseSender<Resp> {
     fn drop(&mut self) {
-        // Before the handler has returned it may still say how the call ends: see `goes_on`.
-        let given = self.shared.state.lock().given;
+        // Before the handler has returned it may still say how the call ends: see `begin`, which looks for this under the same lock.
+        let given = {
+            let mut state = self.shared.state.lock();
+            state.dropped = !self.done;
+            state.given
+        };
         if self.done || !given {
             return;
         }
@@ -329,6 +336,14 @@ impl Shared {
     fn begin(self: &Arc<Self>, slot: Option<Slot>) {
         let mut state = self.state.lock();
         state.given = true;
+        if state.dropped {
+            drop(state);
+            if let Ok(context) = self.context() {
+                abandon(&context);
+            }
+            drop(slot);
+            return self.release();
+        }
         let left = match state.context {
             Some(_) => std::mem::replace(&mut state.slot, slot),
             None => slot,
