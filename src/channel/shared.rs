@@ -401,7 +401,7 @@ impl Shared {
             );
         }
         // One that leaves with calls of ours was of use, too: what goes on is made nowhere else.
-        let answered = link.is_some_and(|link| link.answered() || (!over && link.made().1 > 0));
+        let answered = link.is_some_and(|link| link.answered() || (!over && link.kept() > 0));
         self.change(|inner, todo| {
             if over {
                 let at = inner.links.iter().position(|(own, _)| *own == attempt);

@@ -253,6 +253,11 @@ impl Link {
         (state.conn.stats().opened, state.cells.live())
     }
 
+    /// Calls that the peer has not done with, and has not given back.
+    pub(crate) fn kept(&self) -> usize {
+        self.state.lock().conn.stats().active
+    }
+
     /// Whether the peer has answered a call on this connection.
     pub(crate) fn answered(&self) -> bool {
         self.state.lock().conn.stats().answered > 0
