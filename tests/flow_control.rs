@@ -76,7 +76,9 @@ fn all_handlers_blocked_and_the_rest_goes_on() {
         let _ = seen.send(outcome.is_err());
         outcome
     });
-    let served = Served::with(3, [("Blocked", blocked)]);
+    // Without spares, which would run the calls that wait here.
+    let pool = ThreadPool::builder(3).spares(0).build();
+    let served = Served::start(grpc_threads::server(pool), "127.0.0.1:0", [("Blocked", blocked)]);
     let channel = served.channel();
     let call = channel.raw_stream_stream("/test.Test/Blocked").unwrap();
     let mut holding: Vec<_> = (0..3).map(|_| call.open()).collect();
