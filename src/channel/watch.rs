@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::sync::{Condvar, Mutex};
 
 use crate::error::ResultError;
-use crate::reactor::{clock, notify, user};
+use crate::reactor::{clock, notify, run_here, user};
 use crate::status::{Code, Status};
 
 use super::connectivity::Connectivity;
@@ -172,7 +172,7 @@ impl ReadyFuture {
             return;
         }
         drop(progress);
-        user::run_here(format_args!("a callback of a channel's readiness"), Box::new(callback));
+        run_here(format_args!("a callback of a channel's readiness"), Box::new(callback));
     }
 }
 

@@ -8,7 +8,7 @@ use crate::call::client::Core;
 use crate::deadline::Deadline;
 use crate::error::ResultError;
 use crate::metadata::Metadata;
-use crate::reactor::{clock, user};
+use crate::reactor::{clock, run_here};
 use crate::status::{Code, Status};
 
 /// A handle on a call: its status, its metadata, and a way to cancel it.
@@ -111,7 +111,7 @@ impl Call {
     pub fn add_done_callback(&self, callback: impl FnOnce(&Call) + Send + 'static) {
         let call = self.clone();
         if let Err(callback) = self.core.on_end(Box::new(move || callback(&call))) {
-            user::run_here(format_args!("a callback"), callback);
+            run_here(format_args!("a callback"), callback);
         }
     }
 

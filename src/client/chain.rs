@@ -14,7 +14,7 @@ use crate::compression::Encoding;
 use crate::deadline::Deadline;
 use crate::link::Replies;
 use crate::payload::Payload;
-use crate::reactor::{clock, user};
+use crate::reactor::{clock, run_here, user};
 use crate::status::{Code, Status};
 use crate::sync::Mutex;
 use crate::wire::framing::Message;
@@ -258,7 +258,7 @@ impl<Req: 'static, Resp: 'static> Method<Req, Resp> {
             let call = Call::new(core.clone());
             let told = Box::new(move || end(&call.status()));
             if let Err(told) = core.on_end(told) {
-                user::run_here(format_args!("an interceptor's hook"), told);
+                run_here(format_args!("an interceptor's hook"), told);
             }
         }
         let Lines { request, response, .. } = lines;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::call::client::Core;
 use crate::error::ResultError;
-use crate::reactor::user;
+use crate::reactor::{run_here, user};
 use crate::status::{Code, Status};
 
 use super::Call;
@@ -109,7 +109,7 @@ impl<Resp: 'static> CallFuture<Resp> {
             });
         });
         if let Err(deliver) = self.core.on_end(deliver) {
-            user::run_here(format_args!("a callback"), deliver);
+            run_here(format_args!("a callback"), deliver);
         }
         call
     }

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::io;
 
-use crate::reactor::{clock, cork, courtesy, pool, spares};
+use crate::reactor::{clock, courtesy, pool, spares};
 use crate::sync::{MutexGuard, thread_own};
 
 use super::pump::TIMER_LINGER;
@@ -21,7 +21,7 @@ thread_own! {
 impl Link {
     /// Sends what is pending, unless somebody is at it or this thread may cork.
     pub(super) fn flush_or_cork<'a>(&'a self, state: MutexGuard<'a, State>) {
-        if state.conn.wants_output() && cork::defer(|| self.this.upgrade()) {
+        if state.conn.wants_output() && pool::defer(|| self.this.upgrade()) {
             return self.settle(state);
         }
         self.flush_now(state);

@@ -11,7 +11,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::sync::Weak;
 
-use super::poller::{OnTimer, Readiness, Token};
+use super::face::{OnTimer, Readiness, Token};
 
 /// So many turns in a row leave those waiting who had theirs.
 const PASSED_OVER: u32 = 8;

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use crate::sync::{Mutex, thread_own};
 
-use super::{clock, engine};
+use super::clock;
 
 const ANSWERS: usize = 64;
 const LATE: Duration = Duration::from_micros(50);
@@ -46,17 +46,13 @@ thread_own! {
     static SHELF: OnceCell<Arc<Shelf>> = OnceCell::new();
 }
 
-/// Notes `link` if this thread corks; false: the caller flushes.
-pub(crate) fn defer<T: Flush + 'static>(link: impl FnOnce() -> Option<Arc<T>>) -> bool {
+/// Notes `link` if this thread corks: whether it is the first. `None`: the caller flushes.
+pub(super) fn note<T: Flush + 'static>(link: impl FnOnce() -> Option<Arc<T>>) -> Option<bool> {
     if ON.reach(Cell::get) != Some(true) {
-        return false;
+        return None;
     }
-    let Some(link) = link() else { return false };
-    let first = shelf().map(|shelf| shelf.note(link));
-    if first == Some(true) {
-        engine::set_net();
-    }
-    first.is_some()
+    let link = link()?;
+    shelf().map(|shelf| shelf.note(link))
 }
 
 /// Flushes everything noted by this thread. Call before anything that blocks.

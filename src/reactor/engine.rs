@@ -29,16 +29,18 @@ use crate::tell;
 use super::backlog::Backlog;
 use super::cork::{self, Shelf};
 use super::duty::{Duty, Idle, Order, Wakes};
-use super::growth::{Growth, Sight};
-use super::pool::Setup;
+use super::growth::{Growth, Setup, Sight};
 use super::{Crew, Job, Poller, Waiter, clock, process, spares, threads};
 
 mod own;
 mod room;
 mod timers;
 
-pub(crate) use own::{before_block, has_blocked, is_worker, note_expired};
-pub(super) use own::{read_here, set_net};
+pub(super) use own::read_here;
+pub(crate) use own::{before_block, defer, has_blocked, is_worker, note_expired};
+
+/// Threads that may run reserved jobs beside a pool that is busy.
+const ASIDE: usize = 4;
 
 /// What the threads of one pool share.
 pub(super) struct Engine {
@@ -109,7 +111,7 @@ impl Engine {
             ended: Condvar::new(),
             net: AtomicBool::new(false),
             asleep: AtomicUsize::new(0),
-            aside: Crew::new("reserved", room::ASIDE),
+            aside: Crew::new("reserved", ASIDE),
             refused: AtomicU64::new(0),
             expired: AtomicU64::new(0),
             this: this.clone(),

@@ -12,6 +12,21 @@ use std::time::Duration;
 /// For how long a job waits before there is one worker more.
 pub(super) const PATIENCE: Duration = Duration::from_millis(5);
 
+/// What a pool was asked for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Setup {
+    /// Workers that there always are.
+    pub(super) workers: usize,
+    /// And while there is more to do.
+    pub(super) most: usize,
+    /// Beyond these, while all wait themselves.
+    pub(super) spares: usize,
+    /// Calls that may wait.
+    pub(super) queue: usize,
+    /// How long one stays that is not needed.
+    pub(super) idle: Duration,
+}
+
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Growth {

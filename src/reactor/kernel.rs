@@ -14,7 +14,7 @@ use rustix::time::{
 };
 
 use super::clock;
-use super::poller::{Interest, Mode, Readiness};
+use super::face::{Interest, Mode, Readiness};
 
 pub(super) use rustix::event::epoll::Event;
 

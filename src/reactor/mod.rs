@@ -20,6 +20,7 @@ pub(crate) mod courtesy;
 mod crew;
 mod duty;
 mod engine;
+mod face;
 #[cfg(test)]
 pub(crate) mod few;
 mod global;
@@ -52,15 +53,14 @@ pub(crate) use alarm::Alarm;
 pub(crate) use alarms::Alarms;
 pub(crate) use cork::Flush;
 pub(crate) use crew::Crew;
+pub(crate) use face::{Interest, Mode, OnTimer, Readiness, Ready, Token};
 #[cfg(all(test, shuttle))]
 pub(crate) use global::end;
 pub(crate) use job::Work;
 pub(crate) use keep::Keep;
-pub(crate) use notifier::notify;
+pub(crate) use notifier::{notify, run_here};
 pub(crate) use parker::Waiter;
-pub(crate) use poller::{
-    Interest, LONGEST_BUSY_POLL, Mode, OnTimer, Poller, Readiness, Ready, Token,
-};
+pub(crate) use poller::{LONGEST_BUSY_POLL, Poller};
 pub(crate) use timetable::{Ticket, Timetable};
 
 /// The process's poller of client links. It starts with its first use, and anew in a child of a fork.

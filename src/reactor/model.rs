@@ -6,7 +6,7 @@ use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::poller::{Interest, Mode, Readiness};
+use super::face::{Interest, Mode, Readiness};
 use crate::sync::model::{self, Due};
 use crate::sync::{Condvar, Mutex};
 

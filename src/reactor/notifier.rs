@@ -7,13 +7,15 @@
 //! Locks: one, a leaf, over the queue: the standard library's, since `parking_lot` keeps its waiters in a table for the whole process, which a
 //! fork copies with the parent's thread still in it. Neither a callback nor the start of a thread happens under it.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
+use std::fmt;
 use std::io;
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use crate::sync::plain::{Condvar, Mutex};
-use crate::sync::process_wide;
+use crate::sync::{process_wide, thread_own};
 use crate::tell;
 
 use super::{Job, OnTimer, clock, global, threads, user};
@@ -25,6 +27,8 @@ pub(crate) type Callback = Box<dyn FnOnce() + Send>;
 const SLOW: Duration = Duration::from_secs(1);
 /// While no thread can be had, the next try is so much later.
 const AGAIN: Duration = Duration::from_millis(100);
+/// Callbacks that begin further ones on the same thread, one inside the other, before the next goes to the notifier.
+const DEEP: usize = 16;
 
 process_wide! {
     static NOTIFIER: Notifier = Notifier::new(start);
@@ -33,6 +37,25 @@ process_wide! {
 /// Runs `callback` on the notifier thread, after those given before. A panic in it is logged.
 pub(crate) fn notify(callback: Callback) {
     NOTIFIER.push(callback);
+}
+
+/// Runs a callback of a call that is over already, here and now: the thread is its owner's own. A callback that begins
+/// the next such one does not grow the stack for ever: from a depth on, the notifier runs it.
+pub(crate) fn run_here(what: fmt::Arguments<'_>, callback: Box<dyn FnOnce() + Send>) {
+    // A thread that ends has no count left; there the notifier is always good.
+    let depth = DEPTH.reach(Cell::get).unwrap_or(DEEP);
+    if depth >= DEEP {
+        return notify(callback);
+    }
+    let count = |depth| DEPTH.reach(|own| own.set(depth)).unwrap_or(());
+    count(depth + 1);
+    // Contained and logged, as on the notifier's thread.
+    let _ = user::run(what, callback);
+    count(depth);
+}
+
+thread_own! {
+    static DEPTH: Cell<usize> = Cell::new(0);
 }
 
 /// This process is a child, where the thread does not live.
@@ -344,5 +367,20 @@ mod tests {
         ask(&sender);
         let first = receiver.recv_timeout(later()).unwrap();
         assert_eq!(receiver.recv_timeout(later()).unwrap(), first);
+    }
+
+    #[test]
+    fn callbacks_within_callbacks_do_not_grow_the_stack_for_ever() {
+        fn next(left: usize, deepest: usize, done: std::sync::mpsc::Sender<usize>) {
+            let here = DEPTH.reach(Cell::get).unwrap();
+            if left == 0 {
+                return done.send(deepest).unwrap();
+            }
+            let next = move || next(left - 1, deepest.max(here), done);
+            run_here(format_args!("a link of the chain"), Box::new(next));
+        }
+        let (sender, receiver) = std::sync::mpsc::channel();
+        next(100_000, 0, sender);
+        assert_eq!(receiver.recv().unwrap(), DEEP);
     }
 }

@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use crate::sync::{Mutex, MutexGuard, thread};
 
 use super::agenda::{Agenda, Later};
+use super::face::{Interest, Mode, OnTimer, Readiness, Ready, Token};
 use super::kernel::{Event, Kernel, Told, no_event, told};
 use super::{Job, clock, user};
 use crate::deadline::Deadline;
@@ -26,52 +27,6 @@ mod timers;
 use timers::Timers;
 
 pub(super) use timers::Timed;
-
-/// Told that a descriptor is ready. Runs on a polling thread, with no lock held: never blocks.
-///
-/// With [`Mode::Edge`] two threads may be told at once of two edges of one descriptor.
-pub(crate) trait Ready: Send + Sync {
-    /// Work for handlers goes to `jobs`.
-    fn ready(&self, readiness: Readiness, jobs: &mut Vec<Job>);
-}
-
-/// Told that a timer is due. Runs on a polling thread, with no lock held: never blocks.
-pub(crate) trait OnTimer: Send + Sync {
-    /// `tag` is what the timer was set with.
-    fn fire(&self, tag: u64, now: Instant, jobs: &mut Vec<Job>);
-}
-
-/// What a descriptor is ready for. Errors and hang-ups are ready for everything.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Readiness {
-    pub(crate) read: bool,
-    pub(crate) write: bool,
-    pub(crate) hangup: bool,
-}
-
-/// What is asked of a descriptor.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub(crate) struct Interest {
-    pub(crate) read: bool,
-    pub(crate) write: bool,
-}
-
-/// How a descriptor is registered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Mode {
-    /// Once, for both directions; each edge is reported once.
-    Edge,
-    /// Nothing but a hang-up is reported until it is armed, and then one event.
-    OneShot,
-}
-
-/// A registration: slab index and generation, so that an event that was already on its way
-/// cannot reach whoever got the index next.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Token {
-    index: u32,
-    generation: u32,
-}
 
 /// The longest that anybody may ask a thread to look before it sleeps: more would only burn CPU time.
 pub(crate) const LONGEST_BUSY_POLL: Duration = Duration::from_millis(1);
@@ -406,16 +361,6 @@ fn is_over(began: Instant) -> bool {
 fn tell(receiver: impl FnOnce()) {
     // Logged: there is nobody else to tell.
     let _ = user::run(format_args!("an event's receiver"), receiver);
-}
-
-impl Token {
-    fn data(self) -> u64 {
-        u64::from(self.generation) << 32 | u64::from(self.index)
-    }
-
-    fn from_data(data: u64) -> Self {
-        Self { index: data as u32, generation: (data >> 32) as u32 }
-    }
 }
 
 #[cfg(test)]

@@ -9,9 +9,10 @@ use std::time::Instant;
 use crate::sync::Mutex;
 
 use super::engine::Engine;
+use super::growth::Setup;
 use super::{Executor, Job, Poller, Rejected};
 
-pub(crate) use super::engine::{before_block, has_blocked, is_worker, note_expired};
+pub(crate) use super::engine::{before_block, defer, has_blocked, is_worker, note_expired};
 
 /// Jobs that may wait for a worker, by default.
 const QUEUE: usize = 10_000;
@@ -64,21 +65,6 @@ struct Owner {
     engine: OnceLock<Arc<Engine>>,
     /// Held while the threads start, so that they start once.
     starting: Mutex<()>,
-}
-
-/// What a pool was asked for.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Setup {
-    /// Workers that there always are.
-    pub(super) workers: usize,
-    /// And while there is more to do.
-    pub(super) most: usize,
-    /// Beyond these, while all wait themselves.
-    pub(super) spares: usize,
-    /// Calls that may wait.
-    pub(super) queue: usize,
-    /// How long one stays that is not needed.
-    pub(super) idle: Duration,
 }
 
 /// Sets up a [`ThreadPool`]; see [`ThreadPool::builder`].

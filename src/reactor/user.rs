@@ -3,20 +3,14 @@
 //! Whoever runs such code for the user does it here ([`run`]): a panic ends there, is told to the log with what it was
 //! that panicked, and what comes next still runs; `tell` contains the `Drop` of what was thrown and a logger that panics
 //! as well. None of it is called under a lock, on a poller, on the reserve or by a thread that leads a link:
-//! those hand a callback to [`notify`].
+//! those hand a callback to [`notify`](super::notify).
 //!
 //! A codec runs on the thread of its own caller. Its panic goes on to the caller, who is told by it; but the call
 //! that it was for is ended first ([`run_or_end`]).
 
-use std::cell::Cell;
 use std::fmt;
 
-use super::notify;
-use crate::sync::thread_own;
 use crate::tell;
-
-/// Callbacks that begin further ones on the same thread, one inside the other, before the next goes to the notifier.
-const DEEP: usize = 16;
 
 /// Code of the user's panicked. What it said was logged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,25 +47,6 @@ pub(crate) fn drop_quietly<T>(what: fmt::Arguments<'_>, value: T) {
     let _ = run(what, move || drop(value));
 }
 
-/// Runs a callback of a call that is over already, here and now: the thread is its owner's own. A callback that begins
-/// the next such one does not grow the stack for ever: from a depth on, the notifier runs it.
-pub(crate) fn run_here(what: fmt::Arguments<'_>, callback: Box<dyn FnOnce() + Send>) {
-    // A thread that ends has no count left; there the notifier is always good.
-    let depth = DEPTH.reach(Cell::get).unwrap_or(DEEP);
-    if depth >= DEEP {
-        return notify(callback);
-    }
-    let count = |depth| DEPTH.reach(|own| own.set(depth)).unwrap_or(());
-    count(depth + 1);
-    // Contained and logged, as on the notifier's thread.
-    let _ = run(what, callback);
-    count(depth);
-}
-
-thread_own! {
-    static DEPTH: Cell<usize> = Cell::new(0);
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -94,20 +69,5 @@ mod tests {
         let captured = Bomb;
         assert_eq!(run(format_args!("it"), move || drop(captured)), Err(Panicked));
         drop_quietly(format_args!("it"), Bomb);
-    }
-
-    #[test]
-    fn callbacks_within_callbacks_do_not_grow_the_stack_for_ever() {
-        fn next(left: usize, deepest: usize, done: std::sync::mpsc::Sender<usize>) {
-            let here = DEPTH.reach(Cell::get).unwrap();
-            if left == 0 {
-                return done.send(deepest).unwrap();
-            }
-            let next = move || next(left - 1, deepest.max(here), done);
-            run_here(format_args!("a link of the chain"), Box::new(next));
-        }
-        let (sender, receiver) = std::sync::mpsc::channel();
-        next(100_000, 0, sender);
-        assert_eq!(receiver.recv().unwrap(), DEEP);
     }
 }

@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::sync::{Arc, Weak};
 
-use super::super::cork;
+use super::super::cork::{self, Flush};
 use super::Engine;
 use crate::sync::atomic::Ordering;
 use crate::sync::thread_own;
@@ -68,9 +68,13 @@ pub(crate) fn note_expired() {
     });
 }
 
-/// Answers are corked on this thread: the net is set. A link's lock may be held.
-pub(in crate::reactor) fn set_net() {
-    with_home(Engine::spread_net);
+/// Notes `link` if this thread corks, and sees to the net; false: the caller flushes. The link's lock may be held.
+pub(crate) fn defer<T: Flush + 'static>(link: impl FnOnce() -> Option<Arc<T>>) -> bool {
+    let first = cork::note(link);
+    if first == Some(true) {
+        with_home(Engine::spread_net);
+    }
+    first.is_some()
 }
 
 fn with_home(act: impl FnOnce(&Engine)) {

@@ -4,8 +4,7 @@ use super::super::{Job, Rejected};
 use super::{Engine, State};
 use crate::sync::atomic::Ordering;
 
-/// Threads that may run reserved jobs beside a pool that is busy, and how many of these may wait for them.
-pub(super) const ASIDE: usize = 4;
+/// Reserved jobs that may wait for a thread beside a pool that is busy.
 const MOST_ASIDE: usize = 1_000;
 
 /// What could not be queued.

@@ -281,7 +281,7 @@ fn answers_of_short_jobs_wait_for_each_other_and_for_nothing_else() {
         let (link, sender) = (link.clone(), sender.clone());
         job(short, move || {
             let flushed = link.0.load(Ordering::SeqCst);
-            let corked = cork::defer(|| Some(link.clone()));
+            let corked = defer(|| Some(link.clone()));
             sender.send((corked, flushed)).unwrap();
         })
     };
@@ -300,10 +300,10 @@ fn nobody_sleeps_with_a_cork_and_a_block_pops_it() {
     let (sender, receiver) = channel();
     let (first, flushed) = (link.clone(), sender.clone());
     let first = job(true, move || {
-        assert!(cork::defer(|| Some(first.clone())));
+        assert!(defer(|| Some(first.clone())));
         let _blocked = before_block();
         flushed.send(first.0.load(Ordering::SeqCst)).unwrap();
-        assert!(cork::defer(|| Some(first.clone())));
+        assert!(defer(|| Some(first.clone())));
     });
     bring(&pool, vec![first, job(true, || {})]);
     assert_eq!(receiver.recv().unwrap(), 1);
@@ -317,7 +317,7 @@ fn the_net_flushes_the_cork_of_a_worker_that_is_stuck() {
     let corking = link.clone();
     let (let_go, held) = channel::<()>();
     let first = job(true, move || {
-        assert!(cork::defer(|| Some(corking.clone())));
+        assert!(defer(|| Some(corking.clone())));
         held.recv().unwrap();
     });
     bring(&pool, vec![first, job(true, || {})]);
@@ -327,7 +327,7 @@ fn the_net_flushes_the_cork_of_a_worker_that_is_stuck() {
 
 #[test]
 fn nothing_is_corked_off_the_pool() {
-    assert!(!cork::defer(|| Some(Arc::new(Counted::default()))));
+    assert!(!defer(|| Some(Arc::new(Counted::default()))));
     let _blocked = before_block();
 }
 

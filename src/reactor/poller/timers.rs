@@ -5,8 +5,8 @@ use std::io;
 use std::sync::Weak;
 use std::time::Instant;
 
+use super::super::face::OnTimer;
 use super::super::kernel::Kernel;
-use super::OnTimer;
 
 /// Timers whose targets may be gone are looked for when there are twice as many, not before.
 pub(super) const SWEEP: usize = 256;
