@@ -13,6 +13,7 @@
 
 mod aside;
 mod backoff;
+mod connecting;
 mod connectivity;
 mod dial;
 mod events;
@@ -20,6 +21,7 @@ mod idle;
 mod options;
 mod queue;
 mod random;
+mod settings;
 mod shared;
 mod state;
 mod target;
@@ -43,7 +45,7 @@ use crate::reactor::{Crew, Poller, clock};
 use crate::status::{Code, Status};
 use crate::wire::headers::RequestTemplate;
 
-use options::Settings;
+use settings::Settings;
 use shared::Shared;
 
 pub use connectivity::Connectivity;
