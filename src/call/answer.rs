@@ -15,6 +15,9 @@ use crate::status::Status;
 use crate::tell;
 use crate::wire::headers::{self, Subtype};
 
+/// The one message of an answer, framed, and how the handler ended.
+pub(super) type Answer = (Option<Bytes>, Result<(), Status>);
+
 /// What is left to send when a call has just been ended by its handler.
 pub(super) struct Closing<'a> {
     /// Of the method, for the log.

@@ -8,16 +8,12 @@
 use std::mem;
 use std::sync::{Arc, OnceLock};
 
-use bytes::Bytes;
-
+use super::answer::Answer;
 use super::hooks::{Hook, Line, OnEnd, StreamHooks};
 use super::listening::Listening;
 use crate::payload::Payload;
 use crate::status::Status;
 use crate::sync::Mutex;
-
-/// The one message of an answer, framed, and how the handler ended.
-pub(super) type Answer = (Option<Bytes>, Result<(), Status>);
 
 /// See the module.
 #[derive(Default)]

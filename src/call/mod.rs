@@ -14,6 +14,7 @@ mod hooks;
 mod inbox;
 mod intercept;
 mod intercepted;
+mod listened;
 mod listening;
 mod outbox;
 mod packing;

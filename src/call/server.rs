@@ -2,44 +2,41 @@
 //!
 //! Owns the state a handler's context and streams share, and the rule that a call ends
 //! once: by the handler, its deadline, a local cancel or the peer, whoever is first.
-//! Ignores who runs the handler, how methods are found, and when servers stop.
+//! Ignores who runs the handler, how methods are found, and when servers stop. How it ends is in `ending`, what is set
+//! until then in `reply`.
 //!
 //! Threads: everything is `&self`; any thread may finish, cancel or ask. Lock rank:
 //! `reply` comes before the outbox's lock and the link's. It is never held over I/O or user code.
 
 mod callbacks;
 mod compressing;
+mod ending;
 mod mistakes;
+mod reply;
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use crate::sync::Mutex;
-use bytes::Bytes;
 
-use super::answer::{Closing, default_head, too_much_metadata};
+use super::answer::{default_head, too_much_metadata};
 use super::intercept::{Direction, Intercept};
 use super::place::Place;
 use super::{Extensions, Outbox, Sends};
-use crate::codec::Codec;
 use crate::compression::{Compression, Encoding};
 use crate::credentials::AuthContext;
 use crate::deadline::Deadline;
-use crate::http2::types::Reason;
-use crate::link::{End, Incoming, Notify, Outgoing, Stream, Want};
+use crate::link::{Incoming, Stream, Want};
 use crate::metadata::Metadata;
-use crate::reactor::{clock, notify, user};
+use crate::reactor::clock;
 use crate::status::{Code, Status};
-use crate::tell;
 use crate::wire::framing::{Message, Messages};
 use crate::wire::headers::{self, RequestHead};
-use crate::wire::outcome::{Due, Ending, cardinality, deadline_exceeded};
+use crate::wire::outcome::{Due, cardinality, deadline_exceeded};
 
 use compressing::Compressing;
-
-/// Something to run once a call is over.
-pub(crate) type Callback = Box<dyn FnOnce() + Send>;
+use reply::{Ended, Reply};
 
 /// What goes for the calls of a method.
 #[derive(Clone, Copy, Debug)]
@@ -67,31 +64,6 @@ pub(crate) struct ServerCall {
     /// Guards what the handler has set for the end, and the end itself. Not poisoned by panics.
     reply: Mutex<Reply>,
     extensions: Extensions,
-}
-
-#[derive(Default)]
-struct Reply {
-    head_claimed: bool,
-    ended: Ended,
-    code: Option<Code>,
-    details: Option<String>,
-    trailing: Metadata,
-    callbacks: Vec<Callback>,
-    /// Who is told of room to send, and once of the end.
-    listener: Option<Arc<dyn Notify>>,
-    watched: bool,
-    /// What panicked, if not the handler itself.
-    codec_panicked: Option<&'static str>,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Ended {
-    #[default]
-    No,
-    /// A status was sent.
-    Answered,
-    /// The deadline or a local cancel came first.
-    Cancelled,
 }
 
 impl ServerCall {
@@ -304,157 +276,10 @@ impl ServerCall {
     pub(crate) fn details(&self) -> Option<String> {
         self.reply.lock().details.clone()
     }
-
-    /// Ends a unary answer: head, message and trailers go in one append.
-    pub(crate) fn answer<T: 'static>(&self, codec: &dyn Codec<T>, outcome: Result<T, Status>) {
-        let framed = |message| {
-            let frame = || self.frame(codec, &message);
-            user::run_or_end(frame, || self.response_codec_panicked())
-        };
-        match outcome.and_then(framed) {
-            Ok(data) => self.conclude(Some(data), Ok(())),
-            Err(status) => self.conclude(None, Err(status)),
-        }
-    }
-
-    /// Ends the call with a status, after the messages that were sent.
-    pub(crate) fn finish(&self, outcome: Result<(), Status>) {
-        self.conclude(None, outcome);
-    }
-
-    /// What the client would be told of this outcome, with what the handler has set.
-    pub(super) fn verdict(&self, outcome: Result<(), Status>) -> Status {
-        self.reply.lock().verdict(outcome)
-    }
-
-    pub(super) fn conclude(&self, data: Option<Bytes>, outcome: Result<(), Status>) {
-        let answer = (data, outcome);
-        let Some((data, outcome)) = (match &self.intercept {
-            None => Some(answer),
-            Some(intercept) => intercept.holds(answer),
-        }) else {
-            return;
-        };
-        let outcome = match data {
-            None => outcome.and_then(|()| self.end_responses()),
-            Some(_) => outcome,
-        };
-        if outcome.as_ref().is_err_and(Status::is_ok) {
-            let (path, peer) = (&self.head.path, self.peer());
-            tell::error!(
-                "{path}: the handler failed with the code OK; its client {peer} is told UNKNOWN"
-            );
-        }
-        let (data, outcome) = match &self.intercept {
-            None => (data, outcome),
-            Some(intercept) => {
-                if self.stream.ended() {
-                    // The client's end was first, whatever the handler says.
-                    intercept.ended(&self.ended_status());
-                }
-                self.tell_end((data, outcome))
-            }
-        };
-        let Some((closing, callbacks)) = self.end_with(outcome) else {
-            return self.stream.settle();
-        };
-        if let Some(intercept) = &self.intercept {
-            intercept.ended(&closing.status);
-        }
-        // W41: a status other than OK wins over the response, which is not sent.
-        let data = data.filter(|_| closing.status.is_ok());
-        if closing.head_claimed {
-            closing.send_rest(&self.stream, self.outbox.get(), data);
-        } else {
-            closing.send_all(&self.stream, data);
-        }
-        callbacks.into_iter().for_each(notify);
-    }
-
-    /// Claims the end of the call. `None` when something else has ended it.
-    fn end_with(&self, outcome: Result<(), Status>) -> Option<(Closing<'_>, Vec<Callback>)> {
-        let mut reply = self.reply.lock();
-        if reply.ended != Ended::No {
-            return None;
-        }
-        reply.ended = Ended::Answered;
-        let status = reply.verdict(outcome);
-        let mut trailing = std::mem::take(&mut reply.trailing);
-        if !status.trailing_metadata().is_empty() {
-            trailing.extend(status.trailing_metadata());
-        }
-        let subtype = self.head.subtype;
-        let (path, head_claimed) = (&*self.head.path, reply.head_claimed);
-        // Of the one message, if there is one: it was framed by that.
-        let encoding = self.compressing.encoding();
-        let closing = Closing { path, status, trailing, subtype, head_claimed, encoding };
-        let callbacks = std::mem::take(&mut reply.callbacks);
-        drop(reply);
-        if let Some(place) = &self.place {
-            place.give_back();
-        }
-        Some((closing, callbacks))
-    }
-
-    /// The deadline has passed: ends the call whatever its handler does (W56). The client is told the status,
-    /// since a reset would be CANCELLED to one whose clock is behind; but one that has left responses
-    /// unread until now gets a reset.
-    pub(crate) fn expire(&self) {
-        self.interrupt(deadline_exceeded(self.head.timeout), true);
-    }
-
-    /// Ends the call from the server's side: the client sees CANCELLED.
-    pub(crate) fn cancel(&self) -> bool {
-        self.interrupt(Status::cancelled("cancelled by the server"), false)
-    }
-
-    fn interrupt(&self, status: Status, tell: bool) -> bool {
-        let head_claimed = {
-            let mut reply = self.reply.lock();
-            if reply.ended != Ended::No {
-                return false;
-            }
-            reply.ended = Ended::Cancelled;
-            reply.head_claimed
-        };
-        let told = tell && self.send_cut(&status, head_claimed);
-        let reason = if told { Reason::NO_ERROR } else { Reason::CANCEL };
-        self.stream.finish(Ending::Local(status), reason);
-        self.tell_callbacks();
-        true
-    }
-
-    /// Sends a status while the handler may still run. False: it cannot go out at once.
-    fn send_cut(&self, status: &Status, head_claimed: bool) -> bool {
-        let mut block = Vec::with_capacity(64);
-        let none = Metadata::new();
-        if !head_claimed {
-            headers::trailers_only_as(&mut block, self.head.subtype, status, &none);
-            self.stream.send(Outgoing { head: None, data: None, end: End::Cut(&block) });
-            return true;
-        }
-        headers::trailers(&mut block, status, &none);
-        self.outbox.get().is_some_and(|outbox| outbox.finish(End::Cut(&block)))
-    }
 }
 
 impl fmt::Debug for ServerCall {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ServerCall").field("path", &self.head.path).finish_non_exhaustive()
-    }
-}
-
-impl Reply {
-    /// What the client is told, from what the handler returned and what it had set.
-    fn verdict(&mut self, outcome: Result<(), Status>) -> Status {
-        match outcome {
-            Err(status) if status.is_ok() => Status::unknown(""),
-            Err(status) => status,
-            Ok(()) if self.code.is_none() && self.details.is_none() => Status::ok(),
-            Ok(()) => {
-                let code = self.code.unwrap_or(Code::Ok);
-                Status::new(code, self.details.clone().unwrap_or_default())
-            }
-        }
     }
 }

@@ -2,7 +2,8 @@
 
 use std::sync::{Arc, Weak};
 
-use super::{Callback, Ended, Reply, ServerCall};
+use super::ServerCall;
+use super::reply::{Callback, Ended, Reply};
 use crate::link::Notify;
 use crate::reactor::notify;
 
