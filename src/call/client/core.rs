@@ -1,5 +1,5 @@
-//! [`Core`]: a call somebody holds a handle on. Here is how it begins and how it gets its stream; how it ends is in
-//! `ending`, how messages come out of it in `receiving`, and how others look on in `watching`.
+//! [`Core`]: a call somebody holds a handle on. Here is how it begins and how it gets its stream, from a [`Source`]; how it ends
+//! is in `ending`, how messages come out of it in `receiving`, and how others look on in `watching`.
 
 use crate::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::fmt;
@@ -9,19 +9,21 @@ use std::time::Duration;
 use crate::sync::{Condvar, Mutex};
 
 use crate::call::Inbox;
+use crate::credentials::CallCredentials;
 use crate::deadline::Deadline;
 use crate::error::ResultError;
-use crate::link::{Link, Stream};
+use crate::link::{Link, Stream, Terms};
 use crate::metadata::Metadata;
-use crate::reactor::clock;
+use crate::reactor::{Crew, clock};
 use crate::status::Status;
 use crate::wire::outcome::expired_before;
 
 use super::family::{Member, orphaned};
 use super::heed::Heed;
-use super::receiving::Receiver;
+use super::launch::{Defaults, Launch, NotOpened, Refused, Template};
+use super::receiver::Receiver;
 use super::state::{Held, State};
-use super::{Launch, NotOpened, Refused, Source};
+use super::{Auth, Expiry};
 
 /// One call, shared by its sender, its receiver and all handles.
 ///
@@ -139,7 +141,7 @@ impl Core {
             }
         }
         if let Some(family) = family {
-            match family.enter(&call) {
+            match family.enter(call.this.clone()) {
                 Some(member) => drop(call.member.set(member)),
                 None => {
                     call.fail(orphaned());
@@ -287,4 +289,54 @@ impl fmt::Debug for Core {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Core").field("status", &self.met_status()).finish_non_exhaustive()
     }
+}
+
+/// Where links come from: a channel.
+pub(crate) trait Source: Send + Sync {
+    /// The link to open on right now; `None` when the call has to queue.
+    fn link(&self) -> Option<Arc<Link>>;
+
+    /// Takes a call that has no stream. Sooner or later it is given a link
+    /// ([`Core::bind`]) or an end ([`Core::fail`]). Never blocks.
+    fn queue(&self, call: Arc<Core>);
+
+    /// Like [`queue`](Self::queue) for a call that the peer has not taken on: in front of those that came later.
+    /// [`pump`](Self::pump) has to follow, once all those that were refused together are there.
+    fn requeue(&self, call: Arc<Core>);
+
+    /// Gives queued calls to the link, as long as it takes them. Never blocks.
+    fn pump(&self);
+
+    /// The call waits for its credentials, and does not queue. It comes back, or ends.
+    fn set_aside(&self, call: Arc<Core>);
+
+    /// It waits for them no more.
+    fn come_back(&self, call: &Core);
+
+    /// Who asks for credentials.
+    fn crew(&self) -> &Arc<Crew>;
+
+    /// The head of the requests of the method of this path.
+    fn template(&self, path: &str) -> Template;
+
+    /// What calls to the method of this path prove: the channel's credentials, and these.
+    fn auth(&self, path: &str, own: Option<&CallCredentials>) -> Option<Arc<Auth>>;
+
+    /// The call has ended: it no longer queues.
+    fn forget(&self, call: &Core);
+
+    /// Whether the channel was closed: lost connections are a cancellation then.
+    fn closed(&self) -> bool;
+
+    /// What a queued call waits for, in words.
+    fn waiting_for(&self) -> String;
+
+    /// Who keeps the deadlines.
+    fn expiry(&self) -> &Arc<Expiry>;
+
+    /// Limits of calls that say nothing themselves.
+    fn defaults(&self) -> &Defaults;
+
+    /// The encodings, and what the server is known to take of them.
+    fn terms(&self) -> &Arc<Terms>;
 }

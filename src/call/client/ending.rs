@@ -17,6 +17,8 @@ use crate::reactor::{clock, notify};
 use crate::status::{Code, Status};
 use crate::wire::outcome::{Ending, Known, expired_here, judge, judge_single};
 
+use super::ends::Ends;
+use super::family::orphaned;
 use super::state::{Callback, Gone, Held, Proof, State};
 use super::{Core, Source};
 
@@ -288,6 +290,19 @@ impl Core {
     fn let_go_received(&self, all: bool) {
         let gone = self.receiver.lock().end(all, self.single);
         drop(gone);
+    }
+}
+
+impl Ends for Core {
+    fn out_of_time(&self) {
+        self.expire();
+    }
+
+    fn orphaned(&self) {
+        // Where both had the same deadline, that is what ended it.
+        if !self.expire_if_due() {
+            self.fail(orphaned());
+        }
     }
 }
 

@@ -1,17 +1,13 @@
 //! What the calls of a channel tell: the events of a client, and who listens for them.
 
-use std::mem;
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::call::events::{Events, List, Of, RecvMessage, SendMessage, hook, passing};
+use crate::call::events::{Events, List, Of, RecvMessage, SendMessage};
 use crate::metadata::Metadata;
-use crate::reactor::clock;
 use crate::status::Status;
 
-use super::heed::Heed;
-use super::interceptors::Lines;
-use super::{CallDetails, MethodPath};
+use super::MethodPath;
 
 /// A call begins: its metadata may be changed, whatever stubs and interceptors have said. For
 /// [`Channel::listen`](crate::Channel::listen).
@@ -32,9 +28,9 @@ use super::{CallDetails, MethodPath};
 /// ```
 #[derive(Debug)]
 pub struct SendRequest {
-    metadata: Metadata,
-    method: MethodPath,
-    deadline: Option<Instant>,
+    pub(super) metadata: Metadata,
+    pub(super) method: MethodPath,
+    pub(super) deadline: Option<Instant>,
 }
 
 impl SendRequest {
@@ -166,11 +162,11 @@ pub trait ChannelEvent: Of<ClientListeners> {}
 /// Who listens to a channel's calls.
 #[derive(Clone, Default)]
 pub struct ClientListeners {
-    send_request: List<SendRequest>,
+    pub(super) send_request: List<SendRequest>,
     pub(super) recv_initial: List<RecvInitialMetadata>,
     pub(super) recv_trailing: List<RecvTrailingMetadata>,
-    send_message: List<SendMessage>,
-    recv_message: List<RecvMessage>,
+    pub(super) send_message: List<SendMessage>,
+    pub(super) recv_message: List<RecvMessage>,
 }
 
 macro_rules! events {
@@ -197,27 +193,3 @@ events! {
 
 /// Who listens to the calls of a channel.
 pub(crate) type ClientEvents = Events<ClientListeners>;
-
-impl ClientEvents {
-    /// A call begins: tells so, and has its messages and its ends go through those who listen now, inside of all that is in `lines`.
-    pub(crate) fn begin(&self, details: &mut CallDetails, lines: &mut Lines) -> Result<(), Status> {
-        let Some(all) = self.heard() else { return Ok(()) };
-        if !all.send_request.is_empty() {
-            let mut event = SendRequest {
-                method: details.method().clone(),
-                deadline: details.options().start(clock::now).instant(),
-                metadata: mem::take(details.metadata_mut()),
-            };
-            all.send_request.tell(&mut event)?;
-            *details.metadata_mut() = event.metadata;
-        }
-        let method = Arc::from(details.method().as_str());
-        lines.request.extend(hook(&all.send_message, &method));
-        let received = hook(&all.recv_message, &method);
-        // Who listens for the head is told before the first message: which has to come by here, then.
-        let passing = (!all.recv_initial.is_empty()).then(passing);
-        lines.response.extend_front(received.or(passing));
-        lines.heed = Heed::new(all, method);
-        Ok(())
-    }
-}

@@ -8,7 +8,7 @@ use crate::sync::Mutex;
 
 use crate::reactor::{Job, OnTimer, Poller, Ticket, Timetable};
 
-use super::Core;
+use super::ends::Ends;
 
 /// A registered deadline.
 pub(crate) type Due = Ticket;
@@ -18,7 +18,7 @@ pub(crate) struct Expiry {
     poller: Arc<Poller>,
     this: Weak<Expiry>,
     /// Guards the order. Above the poller's timers; calls are expired after it is released.
-    order: Mutex<Timetable<Weak<Core>>>,
+    order: Mutex<Timetable<Weak<dyn Ends>>>,
 }
 
 impl Expiry {
@@ -31,7 +31,7 @@ impl Expiry {
     }
 
     /// From now on the call ends at `at`.
-    pub(super) fn add(&self, at: Instant, call: Weak<Core>) -> Due {
+    pub(super) fn add(&self, at: Instant, call: Weak<dyn Ends>) -> Due {
         let mut order = self.order.lock();
         let due = order.enter(at, call);
         self.arm(&mut order);
@@ -44,7 +44,7 @@ impl Expiry {
         drop(gone);
     }
 
-    fn arm(&self, order: &mut Timetable<Weak<Core>>) {
+    fn arm(&self, order: &mut Timetable<Weak<dyn Ends>>) {
         order.arm(&self.poller, 0, || Some(self.this.upgrade()?));
     }
 }
@@ -57,7 +57,7 @@ impl OnTimer for Expiry {
         drop(order);
         for call in due {
             if let Some(call) = call.upgrade() {
-                call.expire();
+                call.out_of_time();
             }
         }
     }

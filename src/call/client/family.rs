@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 
-use super::Core;
+use super::ends::Ends;
 use crate::deadline::Deadline;
 use crate::status::{Code, Status};
 use crate::sync::Mutex;
@@ -21,7 +21,7 @@ struct State {
     /// The call that they belong to has ended.
     over: bool,
     last: u64,
-    members: HashMap<u64, Weak<Core>>,
+    members: HashMap<u64, Weak<dyn Ends>>,
 }
 
 /// What a call is told that it belongs to another.
@@ -41,14 +41,14 @@ pub(super) struct Member {
 
 impl Family {
     /// One more; `None`: it comes too late.
-    pub(super) fn enter(self: &Arc<Self>, call: &Arc<Core>) -> Option<Member> {
+    pub(super) fn enter(self: &Arc<Self>, call: Weak<dyn Ends>) -> Option<Member> {
         let mut state = self.state.lock();
         if state.over {
             return None;
         }
         state.last += 1;
         let number = state.last;
-        state.members.insert(number, Arc::downgrade(call));
+        state.members.insert(number, call);
         Some(Member { family: self.clone(), number })
     }
 
@@ -59,10 +59,7 @@ impl Family {
         let members = std::mem::take(&mut state.members);
         drop(state);
         for call in members.into_values().filter_map(|call| call.upgrade()) {
-            // Where both had the same deadline, that is what ended it.
-            if !call.expire_if_due() {
-                call.fail(orphaned());
-            }
+            call.orphaned();
         }
     }
 }

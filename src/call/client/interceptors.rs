@@ -1,14 +1,16 @@
 //! [`Interceptors`]: those of a channel, and what their hooks make of the messages of one call ([`Lines`]).
 
 use std::fmt;
+use std::mem;
 use std::sync::Arc;
 
+use crate::call::events::{hook, passing};
 use crate::call::{Line, OnEnd};
 use crate::payload::Payload;
-use crate::reactor::Crew;
+use crate::reactor::{Crew, clock};
 use crate::status::Status;
 
-use super::events::ClientEvents;
+use super::events::{ClientEvents, SendRequest};
 use super::heed::Heed;
 use super::{CallDetails, ClientInterceptor};
 
@@ -103,8 +105,32 @@ impl Lines {
 
     /// Those for the end, in one: the innermost is told first. `None`: there are none.
     pub(crate) fn at_end(&mut self) -> Option<impl FnOnce(&Status) + Send + 'static> {
-        let ends = std::mem::take(&mut self.ends);
+        let ends = mem::take(&mut self.ends);
         (!ends.is_empty())
             .then_some(move |status: &Status| ends.into_iter().rev().for_each(|end| end(status)))
+    }
+}
+
+impl ClientEvents {
+    /// A call begins: tells so, and has its messages and its ends go through those who listen now, inside of all that is in `lines`.
+    pub(crate) fn begin(&self, details: &mut CallDetails, lines: &mut Lines) -> Result<(), Status> {
+        let Some(all) = self.heard() else { return Ok(()) };
+        if !all.send_request.is_empty() {
+            let mut event = SendRequest {
+                method: details.method().clone(),
+                deadline: details.options().start(clock::now).instant(),
+                metadata: mem::take(details.metadata_mut()),
+            };
+            all.send_request.tell(&mut event)?;
+            *details.metadata_mut() = event.metadata;
+        }
+        let method = Arc::from(details.method().as_str());
+        lines.request.extend(hook(&all.send_message, &method));
+        let received = hook(&all.recv_message, &method);
+        // Who listens for the head is told before the first message: which has to come by here, then.
+        let passing = (!all.recv_initial.is_empty()).then(passing);
+        lines.response.extend_front(received.or(passing));
+        lines.heed = Heed::new(all, method);
+        Ok(())
     }
 }

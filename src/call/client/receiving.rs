@@ -14,6 +14,7 @@ use crate::wire::outcome::Ending;
 
 use super::Core;
 use super::ending::Settled;
+use super::receiver::Receiver;
 
 /// What the receiver is given.
 #[derive(Debug)]
@@ -26,52 +27,10 @@ pub(crate) enum Arrival {
     TimedOut,
 }
 
-/// What was received and not yet delivered. Its lock is held over the swap with the link and over nothing that is sent.
-#[derive(Default)]
-pub(super) struct Receiver {
-    /// While there is a stream; after a peer's end, while whole messages are unread.
-    inbox: Option<Inbox>,
-    /// The response headers of this inbox were published.
-    headed: bool,
-    /// The response of a single call.
-    pub(super) first: Option<Message>,
-    /// Ended from this side: nothing is delivered any more.
-    cut: bool,
-}
-
 /// What there was in the inbox, and the stream to flush once no lock is held.
 struct Look {
     next: Option<Next>,
     flush: Option<Arc<Stream>>,
-}
-
-impl Receiver {
-    /// The call has a stream now. What is left of the one before is for dropping once the lock is released.
-    #[must_use = "dropped under the lock it could come back for the lock"]
-    pub(super) fn begin(&mut self, inbox: Inbox) -> Option<Inbox> {
-        self.headed = false;
-        self.inbox.replace(inbox)
-    }
-
-    /// The call has no stream for now.
-    #[must_use = "dropped under the lock it could come back for the lock"]
-    pub(super) fn let_go(&mut self) -> Option<Inbox> {
-        self.inbox.take()
-    }
-
-    /// Whether whole messages wait.
-    pub(super) fn unread(&self) -> bool {
-        self.inbox.as_ref().is_some_and(Inbox::unread)
-    }
-
-    /// The call is over. What a reader may still want stays, unless `all` is to go.
-    #[must_use = "dropped under the lock it could come back for the lock"]
-    pub(super) fn end(&mut self, all: bool, single: bool) -> (Option<Inbox>, Option<Message>) {
-        self.cut |= all;
-        let first = if self.cut { self.first.take() } else { None };
-        let unread = !self.cut && !single && self.unread();
-        (if unread { None } else { self.inbox.take() }, first)
-    }
 }
 
 impl Core {

@@ -9,7 +9,7 @@ use crate::metadata::Metadata;
 use crate::status::{Code, Status};
 
 use super::expiry::Due;
-use super::waking::Told;
+use super::told::Told;
 use super::{Launch, Source};
 
 /// Run when a call has ended.

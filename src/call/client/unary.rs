@@ -22,7 +22,8 @@ use crate::wire::outcome::{Due, Ending, Known, cardinality, expired_here, judge_
 
 use super::ending::known;
 use super::interceptor::Reply;
-use super::{Arrival, Auth, BLOCK, Core, Family, Launch, Source, Template, fits, name_of};
+use super::launch::{BLOCK, fits, name_of};
+use super::{Arrival, Auth, Core, Family, Launch, Source, Template};
 
 /// A call about to be made.
 pub(crate) struct Unary<'a> {
