@@ -3,6 +3,10 @@
 //!
 //! The text is read as tokens, so comments, doc links and strings do not count; test code does, for the imports.
 
+#[path = "layering/knots.rs"]
+mod knots;
+#[path = "layering/map.rs"]
+mod map;
 #[path = "layering/rooms.rs"]
 mod rooms;
 #[path = "layering/source.rs"]

@@ -1,9 +1,10 @@
 //! The rooms of `src/server/`: their doors open one way, and no files in them import each other in a circle.
 //!
-//! A name that a module passes on (`pub use`) counts as an import of the file that has it. Test code counts.
+//! Test code counts.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::BTreeMap;
 
+use super::map::Map;
 use super::report;
 use super::source::{self, File};
 
@@ -76,87 +77,6 @@ fn the_doors_that_are_wrong_are_found() {
     assert_eq!(circle("use super::b::B;", "use super::A;").len(), 1);
     assert_eq!(circle("use super::b::B;", "use crate::server::life::a;").len(), 1);
     assert_eq!(circle("use super::b::B;", "use self::x::A; mod tests { use super::*; }"), [""; 0]);
-}
-
-/// Which files import which.
-struct Map {
-    files: BTreeSet<String>,
-    /// Who, whom, and where.
-    edges: BTreeMap<(String, String), usize>,
-}
-
-impl Map {
-    fn of(files: &[File]) -> Self {
-        let modules: HashMap<_, _> =
-            files.iter().map(|file| (file.module_path(), file.path.as_str())).collect();
-        let mut passed_on = HashMap::new();
-        for file in files {
-            for import in file.imports().into_iter().filter(|import| import.passed_on) {
-                let mut name = file.module_path();
-                name.extend(import.path.last().cloned());
-                passed_on.insert(name, import.path);
-            }
-        }
-        let mut edges = BTreeMap::new();
-        for file in files {
-            for import in file.imports().iter().filter(|import| !import.passed_on) {
-                let whom = file_of(&import.path, &modules, &passed_on, 0);
-                if let Some(whom) = whom.filter(|whom| *whom != file.path) {
-                    edges.entry((file.path.clone(), whom.to_owned())).or_insert(import.line);
-                }
-            }
-        }
-        Self { files: files.iter().map(|file| file.path.clone()).collect(), edges }
-    }
-
-    /// Each circle once, the shortest through its first file.
-    fn circles(&self) -> Vec<String> {
-        let (mut found, mut known) = (Vec::new(), BTreeSet::new());
-        for file in &self.files {
-            if let Some(circle) = self.way_back(file).filter(|_| !known.contains(file)) {
-                found.push(format!("{file}:1: a circle of imports: {}", circle.join(" -> ")));
-                known.extend(circle);
-            }
-        }
-        found
-    }
-
-    fn way_back(&self, start: &str) -> Option<Vec<String>> {
-        let mut ways = VecDeque::from([vec![start.to_owned()]]);
-        let mut seen = BTreeSet::new();
-        while let Some(way) = ways.pop_front() {
-            let last = way.last()?;
-            for (_, whom) in self.edges.keys().filter(|(who, _)| who == last) {
-                let mut longer = way.clone();
-                longer.push(whom.clone());
-                if whom == start {
-                    return Some(longer);
-                }
-                if seen.insert(whom.clone()) {
-                    ways.push_back(longer);
-                }
-            }
-        }
-        None
-    }
-}
-
-/// The file that has what `path` leads to; `None`: it is not among these.
-fn file_of<'a>(
-    path: &[String],
-    modules: &HashMap<Vec<String>, &'a str>,
-    passed_on: &HashMap<Vec<String>, Vec<String>>,
-    depth: usize,
-) -> Option<&'a str> {
-    let mut file = None;
-    for length in 1..=path.len() {
-        if let Some(module) = modules.get(&path[..length]) {
-            file = Some(*module);
-        } else if let Some(real) = passed_on.get(&path[..length]).filter(|_| depth < 8) {
-            return file_of(real, modules, passed_on, depth + 1).or(file);
-        }
-    }
-    file
 }
 
 /// Every import of a higher room, and every file in a directory that is no room.

@@ -30,6 +30,7 @@ pub(crate) struct Import {
     pub(crate) line: usize,
     /// It is passed on: `pub use`, to whomever.
     pub(crate) passed_on: bool,
+    pub(crate) in_tests: bool,
 }
 
 /// All files below `folder`, with the test files among them known as such.
@@ -166,9 +167,22 @@ impl File {
                 && start.checked_sub(2).is_some_and(|at| matches!(self.text_at(at), "pub" | ")"));
             let mut paths = Vec::new();
             at = self.path_tree(next, &mut base, &mut paths).max(at);
-            found.extend(paths.into_iter().map(|(path, line)| Import { path, line, passed_on }));
+            let in_tests = token.in_tests || self.in_tests;
+            let import = |(path, line)| Import { path, line, passed_on, in_tests };
+            found.extend(paths.into_iter().map(import));
         }
         found
+    }
+
+    /// Every name in its code, but for what stands in a `use`.
+    pub(crate) fn names(&self) -> HashSet<&str> {
+        let mut in_use = false;
+        let starts = self.tokens.iter().zip(self.tokens.iter().skip(1));
+        let outside = starts.filter(|(token, next)| {
+            in_use = (in_use && token.text != ";") || (token.text == "use" && next.text != "<");
+            !(in_use || token.in_tests)
+        });
+        outside.map(|(token, _)| token.text).collect()
     }
 
     /// Every path after the word `word`, such as `use`.
