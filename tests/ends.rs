@@ -202,10 +202,12 @@ fn each_way(
             let answer = answer.clone();
             let peer = std::thread::spawn(move || {
                 let mut peer = listener.accept();
-                let mut streams = 0;
+                let (mut streams, mut answered) = (0, 0);
                 while let Some(frame) = peer.next() {
-                    if frame.kind == frames::HEADERS {
-                        streams += 1;
+                    streams += usize::from(frame.kind == frames::HEADERS);
+                    // With its message: a call whose head alone has come has sent nothing by hand yet.
+                    if frame.kind == frames::DATA && frame.stream > answered {
+                        answered = frame.stream;
                         answer(&mut peer, frame.stream);
                     }
                 }
