@@ -1,4 +1,7 @@
 //! [`Told`]: who is told that a call has something to take, where no thread waits for it: the waker of a task, or a hook of our own.
+//!
+//! One for each call, kept beside its status; the next takes its place. A call that nobody awaits has none, and costs
+//! nothing more.
 
 use std::sync::Arc;
 use std::task::Waker;

@@ -1,8 +1,7 @@
 //! How a call tells that it has something to take, where no thread waits for it.
 //!
-//! One for each call, kept beside its status; the next takes its place. A call that nobody awaits has none, and costs
-//! nothing more. Whoever meets the progress tells of it, with no lock held, and not the notifier: there a callback may be
-//! waiting for just this task. That a waker neither blocks nor runs the task itself is the contract of all executors.
+//! Whoever meets the progress tells of it, with no lock held, and not the notifier: there a callback may be waiting for just this
+//! task. That a waker neither blocks nor runs the task itself is the contract of all executors.
 
 use std::sync::Arc;
 use std::task::Waker;
