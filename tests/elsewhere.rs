@@ -14,7 +14,7 @@ use grpc_threads::{
 };
 use service::{ECHO, Served};
 use support::leaks::Holdings;
-use support::{LONG, alone, eventually, within};
+use support::{LONG, alone, eventually, logged, within};
 
 const WATCH: &str = "/test.Test/Watch";
 
@@ -39,6 +39,33 @@ fn answering(
     + 'static,
 ) -> RpcMethodHandler {
     grpc_threads::unary_stream_rpc_method_handler_with(behaviour, Raw, Raw)
+}
+
+/// A handler that returns a list.
+fn listing(
+    behaviour: impl Fn(&ServicerContext) -> Result<Vec<Result<Bytes, Status>>, Status>
+    + Send
+    + Sync
+    + 'static,
+) -> RpcMethodHandler {
+    let behaviour = move |_: Bytes, context: &ServicerContext| behaviour(context);
+    grpc_threads::unary_stream_rpc_method_handler_with(behaviour, Raw, Raw)
+}
+
+/// What a call of the method comes to.
+fn told(served: &Served) -> (Vec<Bytes>, Status) {
+    all(served.channel().raw_unary_stream(WATCH).unwrap().call(&Bytes::new()).unwrap())
+}
+
+fn all(mut responses: grpc_threads::Responses<Bytes>) -> (Vec<Bytes>, Status) {
+    let mut messages = Vec::new();
+    loop {
+        match responses.recv_timeout(LONG) {
+            Ok(Some(message)) => messages.push(message),
+            Ok(None) => return (messages, Status::ok()),
+            Err(error) => return (messages, Status::from(error)),
+        }
+    }
 }
 
 /// A server with this method, a call of it, and its sender.
@@ -111,18 +138,6 @@ fn two_hundred_watchers_hold_no_worker_and_leave_nothing() {
 #[test]
 fn what_the_handler_says_itself_wins_over_a_sender_that_it_drops() {
     let _alone = alone();
-    let told = |served: &Served| {
-        let mut calls =
-            served.channel().raw_unary_stream(WATCH).unwrap().call(&Bytes::new()).unwrap();
-        let mut messages = Vec::new();
-        loop {
-            match calls.recv() {
-                Ok(Some(message)) => messages.push(message),
-                Ok(None) => return (messages, Status::ok()),
-                Err(status) => return (messages, status),
-            }
-        }
-    };
     let fails = answering(|_, context| {
         let (mut sender, _responses) = context.response_channel()?;
         sender.send(&Bytes::from_static(b"first"))?;
@@ -144,22 +159,14 @@ fn what_the_handler_says_itself_wins_over_a_sender_that_it_drops() {
     let (messages, status) = told(&Served::with(1, [("Watch", finishes)]));
     assert_eq!((messages.len(), status.code()), (1, Code::Ok));
 
-    // Another answer than the one from elsewhere: the sender is nobody's.
-    let (kept, keeper) = mpsc::channel();
-    let kept = Mutex::new(kept);
-    let other = grpc_threads::unary_stream_rpc_method_handler_with(
-        move |_: Bytes, context: &ServicerContext| {
-            let (sender, _): (Sender, _) = context.response_channel()?;
-            kept.lock().unwrap().send(sender).unwrap();
-            Ok([Ok(Bytes::from_static(b"other"))])
-        },
-        Raw,
-        Raw,
-    );
+    // Another answer than the one from elsewhere, which the sender's owner has let go of.
+    let other = listing(|context| {
+        let (sender, _): (Sender, _) = context.response_channel()?;
+        drop(sender);
+        Ok(vec![Ok(Bytes::from_static(b"other"))])
+    });
     let (messages, status) = told(&Served::with(1, [("Watch", other)]));
     assert_eq!((messages.len(), status.code()), (1, Code::Ok));
-    let mut sender = keeper.recv_timeout(LONG).unwrap();
-    assert!(!sender.is_active() && sender.send(&Bytes::new()).is_err());
 
     let chained = grpc_threads::unary_stream_rpc_method_handler_with(
         move |_: Bytes, context: &ServicerContext| {
@@ -187,9 +194,13 @@ fn a_channel_that_cannot_be_is_refused_in_words() {
         let _first = context.response_channel::<Bytes>()?;
         Ok(context.response_channel()?.1)
     });
-    for (handler, words) in
-        [(unary, "no stream of responses"), (typed, "of another type"), (twice, "was asked before")]
-    {
+    let by_hand = service::by_hand(|_, context| context.response_channel::<Bytes>().map(drop));
+    for (handler, words) in [
+        (unary, "no stream of responses"),
+        (typed, "of another type"),
+        (twice, "was asked before"),
+        (by_hand, "written over a ServerStream: detach() that"),
+    ] {
         let served = Served::with(1, [("Watch", handler)]);
         let call = served.channel().raw_unary_stream(WATCH).unwrap().call(&Bytes::new()).unwrap();
         let status = call.collect_all().unwrap_err();
@@ -271,4 +282,243 @@ fn what_the_client_does_not_take_is_refused_and_room_is_told_of() {
     assert_eq!(responses.recv().unwrap().unwrap().len(), message.len());
     assert!(responses.recv().unwrap().is_none());
     assert!(room.try_recv().is_err(), "once for each time that there was none");
+}
+
+#[test]
+fn who_does_not_keep_up_is_let_go_in_a_loop_of_five_lines_and_told_so() {
+    logged::listen(log::LevelFilter::Debug);
+    let _alone = alone();
+    let (handler, given) = watch();
+    let served = Served::with(1, [("Loop", handler)]);
+    let watch = served.channel().raw_unary_stream("/test.Test/Loop").unwrap();
+    let open = |name: &'static str| {
+        let responses = watch.call(&Bytes::from_static(name.as_bytes())).unwrap();
+        let (request, sender) = given.recv_timeout(LONG).unwrap();
+        assert_eq!(request, name);
+        (responses, sender)
+    };
+    let ((slow, first), (mut quick, second)) = (open("slow"), open("quick"));
+    let mut watchers = vec![first, second];
+    let news = Bytes::from(vec![7; 8 << 10]);
+    let mut rounds = 0;
+    while watchers.len() == 2 {
+        watchers.retain_mut(|watcher| watcher.try_send(&news).is_ok());
+        assert_eq!(quick.recv_timeout(LONG).unwrap().unwrap(), news, "it is not in its way");
+        rounds += 1;
+    }
+    // What was taken for it before comes first, and all of it.
+    let (messages, status) = all(slow);
+    assert_eq!((messages.len(), status.code()), (rounds - 1, Code::ResourceExhausted), "{status}");
+    assert!(status.message().contains("did not keep up"), "{status}");
+    assert!(logged::logged(&["DEBUG", "/test.Test/Loop", "did not keep up"]));
+
+    // The same after a wait, and a status of one's own.
+    let (slow, mut sender) = open("slow");
+    while sender.send_timeout(&news, Duration::from_millis(20)).is_ok() {}
+    drop(sender);
+    assert_eq!(all(slow).1.code(), Code::ResourceExhausted);
+    let (slow, mut sender) = open("slow");
+    while sender.try_send(&news).is_ok() {}
+    sender.finish(Err(Status::aborted("come again")));
+    assert_eq!(all(slow).1.message(), "come again");
+    assert_eq!(logged::count(&["WARN", "/test.Test/Loop"]), 0, "{:?}", logged::lines());
+
+    // Room was found since: it is forgotten, not let go.
+    let (mut slow, mut sender) = open("slow");
+    while sender.try_send(&news).is_ok() {}
+    while sender.try_send(&news).is_err() {
+        slow.recv_timeout(LONG).unwrap();
+    }
+    drop(sender);
+    assert_eq!(all(slow).1.code(), Code::Cancelled);
+    assert!(logged::logged(&["WARN", "/test.Test/Loop", "dropped without finish()"]));
+    for sender in watchers {
+        sender.finish(Ok(()));
+    }
+    assert!(quick.recv_timeout(LONG).unwrap().is_none());
+}
+
+#[test]
+fn a_handler_that_returns_other_responses_than_those_of_its_sender_never_looks_whole() {
+    logged::listen(log::LevelFilter::Debug);
+    let _alone = alone();
+    let list = || Ok(["one", "two"].map(|text| Ok(Bytes::from_static(text.as_bytes()))).to_vec());
+    let told_of = |handler| told(&Served::with(1, [("Watch", handler)]));
+
+    let finished = listing(move |context| {
+        let (mut sender, _): (Sender, _) = context.response_channel()?;
+        sender.send(&Bytes::from_static(b"zero"))?;
+        sender.finish(Ok(()));
+        list()
+    });
+    let (messages, status) = told_of(finished);
+    assert_eq!(messages, ["zero", "one", "two"], "nothing is lost");
+    assert_eq!(status.code(), Code::Internal);
+    assert!(status.message().contains("return the responses of its sender"), "{status}");
+    assert!(status.message().contains(WATCH), "{status}");
+    assert!(logged::logged(&["ERROR", WATCH, "return the responses of its sender"]));
+
+    let failed = listing(move |context| {
+        let (sender, _): (Sender, _) = context.response_channel()?;
+        sender.finish(Err(Status::data_loss("half of it")));
+        list()
+    });
+    let (messages, status) = told_of(failed);
+    assert_eq!((messages.len(), status.code()), (2, Code::DataLoss), "what was said counts");
+
+    let (kept, keeper) = mpsc::channel();
+    let kept = Mutex::new(kept);
+    let used = listing(move |context| {
+        let (sender, _): (Sender, _) = context.response_channel()?;
+        kept.lock().unwrap().send(sender).unwrap();
+        list()
+    });
+    let (messages, status) = told_of(used);
+    assert_eq!((messages.len(), status.code()), (2, Code::Internal), "somebody waits to send");
+    let mut sender = keeper.recv_timeout(LONG).unwrap();
+    assert!(!sender.is_active() && sender.send(&Bytes::new()).is_err());
+}
+
+#[test]
+fn who_finishes_while_the_worker_still_sends_cuts_nothing_off() {
+    let _alone = alone();
+    let (gate, gates) = mpsc::channel::<()>();
+    let gates = Mutex::new(gates);
+    let (given, senders) = mpsc::channel();
+    let given = Mutex::new(given);
+    let chained = grpc_threads::unary_stream_rpc_method_handler_with(
+        move |_: Bytes, context: &ServicerContext| {
+            let (sender, responses): (Sender, _) = context.response_channel()?;
+            given.lock().unwrap().send(sender).unwrap();
+            gates.lock().unwrap().recv_timeout(LONG).unwrap();
+            Ok([Ok(Bytes::from_static(b"there already"))].into_iter().chain(responses))
+        },
+        Raw,
+        Raw,
+    );
+    let served = Served::with(1, [("Watch", chained)]);
+    let responses = served.channel().raw_unary_stream(WATCH).unwrap().call(&Bytes::new()).unwrap();
+    senders.recv_timeout(LONG).unwrap().finish(Ok(()));
+    gate.send(()).unwrap();
+    let (messages, status) = all(responses);
+    assert_eq!((messages.len(), status.code()), (1, Code::Ok));
+}
+
+#[test]
+fn a_channel_is_asked_for_by_the_handler_once_and_before_it_returns() {
+    let _alone = alone();
+    let (contexts, given) = mpsc::channel();
+    let contexts = Mutex::new(contexts);
+    let (gate, gates) = mpsc::channel::<()>();
+    let gates = std::sync::Arc::new(Mutex::new(gates));
+    let handler = grpc_threads::unary_stream_rpc_method_handler_with(
+        move |_: Bytes, context: &ServicerContext| {
+            contexts.lock().unwrap().send(context.clone()).unwrap();
+            let gates = gates.clone();
+            Ok(std::iter::from_fn(move || {
+                gates.lock().unwrap().recv_timeout(LONG).ok()?;
+                Some(Ok(Bytes::from_static(b"x")))
+            }))
+        },
+        Raw,
+        Raw,
+    );
+    let served = Served::with(1, [("Watch", handler)]);
+    let mut responses =
+        served.channel().raw_unary_stream(WATCH).unwrap().call(&Bytes::new()).unwrap();
+    let context = given.recv_timeout(LONG).unwrap();
+    gate.send(()).unwrap();
+    assert_eq!(responses.recv_timeout(LONG).unwrap().unwrap(), "x");
+    let refused = |context: &ServicerContext| {
+        let status = context.response_channel::<Bytes>().unwrap_err();
+        assert_eq!(status.code(), Code::Internal);
+        assert!(status.message().contains("has returned"), "{status}");
+    };
+    // The worker pulls what the handler has returned.
+    refused(&context);
+    drop(gate);
+    assert!(responses.recv_timeout(LONG).unwrap().is_none());
+    refused(&context);
+
+    // Many threads of one handler: one of them has it.
+    let handler = grpc_threads::unary_stream_rpc_method_handler_with(
+        |_: Bytes, context: &ServicerContext| {
+            let start = std::sync::Barrier::new(4);
+            let ask = || {
+                start.wait();
+                context.response_channel::<Bytes>()
+            };
+            let mut all: Vec<_> = std::thread::scope(|scope| {
+                let threads = [(); 4].map(|()| scope.spawn(ask));
+                threads.into_iter().filter_map(|thread| thread.join().unwrap().ok()).collect()
+            });
+            let count = Bytes::from(all.len().to_string());
+            let Some((mut sender, responses)) = all.pop() else {
+                return Err(Status::internal("nobody has it"));
+            };
+            sender.send(&count)?;
+            sender.finish(Ok(()));
+            Ok(responses)
+        },
+        Raw,
+        Raw,
+    );
+    let served = Served::with(1, [("Watch", handler)]);
+    for _ in 0..200 {
+        let (messages, status) = told(&served);
+        assert_eq!((messages, status.code()), (vec![Bytes::from_static(b"1")], Code::Ok));
+    }
+}
+
+#[test]
+fn a_client_that_waits_is_told_at_once_that_its_quiet_watch_is_there() {
+    let _alone = alone();
+    let (_served, channel, responses, sender) = one();
+    within(LONG, move || {
+        assert!(responses.initial_metadata().is_empty());
+        sender.finish(Ok(()));
+        assert_eq!(all(responses).1.code(), Code::Ok);
+    });
+    // With what the handler has set itself.
+    let (kept, _keeper) = mpsc::channel();
+    let kept = Mutex::new(kept);
+    let handler = answering(move |_, context| {
+        context.send_initial_metadata(&grpc_threads::Metadata::new().with("since", "now")?)?;
+        let (sender, responses) = context.response_channel()?;
+        kept.lock().unwrap().send(sender).unwrap();
+        Ok(responses)
+    });
+    drop(channel);
+    let served = Served::with(1, [("Watch", handler)]);
+    let responses = served.channel().raw_unary_stream(WATCH).unwrap().call(&Bytes::new()).unwrap();
+    let metadata = within(LONG, move || responses.initial_metadata());
+    assert_eq!(metadata.get("since"), Some("now"));
+    // A call that ends with an error at once still has no head of its own: trailers-only.
+    let refuses = answering(|_, context| {
+        let (sender, responses) = context.response_channel()?;
+        sender.finish(Err(Status::not_found("no such thing")));
+        Ok(responses)
+    });
+    assert_eq!(told(&Served::with(1, [("Watch", refuses)])).1.code(), Code::NotFound);
+}
+
+#[test]
+fn calls_whose_senders_go_before_their_handlers_return_leave_the_room_of_their_connection() {
+    let _alone = alone();
+    let kept = Mutex::new(Vec::new());
+    let forgets = answering(move |_, context| {
+        // What is kept of the call holds its stream.
+        kept.lock().unwrap().push(context.clone());
+        Ok(context.response_channel()?.1)
+    });
+    let options = grpc_threads::ServerOptions::default().max_concurrent_streams(1);
+    let server = grpc_threads::Server::builder().options(options).build().unwrap();
+    let served = Served::start(server, "127.0.0.1:0", [("Watch", forgets)]);
+    let channel = served.channel();
+    let watch = channel.raw_unary_stream(WATCH).unwrap().timeout(LONG);
+    for _ in 0..3 {
+        assert_eq!(all(watch.call(&Bytes::new()).unwrap()).1.code(), Code::Cancelled);
+    }
+    let echo = channel.raw_unary_unary(ECHO).unwrap().timeout(LONG);
+    assert_eq!(echo.call(&Bytes::from_static(b"x")).unwrap(), "x");
 }

@@ -10,6 +10,7 @@ pub(crate) mod client;
 pub(crate) mod events;
 mod extensions;
 mod gate;
+mod handover;
 mod hooks;
 mod inbox;
 mod intercept;
@@ -32,6 +33,7 @@ use crate::wire::framing;
 
 pub use events::{Flow, RecvMessage, SendMessage};
 pub use extensions::Extensions;
+pub(crate) use handover::{Handover, Refused};
 pub use hooks::{Emit, StreamHooks};
 pub(crate) use hooks::{Line, OnEnd};
 pub(crate) use inbox::{Finish, Inbox, Next};

@@ -23,7 +23,7 @@ use crate::sync::Mutex;
 use super::answer::{default_head, too_much_metadata};
 use super::intercept::{Direction, Intercept};
 use super::place::Place;
-use super::{Extensions, Outbox, Sends};
+use super::{Extensions, Handover, Outbox, Sends};
 use crate::compression::{Compression, Encoding};
 use crate::credentials::AuthContext;
 use crate::deadline::Deadline;
@@ -64,6 +64,8 @@ pub(crate) struct ServerCall {
     /// Guards what the handler has set for the end, and the end itself. Not poisoned by panics.
     reply: Mutex<Reply>,
     extensions: Extensions,
+    /// Whether its answer comes from elsewhere.
+    handover: Handover,
 }
 
 impl ServerCall {
@@ -92,7 +94,12 @@ impl ServerCall {
             outbox: OnceLock::new(),
             reply: Mutex::default(),
             extensions: Extensions::default(),
+            handover: Handover::default(),
         }
+    }
+
+    pub(crate) fn handover(&self) -> &Handover {
+        &self.handover
     }
 
     pub(crate) fn extensions(&self) -> &Extensions {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use prost::Message;
 
 use super::context::ServicerContext;
-use super::elsewhere::Answers;
+use super::elsewhere::{self, Answers};
 use super::handler::{Cardinality, RpcMethodHandler};
 use super::requests::RequestIterator;
 use super::shapes::{
@@ -208,9 +208,10 @@ where
         + 'static,
 {
     let (request, response) = (Arc::new(request), Arc::new(response));
+    let answers = Arc::new(elsewhere::ByHand);
     RpcMethodHandler::new(
         cardinality,
-        ByHand { cardinality, behaviour, request, response, types: PhantomData },
+        ByHand { cardinality, behaviour, request, response, answers, types: PhantomData },
     )
 }
 

@@ -3,9 +3,10 @@
 //! The two ends are made together, like those of a channel. What the handler returns is an iterator without items, which
 //! notes that it was asked: so whoever sends a handler's responses knows that the call goes on when they are at an end, and
 //! hands over the slot, which counts the call as running. All that a sender holds of its call goes when the call is over,
-//! whoever ends it; what its owner still has then is a status.
+//! whoever ends it; what its owner still has then is a status. Until the handler has returned the call is its own: what the
+//! sender's owner says of the end waits for that ([`Turn`]).
 //!
-//! Threads: any. Lock: `state`, a leaf, over no call, no drop and no code of the user's.
+//! Threads: any. Locks: `state` and `turn`, leaves, over no call, no drop and no code of the user's, and not one in the other.
 
 use std::fmt;
 use std::iter::FusedIterator;
@@ -16,6 +17,8 @@ use std::time::Duration;
 use super::context::ServicerContext;
 use super::sending::{send_one, try_send_one};
 use super::slot::Slot;
+use super::turn::{Leave, Turn};
+use crate::call::Refused;
 use crate::codec::Codec;
 use crate::deadline::Deadline;
 use crate::error::ResultError;
@@ -31,7 +34,14 @@ use crate::tell;
 /// Made with [`ServicerContext::response_channel`], whose other half the handler returns. It has one owner, as a
 /// client's [`RequestSender`](crate::RequestSender) has, and may be moved to any thread. The call ends with [`finish`](Self::finish);
 /// a sender that is dropped without cancels it, since half a stream must not look whole: the client sees `CANCELLED`, and
-/// the log a warning.
+/// the log a warning. One that is dropped right after [`try_send`](Self::try_send) or [`send_timeout`](Self::send_timeout) has said that
+/// there was no room is let go on purpose: the client sees `RESOURCE_EXHAUSTED` behind what was sent before, and the log a
+/// line for debugging. For another status there is `finish(Err(status))`, which needs no room either.
+///
+/// The call begins with the handler's return: the initial metadata go out then, if they have not before, so that a client that waits for
+/// them knows of a watch on which nothing happens. What is to be in them is sent by the handler
+/// ([`ServicerContext::send_initial_metadata`]). Responses that are sent before the return go out at once; how the call ends waits for
+/// the return.
 ///
 /// What ends the call otherwise (the client, its deadline, a lost connection, the server's stop) makes every further send an
 /// error. From then on the sender holds nothing of the call: one that is forgotten in a list costs a few words, no connection.
@@ -39,13 +49,15 @@ pub struct ResponseSender<Resp> {
     shared: Arc<Shared>,
     made: Arc<Made>,
     codec: Arc<dyn Codec<Resp>>,
-    done: bool,
+    /// What it comes to if it goes now.
+    leave: Leave,
 }
 
 /// What a handler returns whose responses are sent by a [`ResponseSender`]: an iterator without items.
 ///
 /// It may be boxed, or chained behind responses that are there already, which the worker then sends. Returned or
-/// not is what counts: where the handler drops it, or fails, the call ends when the handler returns.
+/// not is what counts: where the handler fails, or drops both ends and returns other responses, the call ends with those. Other
+/// responses while the sender is there, or has been finished, are a mistake: its client is told INTERNAL behind them, and the log.
 #[must_use = "a handler returns it: `Ok(responses)`"]
 pub struct SentElsewhere<Resp> {
     made: Arc<Made>,
@@ -55,12 +67,15 @@ pub struct SentElsewhere<Resp> {
 /// The codec of a method's responses, as a context hands it on.
 pub(super) struct Answers<Resp>(pub(super) Arc<dyn Codec<Resp>>);
 
+/// What the context of a handler hands on that is written over a stream.
+pub(super) struct ByHand;
+
 /// Kept with the call: that its answer may come from elsewhere.
 struct Made {
     /// The responses were returned, and have come to their end.
     returned: AtomicBool,
-    /// The sender has said how the call ends, which interceptors may still have to hear.
-    finished: AtomicBool,
+    /// Guards whose call it is.
+    turn: Mutex<Turn>,
     shared: Weak<Shared>,
 }
 
@@ -73,11 +88,7 @@ struct State {
     context: Option<ServicerContext>,
     /// Counts the call as running once its handler has returned.
     slot: Option<Slot>,
-    /// The handler has returned the responses.
-    given: bool,
     /// How the call ended.
-    /// The sender has gone without `finish`.
-    dropped: bool,
     ended: Option<Status>,
     /// There was no room when something was to be sent, and nobody was told of any since.
     full: bool,
@@ -88,7 +99,7 @@ type Ready = Box<dyn FnMut() + Send>;
 
 impl ServicerContext {
     /// Both ends of an answer that comes from elsewhere: a sender to keep, and what the handler returns. For methods with a
-    /// stream of responses, once in a call; the worker is free as soon as the handler has returned.
+    /// stream of responses, once in a call and before the handler returns; the worker is free as soon as it has.
     ///
     /// ```
     /// use std::sync::{Arc, Mutex};
@@ -103,7 +114,7 @@ impl ServicerContext {
     ///     Ok(responses)
     /// });
     ///
-    /// // On any thread: who has gone, or does not keep up, is let go.
+    /// // On any thread, which waits for nobody. Who has gone is let go; and who does not keep up, with RESOURCE_EXHAUSTED.
     /// let news = "it rains".to_owned();
     /// watchers.lock().unwrap().retain_mut(|watcher| watcher.try_send(&news).is_ok());
     /// ```
@@ -113,7 +124,8 @@ impl ServicerContext {
     ///
     /// # Errors
     /// `INTERNAL` where the method gives one response, or is written over a
-    /// [`ServerStream`](crate::ServerStream) (see [`detach`](crate::ServerStream::detach)); where its responses are of another type; and when asked twice.
+    /// [`ServerStream`](crate::ServerStream) (see [`detach`](crate::ServerStream::detach)); where its responses are of another type; when asked twice,
+    /// on whatever threads; and when the handler has returned.
     pub fn response_channel<Resp: 'static>(
         &self,
     ) -> Result<(ResponseSender<Resp>, SentElsewhere<Resp>), Status> {
@@ -122,64 +134,110 @@ impl ServicerContext {
         let Some(answers) = self.answers() else {
             return Err(refused("its method has no stream of responses to return"));
         };
+        if answers.is::<ByHand>() {
+            let text = "its handler is written over a ServerStream: detach() that, and send on it from any thread";
+            return Err(refused(text));
+        }
         let Some(Answers(codec)) = (**answers).downcast_ref::<Answers<Resp>>() else {
             return Err(refused("its method's responses are of another type"));
         };
+        self.call().handover().ask().map_err(|why| match why {
+            Refused::Asked => refused("it was asked before"),
+            Refused::Returned => refused(
+                "its handler has returned: it is asked for before that, and its responses are what the handler returns",
+            ),
+        })?;
         let state = State {
             context: Some(self.clone()),
             slot: None,
-            given: false,
             ended: None,
-            dropped: false,
             full: false,
             ready: None,
         };
         let shared = Arc::new(Shared { state: Mutex::new(state) });
         let made = Made {
             returned: AtomicBool::new(false),
-            finished: AtomicBool::new(false),
+            turn: Mutex::default(),
             shared: Arc::downgrade(&shared),
         };
         let extensions = self.extensions();
-        if extensions.get::<Made>().is_some() {
-            return Err(refused("it was asked before"));
-        }
         extensions.insert(made);
         let Some(made) = extensions.get::<Made>() else { return Err(refused("the call is over")) };
         if !self.call().tell_progress(Arc::new(Listener(Arc::downgrade(&shared)))) {
             shared.release();
         }
-        let sender =
-            ResponseSender { shared, made: made.clone(), codec: codec.clone(), done: false };
+        let (codec, leave) = (codec.clone(), Leave::Dropped);
+        let sender = ResponseSender { shared, made: made.clone(), codec, leave };
         Ok((sender, SentElsewhere { made, types: PhantomData }))
     }
 }
 
-/// Whether the responses that have come to their end are those of a call that goes on elsewhere, which then takes the slot.
-pub(super) fn goes_on(context: &ServicerContext, slot: &mut Option<Slot>) -> bool {
-    let made = context.extensions().get::<Made>();
-    let Some(made) = made.filter(|made| made.returned.load(Ordering::Acquire)) else {
-        return false;
+/// The responses that a handler returned have come to their end, and somebody has asked for the call's sender. Where they are
+/// the sender's, the call goes on, and takes the slot.
+pub(super) fn returned(context: &ServicerContext, slot: &mut Option<Slot>) {
+    let call = context.call();
+    // Not there yet: another thread has asked for it just now.
+    let Some(made) = context.extensions().get::<Made>() else {
+        return call.finish(Err(misled(context)));
     };
-    let slot = slot.take();
-    match made.shared.upgrade() {
-        Some(shared) => shared.begin(slot),
-        None if made.finished.load(Ordering::Acquire) => {}
-        None => abandon(context),
+    let whole = made.returned.load(Ordering::Acquire);
+    // A statement of its own: the guard must be gone when it is carried out.
+    let leave = made.turn.lock().returned();
+    match (leave, whole) {
+        (Some(leave), true) | (Some(leave @ Leave::Finished(Err(_))), false) => {
+            leave.carry_out(context);
+            call.stream().settle();
+        }
+        (None, true) => {
+            if let Some(shared) = made.shared.upgrade() {
+                shared.begin(slot.take());
+            }
+            if let Some(outbox) = call.outbox() {
+                outbox.flush();
+            }
+        }
+        // Both ends were dropped: what the handler has returned is the answer.
+        (Some(Leave::Late | Leave::Dropped), false) => call.finish(Ok(())),
+        (Some(Leave::Finished(Ok(()))) | None, false) => call.finish(Err(misled(context))),
     }
-    true
 }
 
-/// The sender was dropped without `finish`.
-fn abandon(context: &ServicerContext) {
-    // Always this program's fault, so it is worth a warning: of a call that its client has ended nothing is said.
-    if context.is_active() {
-        let (method, peer) = (context.method(), context.peer());
-        tell::warn!(
-            "{method}: a ResponseSender was dropped without finish(); its client {peer} is told CANCELLED"
-        );
+/// A handler has returned other responses than those of its sender, which is there or was finished.
+fn misled(context: &ServicerContext) -> Status {
+    let (method, peer) = (context.method(), context.peer());
+    let text = "the handler has asked for a response_channel and does not return the responses of its sender";
+    tell::error!("{method}: {text}, which it must; its client {peer} is told INTERNAL");
+    Status::internal(format!("{method}: {text}"))
+}
+
+impl Leave {
+    /// How the sender was let go of is how the call ends.
+    fn carry_out(self, context: &ServicerContext) {
+        let (method, call) = (context.method(), context.call());
+        match self {
+            Self::Finished(outcome) => call.finish(outcome),
+            Self::Late => {
+                if context.is_active() {
+                    let peer = context.peer();
+                    tell::debug!(
+                        "{method}: its client {peer} did not keep up, and is let go with RESOURCE_EXHAUSTED"
+                    );
+                }
+                let text = format!("the client of {method} did not keep up with its responses");
+                call.finish(Err(Status::resource_exhausted(text)));
+            }
+            Self::Dropped => {
+                // Always this program's fault, so it is worth a warning: of a call that its client has ended nothing is said.
+                if context.is_active() {
+                    let peer = context.peer();
+                    tell::warn!(
+                        "{method}: a ResponseSender was dropped without finish(); its client {peer} is told CANCELLED"
+                    );
+                }
+                context.cancel();
+            }
+        }
     }
-    context.cancel();
 }
 
 impl<Resp: 'static> ResponseSender<Resp> {
@@ -189,13 +247,15 @@ impl<Resp: 'static> ResponseSender<Resp> {
     /// # Errors
     /// How the call ended; what the codec said, and that the message is longer than the limit: the call goes on then.
     pub fn send(&mut self, response: &Resp) -> Result<(), Status> {
+        self.leave = Leave::Dropped;
         send_one(&self.shared.context()?, response, &*self.codec)
     }
 
     /// Like [`send`](Self::send), waiting at most `timeout`.
     ///
     /// # Errors
-    /// [`ResultError::TimedOut`]: the response was not taken, the call goes on. [`ResultError::Rpc`]: as [`send`](Self::send).
+    /// [`ResultError::TimedOut`]: the response was not taken, the call goes on; to drop the sender now ends it with
+    /// `RESOURCE_EXHAUSTED`. [`ResultError::Rpc`]: as [`send`](Self::send).
     pub fn send_timeout(&mut self, response: &Resp, timeout: Duration) -> Result<(), ResultError> {
         let context = self.shared.context()?;
         let call = context.call();
@@ -219,9 +279,10 @@ impl<Resp: 'static> ResponseSender<Resp> {
     /// Like [`send`](Self::send), never waiting: what one thread does that sends to many.
     ///
     /// # Errors
-    /// [`ResultError::TimedOut`]: the response was not taken, for the client has not taken 64 KiB that were sent before.
-    /// [`ResultError::Rpc`]: as [`send`](Self::send).
+    /// [`ResultError::TimedOut`]: the response was not taken, for the client has not taken 64 KiB that were sent before. The call
+    /// goes on; to drop the sender now ends it with `RESOURCE_EXHAUSTED`. [`ResultError::Rpc`]: as [`send`](Self::send).
     pub fn try_send(&mut self, response: &Resp) -> Result<(), ResultError> {
+        self.leave = Leave::Dropped;
         let context = self.shared.context()?;
         if try_send_one(&context, response, &*self.codec)? {
             return Ok(());
@@ -229,6 +290,7 @@ impl<Resp: 'static> ResponseSender<Resp> {
         self.shared.state.lock().full = true;
         // Room may have come before it was noted that somebody wants some.
         self.shared.look();
+        self.leave = Leave::Late;
         Err(ResultError::TimedOut)
     }
 
@@ -267,30 +329,20 @@ impl<Resp: 'static> ResponseSender<Resp> {
         self.shared.context().is_ok_and(|context| context.add_callback(callback))
     }
 
-    /// Ends the call with this outcome, after what was sent. Never waits. Without effect when the call is over.
+    /// Ends the call with this outcome, after what was sent, also where there is no room for a response. Never waits. Before
+    /// the handler has returned it is noted, and done then. Without effect when the call is over.
     pub fn finish(mut self, outcome: Result<(), Status>) {
-        self.done = true;
-        self.made.finished.store(true, Ordering::Release);
-        if let Ok(context) = self.shared.context() {
-            context.call().finish(outcome);
-        }
-        self.shared.release();
+        self.leave = Leave::Finished(outcome);
     }
 }
 
 impl<Resp> Drop for ResponseSender<Resp> {
     fn drop(&mut self) {
-        // Before the handler has returned it may still say how the call ends: see `begin`, which looks for this under the same lock.
-        let given = {
-            let mut state = self.shared.state.lock();
-            state.dropped = !self.done;
-            state.given
-        };
-        if self.done || !given {
-            return;
-        }
+        let leave = std::mem::replace(&mut self.leave, Leave::Dropped);
+        // Before the handler has returned it may still say how the call ends.
+        let Some(leave) = self.made.turn.lock().leave(leave) else { return };
         if let Ok(context) = self.shared.context() {
-            abandon(&context);
+            leave.carry_out(&context);
         }
         self.shared.release();
     }
@@ -332,18 +384,9 @@ impl Shared {
         }
     }
 
-    /// The handler has returned the responses.
-    fn begin(self: &Arc<Self>, slot: Option<Slot>) {
+    /// The handler has returned the responses: the call runs as long as it is not over.
+    fn begin(&self, slot: Option<Slot>) {
         let mut state = self.state.lock();
-        state.given = true;
-        if state.dropped {
-            drop(state);
-            if let Ok(context) = self.context() {
-                abandon(&context);
-            }
-            drop(slot);
-            return self.release();
-        }
         let left = match state.context {
             Some(_) => std::mem::replace(&mut state.slot, slot),
             None => slot,

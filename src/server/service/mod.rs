@@ -18,6 +18,7 @@ mod sending;
 mod shapes;
 mod slot;
 mod stream;
+mod turn;
 
 pub use self::constructors::{
     stream_rpc_method_handler, stream_rpc_method_handler_with, stream_stream_rpc_method_handler,

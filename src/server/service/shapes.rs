@@ -97,11 +97,9 @@ where
 {
     fn run(&self, context: &ServicerContext, slot: &mut Option<Slot>) {
         let context = &context.answering(self.response.clone());
-        match single(context, &self.request).and_then(|request| (self.behaviour)(request, context))
-        {
-            Ok(responses) => send_all(context, responses, &*self.response.0, slot),
-            Err(status) => context.call().finish(Err(status)),
-        }
+        let outcome =
+            single(context, &self.request).and_then(|request| (self.behaviour)(request, context));
+        send_all(context, outcome, &*self.response.0, slot);
     }
 }
 
@@ -143,10 +141,7 @@ where
     fn run(&self, context: &ServicerContext, slot: &mut Option<Slot>) {
         let context = &context.answering(self.response.clone());
         let requests = RequestIterator::new(context.call().clone(), self.request.clone());
-        match (self.behaviour)(requests, context) {
-            Ok(responses) => send_all(context, responses, &*self.response.0, slot),
-            Err(status) => context.call().finish(Err(status)),
-        }
+        send_all(context, (self.behaviour)(requests, context), &*self.response.0, slot);
     }
 }
 
@@ -170,10 +165,7 @@ where
         let context = &context.answering(self.response.clone());
         let outcome = single(context, &self.request)
             .and_then(|request| (self.method)(&self.service, request, context));
-        match outcome {
-            Ok(responses) => send_all(context, responses, &*self.response.0, slot),
-            Err(status) => context.call().finish(Err(status)),
-        }
+        send_all(context, outcome, &*self.response.0, slot);
     }
 }
 
@@ -196,10 +188,8 @@ where
     fn run(&self, context: &ServicerContext, slot: &mut Option<Slot>) {
         let context = &context.answering(self.response.clone());
         let requests = RequestIterator::new(context.call().clone(), self.request.clone());
-        match (self.method)(&self.service, requests, context) {
-            Ok(responses) => send_all(context, responses, &*self.response.0, slot),
-            Err(status) => context.call().finish(Err(status)),
-        }
+        let outcome = (self.method)(&self.service, requests, context);
+        send_all(context, outcome, &*self.response.0, slot);
     }
 }
 
@@ -208,6 +198,8 @@ pub(super) struct ByHand<F, Q, P, Req, Resp> {
     pub(super) behaviour: F,
     pub(super) request: Arc<Q>,
     pub(super) response: Arc<P>,
+    /// For who asks for another way to answer.
+    pub(super) answers: Arc<elsewhere::ByHand>,
     pub(super) types: Types<Req, Resp>,
 }
 
@@ -220,6 +212,7 @@ where
     P: Codec<Resp>,
 {
     fn run(&self, context: &ServicerContext, slot: &mut Option<Slot>) {
+        let context = &context.answering(self.answers.clone());
         let requests = RequestIterator::new(context.call().clone(), self.request.clone());
         let mut stream = ServerStream::new(
             self.cardinality,
@@ -240,19 +233,23 @@ fn single<Req: 'static>(context: &ServicerContext, codec: &dyn Codec<Req>) -> Re
         .map_err(|status| call.undecodable(status))
 }
 
-/// Sends what the iterator gives, then the status, unless more comes from elsewhere. Stops pulling once the call is over.
+/// The handler has returned: sends what the iterator gives, then the status, unless more comes from elsewhere. Stops pulling once
+/// the call is over.
 fn send_all<I, Resp: 'static>(
     context: &ServicerContext,
-    responses: I,
+    returned: Result<I, Status>,
     codec: &dyn Codec<Resp>,
     slot: &mut Option<Slot>,
 ) where
     I: IntoIterator<Item = Result<Resp, Status>>,
 {
+    let asked = context.call().handover().returned();
     let send = |response: Result<Resp, Status>| send_one(context, &response?, codec);
     // The iterator is gone before its call is over.
-    let outcome = responses.into_iter().try_for_each(send);
-    if outcome.is_err() || !elsewhere::goes_on(context, slot) {
+    let outcome = returned.and_then(|responses| responses.into_iter().try_for_each(send));
+    if asked && outcome.is_ok() {
+        elsewhere::returned(context, slot);
+    } else {
         context.call().finish(outcome);
     }
 }
