@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::Duration;
-use support::LONG;
+use support::{LONG, logged};
 
 fn builder(workers: usize) -> ServerBuilder {
     Server::builder().thread_pool(ThreadPool::new(workers))
@@ -157,7 +157,7 @@ fn it_may_answer_by_itself_and_change_the_outcome() {
                 }
                 Ok(())
             }
-            Some("nothing") => Ok(()),
+            Some("nothing") => call.respond_all([]),
             Some("failure") => next.run(call).and(Err(Status::data_loss("not good enough"))),
             Some("fallback") => {
                 let failed = next.run(call).unwrap_err();
@@ -179,9 +179,6 @@ fn it_may_answer_by_itself_and_change_the_outcome() {
     let answers: Vec<_> = count.call(&bytes("1 1")).unwrap().map(Result::unwrap).collect();
     assert_eq!(answers, ["one", "two"]);
 
-    let none = unary(ECHO, "nothing").call(&bytes("x")).unwrap_err();
-    assert_eq!(none.code(), Code::Internal);
-    assert!(none.message().contains("gave no response"), "{none}");
     let count = channel.raw_unary_stream(COUNT).unwrap().header("want", "nothing").unwrap();
     assert_eq!(count.call(&bytes("1 1")).unwrap().count(), 0, "OK without a message");
 
@@ -456,4 +453,172 @@ fn who_is_slow_to_hear_of_ends_keeps_calls_waiting_and_no_memory_or_sockets() {
     let_go.send(()).unwrap();
     assert_eq!(next.result(Some(LONG)).unwrap(), "y");
     drop(let_go);
+}
+
+/// What an interceptor does wrong is told to the client by a status, and to the log by one line with its name.
+#[test]
+fn mistakes_of_interceptors_are_told_to_the_client_and_to_the_log() {
+    logged::listen(log::LevelFilter::Warn);
+    let wrong = |call: &mut InterceptedCall<'_>, next: ServerNext<'_>| {
+        let want = call.context().invocation_metadata().get("want").map(str::to_owned);
+        let answer = Payload::new(&b"mine"[..]);
+        match want.as_deref() {
+            Some("forgets") => Ok(()),
+            Some("pardons") => next.run(call).or(Ok(())),
+            Some("answers and runs") => {
+                call.respond(answer)?;
+                next.run(call).or(Ok(()))
+            }
+            Some("answers twice") => {
+                call.respond(answer.clone())?;
+                assert!(call.respond(answer).is_err(), "it is told");
+                Ok(())
+            }
+            Some("answers with two") => call.respond_all([answer.clone(), answer]),
+            Some("adds late") => {
+                let outcome = next.run(call);
+                call.add_hooks(StreamHooks::new().map_response(Ok));
+                outcome
+            }
+            _ => next.run(call),
+        }
+    };
+    struct Named<F>(F);
+
+    impl<F> ServerInterceptor for Named<F>
+    where
+        F: Fn(&mut InterceptedCall<'_>, ServerNext<'_>) -> Result<(), Status>
+            + Send
+            + Sync
+            + 'static,
+    {
+        fn intercept(
+            &self,
+            call: &mut InterceptedCall<'_>,
+            next: ServerNext<'_>,
+        ) -> Result<(), Status> {
+            (self.0)(call, next)
+        }
+    }
+
+    let record = Record::default();
+    let server = builder(2).interceptor(record.passer("outer")).interceptor(Named(wrong));
+    // Methods of its own: other tests make lines, too.
+    const ONE: &str = "/test.Test/One";
+    const MANY: &str = "/test.Test/Many";
+    const FAILS: &str = "/test.Test/Fails";
+    let many = grpc_threads::unary_stream_rpc_method_handler_with(
+        |one: Bytes, _: &ServicerContext| Ok([Ok(one)]),
+        grpc_threads::Raw,
+        grpc_threads::Raw,
+    );
+    let fails = unary(|_, _| Err(Status::not_found("gone")));
+    let served = served(server, [("One", echo()), ("Many", many), ("Fails", fails)]);
+    let channel = served.channel();
+    for (path, want, client, lines) in [
+        (ONE, "forgets", "returned OK without a response", "did not run `next`"),
+        (MANY, "forgets", "returned OK without a response", "did not run `next`"),
+        (FAILS, "pardons", "returned OK without a response", "OK of a call that failed"),
+        (ONE, "answers and runs", "responded and ran the handler", "`respond`, then `next.run`"),
+        (ONE, "answers twice", "gave two responses", "`respond` twice"),
+        (ONE, "answers with two", "gave two responses", "`respond` twice"),
+        (ONE, "adds late", "added hooks after the handler", "`add_hooks` after `next.run`"),
+        (MANY, "adds late", "added hooks after the handler", "`add_hooks` after `next.run`"),
+    ] {
+        let before = logged::count(&["WARN", path, lines]);
+        let status = match path {
+            MANY => {
+                let count = channel.raw_unary_stream(path).unwrap().header("want", want).unwrap();
+                count.call(&bytes("x")).unwrap().collect_all().unwrap_err()
+            }
+            _ => {
+                let method = channel.raw_unary_unary(path).unwrap().header("want", want).unwrap();
+                method.timeout(LONG).call(&bytes("x")).unwrap_err()
+            }
+        };
+        assert_eq!(status.code(), Code::Internal, "{want}: {status}");
+        assert!(status.message().contains(client), "{want}: {status}");
+        assert!(status.message().contains(path), "{want}: {status}");
+        assert!(!status.message().contains("Named"), "its name stays here: {status}");
+        assert!(record.take().contains(&"outer out Internal".to_owned()), "{want}");
+        let told = logged::lines();
+        assert_eq!(logged::count(&["WARN", path, lines]), before + 1, "{want}: {told:?}");
+        let told =
+            logged::count(&["WARN", path, lines, "Named<", "(2 of 2)", "its outcome is INTERNAL"]);
+        assert_eq!(told, before + 1, "{want}");
+    }
+    let echo = channel.raw_unary_unary(ECHO).unwrap();
+    assert_eq!(echo.call(&bytes("x")).unwrap(), "x");
+
+    // One outside may answer in place of one within, and put right what that has done.
+    let fallback = interceptor(|call, next| {
+        let _ = next.run(call);
+        call.respond(Payload::new(&b"outer"[..]))
+    });
+    let within = interceptor(|call, _| call.respond(Payload::new(&b"inner"[..])));
+    let forgets = interceptor(|_, _| Ok(()));
+    for server in [
+        builder(2).interceptor(fallback).interceptor(within),
+        builder(2).interceptor(fallback).interceptor(forgets),
+    ] {
+        let served = self::served(server, []);
+        let echo = served.channel().raw_unary_unary(ECHO).unwrap();
+        assert_eq!(echo.call(&bytes("x")).unwrap(), "outer");
+    }
+}
+
+#[test]
+fn hooks_that_make_no_one_message_of_one_are_told_with_their_method() {
+    logged::listen(log::LevelFilter::Warn);
+    let server = builder(2).interceptor(interceptor(|call, next| {
+        let twice = |payload: Option<Payload>, emit: &mut grpc_threads::Emit<'_>| {
+            if let Some(one) = payload {
+                emit.emit(one.clone());
+                emit.emit(one);
+            }
+            Ok(())
+        };
+        let hooks = match call.context().method() {
+            ECHO => StreamHooks::new().on_request(twice),
+            _ => StreamHooks::new().on_response(twice),
+        };
+        call.add_hooks(hooks);
+        next.run(call)
+    }));
+    let served = served(server, []);
+    for (path, what) in
+        [(ECHO, "2 messages for the one request"), (SIZED, "2 messages for the one response")]
+    {
+        let method = served.channel().raw_unary_unary(path).unwrap();
+        let status = method.call(&bytes("1")).unwrap_err();
+        assert_eq!(status.code(), Code::Internal);
+        assert!(status.message().contains(what) && status.message().contains(path), "{status}");
+        assert_eq!(logged::count(&["WARN", path, what, "its outcome is INTERNAL"]), 1);
+    }
+}
+
+#[test]
+fn one_response_for_a_call_that_was_left_to_another_thread_is_refused() {
+    let (streams, kept) = mpsc::channel();
+    let streams = Mutex::new(streams);
+    let later = grpc_threads::stream_rpc_method_handler_with(
+        Cardinality::UnaryUnary,
+        move |stream: &mut ServerStream<Bytes, Bytes>, _: &ServicerContext| {
+            streams.lock().unwrap().send(stream.detach()).unwrap();
+            Ok(())
+        },
+        grpc_threads::Raw,
+        grpc_threads::Raw,
+    );
+    let server = builder(2).interceptor(interceptor(|call, next| {
+        next.run(call)?;
+        assert!(call.is_detached());
+        call.respond(Payload::new(&b"mine"[..]))
+    }));
+    let served = served(server, [("Later", later)]);
+    let method = served.channel().raw_unary_unary("/test.Test/Later").unwrap().timeout(LONG);
+    let status = method.call(&bytes("x")).unwrap_err();
+    assert_eq!(status.code(), Code::Internal);
+    assert!(status.message().contains("left to another thread"), "{status}");
+    drop(kept.recv_timeout(LONG).unwrap());
 }

@@ -111,6 +111,11 @@ impl StreamHooks {
         self
     }
 
+    /// Whether there are any for messages.
+    pub(crate) fn has_messages(&self) -> bool {
+        self.request.is_some() || self.response.is_some()
+    }
+
     /// The hook for requests, the one for responses, and the one for the end.
     pub(crate) fn into_parts(self) -> (Option<Hook>, Option<Hook>, Option<OnEnd>) {
         (self.request, self.response, self.end)
@@ -164,20 +169,28 @@ impl Line {
         run(&mut self.hooks, vec![payload], false)
     }
 
-    /// What comes of the one message that there is: one message.
-    pub(crate) fn one(&mut self, payload: Payload, what: &str) -> Result<Payload, Status> {
+    /// What comes of the one message that there is, a `what` of `method`: one message.
+    pub(crate) fn one(
+        &mut self,
+        payload: Payload,
+        (what, method): (&str, &str),
+    ) -> Result<Payload, Status> {
         if self.is_empty() {
             return Ok(payload);
         }
-        let mut given = self.pass(payload)?;
-        given.extend(self.end()?);
+        let mut given = self.all_of_one(payload)?;
         let count = given.len();
         match given.pop() {
             Some(one) if count == 1 => Ok(one),
-            _ => Err(Status::internal(format!(
-                "the interceptors' hooks gave {count} messages for the one {what} that the method has"
-            ))),
+            _ => Err(Status::internal(miscounted(count, what, method))),
         }
+    }
+
+    /// What comes of the one message that there is: it should be one message.
+    pub(crate) fn all_of_one(&mut self, payload: Payload) -> Result<Vec<Payload>, Status> {
+        let mut given = self.pass(payload)?;
+        given.extend(self.end()?);
+        Ok(given)
     }
 
     /// What still comes when there are no more messages. Each hook is told once: the line is empty afterwards.
@@ -185,6 +198,13 @@ impl Line {
         let mut hooks = std::mem::take(&mut self.hooks);
         run(&mut hooks, Vec::new(), true)
     }
+}
+
+/// What is said of hooks that gave `count` messages where there is to be one.
+pub(crate) fn miscounted(count: usize, what: &str, method: &str) -> String {
+    format!(
+        "{method}: the interceptors' hooks gave {count} messages for the one {what} that the method has"
+    )
 }
 
 /// Each hook gets what the one before it has given; at the end, that first.

@@ -115,6 +115,13 @@ impl Intercept {
         drop(old);
     }
 
+    /// Whether a response waits: the handler's, or an interceptor's own.
+    pub(super) fn is_answered(&self) -> bool {
+        let state = self.state.lock();
+        let handlers = matches!(&state.held, Some((_, Ok(()))));
+        handlers || state.response.is_some()
+    }
+
     /// Answers wait no more: what has waited, and an interceptor's own response.
     pub(super) fn release(&self) -> (Option<Answer>, Option<Payload>) {
         let mut state = self.state.lock();

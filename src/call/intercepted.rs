@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::hooks::{OnEnd, StreamHooks};
+use super::hooks::{OnEnd, StreamHooks, miscounted};
 use super::intercept::{Direction, Intercept};
 use super::server::ServerCall;
 use super::{Rewriter, SendError};
@@ -13,6 +13,7 @@ use crate::payload::Payload;
 use crate::reactor::user;
 use crate::status::Status;
 use crate::sync::Mutex;
+use crate::tell;
 use crate::wire::framing::Message;
 
 impl ServerCall {
@@ -70,9 +71,17 @@ impl ServerCall {
             }
             Direction::Responses => message.bytes,
         };
-        let one = || line.one(Payload::new(bytes), what);
-        let given = user::run_or_end(one, || self.hook_panicked())?;
-        Ok(given.into_bytes().into())
+        let all = || line.all_of_one(Payload::new(bytes));
+        let mut given = user::run_or_end(all, || self.hook_panicked())?;
+        let count = given.len();
+        match given.pop() {
+            Some(one) if count == 1 => Ok(one.into_bytes().into()),
+            _ => {
+                let text = miscounted(count, what, &self.head().path);
+                tell::warn!("{text}; its outcome is INTERNAL");
+                Err(Status::internal(text))
+            }
+        }
     }
 
     /// Whether messages of a direction go through hooks.
@@ -131,6 +140,11 @@ impl ServerCall {
         }
     }
 
+    /// Whether an OK of the interceptors has a response: the handler's, or one of theirs.
+    pub(crate) fn is_answered(&self) -> bool {
+        self.intercept().is_some_and(Intercept::is_answered)
+    }
+
     /// An interceptor panicked.
     pub(crate) fn release_panicked(&self) {
         if let Some(intercept) = self.intercept() {
@@ -168,7 +182,9 @@ impl ServerCall {
             (Ok(()), None, Some((data, Ok(())))) => (data, Ok(())),
             (Ok(()), None, _) if streaming => (None, Ok(())),
             (Ok(()), None, _) => {
-                let text = "an interceptor ended the call with OK and gave no response";
+                let path = &self.head().path;
+                let text =
+                    format!("{path}: an interceptor ended the call with OK and gave no response");
                 (None, Err(Status::internal(text)))
             }
         };

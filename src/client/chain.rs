@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::call::client::{
-    Answer, CallDetails, Core, Interceptors, Launch, Lines, Next, Reply, Unary,
+    Answer, CallDetails, Core, Interceptors, Launch, Lines, MethodPath, Next, Reply, Unary,
 };
 use crate::call::{self, Line, Rewriter, Sends};
 use crate::compression::Encoding;
@@ -85,12 +85,13 @@ impl<Req: 'static, Resp: 'static> Method<Req, Resp> {
         }
         let (mut details, mut lines) = (details.clone(), Lines::default());
         self.events().begin(&mut details, &mut lines)?;
-        let request = lines.one_request(request)?;
+        let request = lines.one_request(request, details.method().as_str())?;
         if lines.heed.is_some() {
             return self.attempt_as(None, &details, request, lines);
         }
         let reply = self.exchange_as(&details, request)?;
-        let response = lines.response.one(reply.payload().clone(), "response")?;
+        let one = ("response", details.method().as_str());
+        let response = lines.response.one(reply.payload().clone(), one)?;
         Ok(reply.with_payload(response))
     }
 
@@ -128,7 +129,7 @@ impl<Req: 'static, Resp: 'static> Method<Req, Resp> {
     ) -> Result<Reply, Status> {
         let (mut details, mut lines) = (details.clone(), Lines::default());
         self.events().begin(&mut details, &mut lines)?;
-        let request = lines.one_request(request)?;
+        let request = lines.one_request(request, details.method().as_str())?;
         self.attempt_as(Some(outer), &details, request, lines)
     }
 
@@ -164,7 +165,7 @@ impl<Req: 'static, Resp: 'static> Method<Req, Resp> {
         let response = inner.take_single().and_then(|message| {
             let one = || {
                 let bytes = self.response.unpack(message, limit)?;
-                lines.response.one(Payload::new(bytes), "response")
+                lines.response.one(Payload::new(bytes), ("response", details.method().as_str()))
             };
             let response = user::run_or_end(one, || panicked(&inner));
             response.inspect_err(|status| inner.override_status(status.clone()))
@@ -231,7 +232,8 @@ impl<Req: 'static, Resp: 'static> Method<Req, Resp> {
             }
             status
         };
-        let request = self.payload(request).and_then(|request| lines.one_request(request));
+        let method = details.method().as_str();
+        let request = self.payload(request).and_then(|one| lines.one_request(one, method));
         let framed = request.and_then(|request| {
             let sends = self.sends(details.options())?;
             Ok((sends, Some(self.frame_encoded(sends, &request.into_bytes())?)))
@@ -274,7 +276,8 @@ impl<Req: 'static, Resp: 'static> Method<Req, Resp> {
         if responses.is_empty() {
             return CallFuture::new(core, codec, limit);
         }
-        CallFuture::new(core, Arc::new(Last { codec, line: Mutex::new(responses) }), limit)
+        let last = Last { codec, method: self.path.clone(), line: Mutex::new(responses) };
+        CallFuture::new(core, Arc::new(last), limit)
     }
 
     fn details(&self, options: &CallOptions, streaming: (bool, bool)) -> CallDetails {
@@ -298,6 +301,7 @@ impl<Req: 'static, Resp: 'static> Method<Req, Resp> {
 /// A codec that the one response reaches through hooks.
 struct Last<T> {
     codec: Arc<dyn Reads<T>>,
+    method: MethodPath,
     line: Mutex<Line>,
 }
 
@@ -309,7 +313,8 @@ impl<T: 'static> Reads<T> for Last<T> {
     fn decode(&self, bytes: Bytes) -> Result<T, Status> {
         // Taken out: a hook is not run under the lock, and there is one response.
         let mut line = std::mem::take(&mut *self.line.lock());
-        self.codec.decode(line.one(Payload::new(bytes), "response")?.into_bytes())
+        let one = line.one(Payload::new(bytes), ("response", self.method.as_str()))?;
+        self.codec.decode(one.into_bytes())
     }
 }
 

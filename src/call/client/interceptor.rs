@@ -316,9 +316,10 @@ impl<'a> Next<'a> {
         let (on_request, on_response, on_end) = hooks.into_parts();
         lines.request.extend(on_request);
         lines.response.extend(on_response);
-        let outcome = lines.one_request(request).and_then(|request| {
+        let method = details.method().clone();
+        let outcome = lines.one_request(request, method.as_str()).and_then(|request| {
             let mut reply = self.call(details, request)?;
-            reply.payload = lines.response.one(reply.payload, "response")?;
+            reply.payload = lines.response.one(reply.payload, ("response", method.as_str()))?;
             Ok(reply)
         });
         if let Some(on_end) = on_end {

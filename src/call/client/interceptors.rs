@@ -99,8 +99,12 @@ pub(crate) struct Lines {
 
 impl Lines {
     /// The request of a method that takes one.
-    pub(crate) fn one_request(&mut self, request: Payload) -> Result<Payload, Status> {
-        self.request.one(request, "request")
+    pub(crate) fn one_request(
+        &mut self,
+        request: Payload,
+        method: &str,
+    ) -> Result<Payload, Status> {
+        self.request.one(request, ("request", method))
     }
 
     /// Those for the end, in one: the innermost is told first. `None`: there are none.

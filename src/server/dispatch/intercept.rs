@@ -35,8 +35,9 @@ fn run_all(method: &Method, context: &ServicerContext, slot: &mut Option<Slot>) 
         };
     let known = other.as_ref().or(method.handler());
     let cardinality = known.map(RpcMethodHandler::cardinality);
-    let mut intercepted = InterceptedCall::new(context, cardinality, slot);
-    let next = ServerNext::new(calls.interceptors().unwrap_or_default(), &handler, other);
+    let all = calls.interceptors().unwrap_or_default();
+    let mut intercepted = InterceptedCall::new(context, cardinality, slot, all);
+    let next = ServerNext::new(all, &handler, other);
     let run = || next.run(&mut intercepted);
     match user::run(format_args!("an interceptor of {}", context.method()), run) {
         Ok(outcome) if outcome.is_ok() && intercepted.run() == Run::Detached => call.let_go(),
