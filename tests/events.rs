@@ -658,6 +658,13 @@ fn an_error_or_a_panic_of_a_server_listener_ends_the_call_with_it() {
                 let channel = channel.clone();
                 assert_eq!(within(LONG, move || call(&channel)).0, code, "{event} {kind}");
             }
+            if code == Code::Unknown {
+                let echo = channel.raw_unary_unary(ECHO).unwrap().call(&bytes("x")).unwrap_err();
+                let bidi = channel.raw_stream_stream(BIDI).unwrap().call([bytes("x")]);
+                let bidi = bidi.collect::<Result<Vec<_>, _>>().unwrap_err();
+                assert_eq!(echo.message(), "a listener panicked", "{event}");
+                assert_eq!(bidi.message(), "a listener panicked", "{event}");
+            }
         }
     }
 }

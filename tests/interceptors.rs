@@ -422,7 +422,8 @@ fn one_message_stays_one() {
             [echo.call(&bytes("x")).unwrap_err(), future.result(Some(LONG)).unwrap_err().into()]
         {
             assert_eq!(status.code(), Code::Internal);
-            assert!(status.message().contains(words), "{status}");
+            let told = status.message();
+            assert!(told.contains(words) && told.starts_with(ECHO), "{status}");
         }
     }
 }

@@ -212,9 +212,16 @@ fn a_panic_is_told_as_whose_it_was() {
     let answers = || |_: Put, _: &ServicerContext| Ok(Put::default());
     let reads = grpc_threads::unary_unary_rpc_method_handler_with(answers(), Panicking, Prost);
     let writes = grpc_threads::unary_unary_rpc_method_handler_with(answers(), Prost, Panicking);
-    let served = Served::with(2, [("Reads", reads), ("Writes", writes)]);
+    let heard = grpc_threads::unary_unary_rpc_method_handler_with(answers(), Prost, Prost);
+    let methods = [("Reads", reads), ("Writes", writes), ("Heard", heard)];
+    let served = Served::with(2, methods);
     served.server.add_generic_rpc_handlers([Generic]).unwrap();
+    served.server.listen::<grpc_threads::SendMessage>(|event| {
+        assert!(event.method() != "/test.Test/Heard", "of a listener");
+        Ok(grpc_threads::Flow::Continue)
+    });
     for (path, words) in [
+        ("/test.Test/Heard", "a listener of /test.Test/Heard for ipv4:"),
         ("/test.Test/Reads", "the codec of the requests of /test.Test/Reads for ipv4:"),
         ("/test.Test/Writes", "the codec of the responses of /test.Test/Writes for ipv4:"),
         ("/any.Thing/Else", "a generic handler, asked for /any.Thing/Else of ipv4:"),

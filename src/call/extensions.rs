@@ -3,7 +3,7 @@
 //! Owns the table and its lock, a leaf, held over look-ups only. What is in it is the user's, and its `Drop`
 //! is the user's code: replaced values go back to their caller, and the table goes where [`Keep`] lets it go.
 
-use std::any::{Any, TypeId};
+use std::any::{Any, TypeId, type_name};
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
@@ -11,7 +11,20 @@ use std::sync::{Arc, OnceLock};
 use crate::reactor::Keep;
 use crate::sync::Mutex;
 
-type Table = HashMap<TypeId, Arc<dyn Any + Send + Sync>>;
+type Table = HashMap<TypeId, Kept>;
+
+/// A value, and the name of its type, for people.
+struct Kept(&'static str, Arc<dyn Any + Send + Sync>);
+
+impl Kept {
+    fn new<T: Send + Sync + 'static>(value: Arc<T>) -> Self {
+        Self(type_name::<T>(), value)
+    }
+
+    fn cast<T: Send + Sync + 'static>(self) -> Option<Arc<T>> {
+        self.1.downcast().ok()
+    }
+}
 
 /// Values that travel with a call, one of each type: what an interceptor has found out, for the handler behind it.
 ///
@@ -44,8 +57,8 @@ impl Extensions {
     /// Keeps `value` until the call goes; gives back what was kept of its type before. Never waits.
     pub fn insert<T: Send + Sync + 'static>(&self, value: T) -> Option<Arc<T>> {
         let table = self.table.get_or_init(|| Box::new(Keep::new(Mutex::default()))).get()?;
-        let before = table.lock().insert(TypeId::of::<T>(), Arc::new(value));
-        before.and_then(|before| before.downcast().ok())
+        let before = table.lock().insert(TypeId::of::<T>(), Kept::new(Arc::new(value)));
+        before.and_then(Kept::cast)
     }
 
     /// What is kept of this type, made if it is not there: whether it was made now.
@@ -55,7 +68,7 @@ impl Extensions {
         let table = self.table.get_or_init(|| Box::new(Keep::new(Mutex::default()))).get()?;
         let mut table = table.lock();
         let (before, id) = (table.len(), TypeId::of::<T>());
-        let found = table.entry(id).or_insert_with(|| Arc::<T>::default()).clone();
+        let found = table.entry(id).or_insert_with(|| Kept::new(Arc::<T>::default())).1.clone();
         let made = table.len() > before;
         drop(table);
         found.downcast().ok().map(|found| (found, made))
@@ -64,22 +77,27 @@ impl Extensions {
     /// What is kept of this type. Never waits.
     #[must_use]
     pub fn get<T: Send + Sync + 'static>(&self) -> Option<Arc<T>> {
-        let found = self.table.get()?.get()?.lock().get(&TypeId::of::<T>()).cloned();
+        let table = self.table.get()?.get()?;
+        let found = table.lock().get(&TypeId::of::<T>()).map(|kept| kept.1.clone());
         found.and_then(|found| found.downcast().ok())
     }
 
     /// Takes out what is kept of this type. Never waits.
     pub fn remove<T: Send + Sync + 'static>(&self) -> Option<Arc<T>> {
         let found = self.table.get()?.get()?.lock().remove(&TypeId::of::<T>());
-        found.and_then(|found| found.downcast().ok())
+        found.and_then(Kept::cast)
     }
 }
 
+/// The names of the types that are kept, sorted; of the values nothing.
 impl fmt::Debug for Extensions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Extensions")
-            .field("used", &self.table.get().is_some())
-            .finish_non_exhaustive()
+        let mut names: Vec<_> = match self.table.get().and_then(|table| table.get()) {
+            Some(table) => table.lock().values().map(|kept| kept.0).collect(),
+            None => Vec::new(),
+        };
+        names.sort_unstable();
+        f.debug_tuple("Extensions").field(&names).finish()
     }
 }
 
@@ -99,7 +117,9 @@ mod tests {
         assert_eq!(extensions.get::<&str>().as_deref(), Some(&"text"));
         assert_eq!(extensions.remove::<u8>().as_deref(), Some(&2));
         assert!(extensions.get::<u8>().is_none() && extensions.get::<&str>().is_some());
+        assert_eq!(format!("{extensions:?}"), r#"Extensions(["&str"])"#);
         assert!(extensions.find_or_make::<u16>().unwrap().1);
         assert!(!extensions.find_or_make::<u16>().unwrap().1);
+        assert_eq!(format!("{extensions:?}"), r#"Extensions(["&str", "u16"])"#);
     }
 }

@@ -106,6 +106,11 @@ impl StreamHooks {
     }
 
     /// `hook` is told once how the call ended, with its trailing metadata: OK, too.
+    ///
+    /// On a client it runs on the thread that waits for the one response of the call (`call`, `with_call`), where a panic goes on to the
+    /// caller; for a future that has its interceptors run by a thread of the library, on that. For all others it runs on the notifier thread,
+    /// which is one for the process: be quick there; or on the thread that began the call, if it had ended by then. On a server it runs on the worker,
+    /// or on the notifier thread: see [`InterceptedCall::add_hooks`](crate::InterceptedCall::add_hooks).
     pub fn on_end(mut self, hook: impl FnOnce(&Status) + Send + 'static) -> Self {
         self.end = Some(Box::new(hook));
         self

@@ -145,12 +145,15 @@ impl ServerCall {
         self.intercept().is_some_and(Intercept::is_answered)
     }
 
-    /// An interceptor panicked.
-    pub(crate) fn release_panicked(&self) {
+    /// An interceptor panicked, or one who listens to the call's begin.
+    pub(crate) fn release_panicked(&self, listener: bool) {
         if let Some(intercept) = self.intercept() {
             drop(intercept.release());
         }
-        self.hook_panicked();
+        match listener {
+            true => self.listener_panicked(),
+            false => self.hook_panicked(),
+        }
     }
 
     /// How the handler has ended, with what it had set; `None`: it has not, or goes on elsewhere.

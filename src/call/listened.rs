@@ -10,6 +10,7 @@ use bytes::Bytes;
 use super::Outbox;
 use super::answer::Answer;
 use super::events::hook;
+use super::hooks::Hook;
 use super::listening::{Answering, Listening, SendInitialMetadata, SendTrailingMetadata};
 use super::server::ServerCall;
 use crate::metadata::Metadata;
@@ -19,12 +20,25 @@ use crate::sync::atomic::Ordering;
 
 impl ServerCall {
     /// The call begins, and these listen to it, outside of all interceptors. A call that has no place for that does not.
-    pub(crate) fn listen(&self, all: Arc<Answering>) {
+    pub(crate) fn listen(self: &Arc<Self>, all: Arc<Answering>) {
         let Some(intercept) = self.intercept.as_deref() else { return };
         let method = Arc::from(&*self.head().path);
-        intercept.add_hooks(hook(&all.recv_message, &method), hook(&all.send_message, &method));
+        let received = self.listeners(hook(&all.recv_message, &method));
+        let sent = self.listeners(hook(&all.send_message, &method));
+        intercept.add_hooks(received, sent);
         let (metadata, head, end_told) = Default::default();
         let _ = intercept.listening.set(Listening { all, method, metadata, head, end_told });
+    }
+
+    /// A hook that is listeners', which is said of its panic.
+    fn listeners(self: &Arc<Self>, hook: Option<Hook>) -> Option<Hook> {
+        let (mut hook, call) = (hook?, Arc::downgrade(self));
+        let panicked = move || {
+            if let Some(call) = call.upgrade() {
+                call.listener_panicked();
+            }
+        };
+        Some(Box::new(move |payload, emit| user::run_or_end(|| hook(payload, emit), &panicked)))
     }
 
     /// What the handler is shown in place of what the client has sent.
@@ -78,7 +92,7 @@ impl ServerCall {
         metadata: &Metadata,
     ) -> Result<&Arc<Outbox>, Status> {
         let tell = || self.head_heard(listening, metadata);
-        let claimed = user::run_or_end(tell, || self.hook_panicked());
+        let claimed = user::run_or_end(tell, || self.listener_panicked());
         if let Err(status) = claimed {
             // Only the first error counts, and none of a call that has ended.
             self.finish(Err(status.clone()));

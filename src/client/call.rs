@@ -40,7 +40,9 @@ impl Call {
         self.core.wait_status()
     }
 
-    /// The status, if the call has ended. Never waits.
+    /// The status, if the call has ended. Waits for no server. Where somebody listens for
+    /// [`RecvTrailingMetadata`](crate::RecvTrailingMetadata), the first thread that meets the end here tells them, and another waits until
+    /// they have returned.
     #[must_use]
     pub fn try_status(&self) -> Option<Status> {
         self.core.try_status()

@@ -166,7 +166,7 @@ impl Encodings {
     pub(crate) fn configured(&self, compression: Compression) -> Result<(), ConfigError> {
         match self.asked(compression) {
             Some(_) => Ok(()),
-            None => Err(wrong(unknown(compression))),
+            None => Err(wrong(unknown(compression, Side::Builder))),
         }
     }
 
@@ -200,9 +200,23 @@ impl Encodings {
     }
 }
 
-/// What is said of a compression that nobody has registered.
-pub(crate) fn unknown(compression: Compression) -> String {
-    format!("no compressor is registered as {:?}", compression.name())
+/// Whose compressors they are.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Side {
+    /// Of what is being built.
+    Builder,
+    Channel,
+    Server,
+}
+
+/// What is said of a compression that nobody has registered, and how it is.
+pub(crate) fn unknown(compression: Compression, side: Side) -> String {
+    let (place, how) = match side {
+        Side::Builder => ("this builder", "its compressor()"),
+        Side::Channel => ("this channel", "ChannelBuilder::compressor"),
+        Side::Server => ("this server", "ServerBuilder::compressor"),
+    };
+    format!("{place} has no compressor {:?}: {how} registers one", compression.name())
 }
 
 impl fmt::Debug for Encodings {
@@ -236,7 +250,9 @@ fn chosen(entries: &mut [Entry], accept: &[Compression]) -> Result<Vec<usize>, C
     for &compression in accept.iter().filter(|one| **one != Compression::None) {
         let at = entries.iter().position(|entry| &*entry.name == compression.name());
         let place = at.and_then(|at| Some((at, entries.get_mut(at)?)));
-        let Some((at, entry)) = place else { return Err(wrong(unknown(compression))) };
+        let Some((at, entry)) = place else {
+            return Err(wrong(unknown(compression, Side::Builder)));
+        };
         if !std::mem::replace(&mut entry.accepted, true) {
             order.push(at);
         }

@@ -11,7 +11,7 @@ mod zlib;
 
 use std::io;
 
-pub(crate) use encodings::{Accepted, Encoding, Encodings, How, Limited, unknown};
+pub(crate) use encodings::{Accepted, Encoding, Encodings, How, Limited, Side, unknown};
 #[cfg(feature = "gzip")]
 pub(crate) use zlib::{Fault, Form, State, States, deflate, inflate};
 

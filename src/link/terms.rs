@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use crate::compression::{Accepted, Compression, Encoding, Encodings, unknown};
+use crate::compression::{Accepted, Compression, Encoding, Encodings, Side, unknown};
 use crate::reactor::notify;
 use crate::status::Status;
 use crate::sync::atomic::{AtomicU32, Ordering};
@@ -47,25 +47,40 @@ impl Terms {
     /// § `doc/compression.md`: a client goes by what a server has listed; what it does not take would be UNIMPLEMENTED.
     pub(crate) fn request(&self, asked: Compression) -> Result<Encoding, Status> {
         let bits = u16::try_from(self.peer.load(Ordering::Relaxed)).unwrap_or_default();
-        self.within(asked, Accepted::from_bits(bits))
+        self.within_of(asked, Accepted::from_bits(bits), Side::Channel)
     }
 
-    /// What is asked for, if `accepted` has it; else identity. An error: there is no such compressor.
+    /// What is asked for of a server, if `accepted` has it; else identity. An error: there is no such compressor.
     #[inline]
     pub(crate) fn within(
         &self,
         asked: Compression,
         accepted: Accepted,
     ) -> Result<Encoding, Status> {
+        self.within_of(asked, accepted, Side::Server)
+    }
+
+    #[inline]
+    fn within_of(
+        &self,
+        asked: Compression,
+        accepted: Accepted,
+        side: Side,
+    ) -> Result<Encoding, Status> {
         match asked {
             Compression::None => Ok(Encoding::IDENTITY),
-            asked => self.known_within(asked, accepted),
+            asked => self.known_within(asked, accepted, side),
         }
     }
 
-    fn known_within(&self, asked: Compression, accepted: Accepted) -> Result<Encoding, Status> {
-        let encoding =
-            self.encodings.asked(asked).ok_or_else(|| Status::internal(unknown(asked)))?;
+    fn known_within(
+        &self,
+        asked: Compression,
+        accepted: Accepted,
+        side: Side,
+    ) -> Result<Encoding, Status> {
+        let known = self.encodings.asked(asked);
+        let encoding = known.ok_or_else(|| Status::internal(unknown(asked, side)))?;
         Ok(if accepted.takes(encoding) { encoding } else { Encoding::IDENTITY })
     }
 }

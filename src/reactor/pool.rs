@@ -79,7 +79,7 @@ pub struct ThreadPoolBuilder {
 
 impl ThreadPoolBuilder {
     /// Up to so many workers while there is so much to do: one more whenever all are busy and a call has waited for
-    /// 5 ms. Default: no more than there always are. A worker that sleeps takes some 20 KiB of memory.
+    /// 5 ms. Default: no more than there always are; fewer than these count as these, and the pool does not grow. A worker that sleeps takes some 20 KiB of memory.
     #[must_use]
     pub fn at_most(mut self, workers: usize) -> Self {
         self.most = workers;
@@ -103,7 +103,9 @@ impl ThreadPoolBuilder {
         self
     }
 
-    /// How long a worker stays that is beyond those that there always are, and has nothing to do. Default 10 s.
+    /// How long a worker stays that is beyond those that there always are, and has nothing to do. Default 10 s. Any time will do: with zero
+    /// it goes as soon as it finds no call that waits, and the next burst pays for new threads; with one beyond the clock's range, such as
+    /// [`Duration::MAX`], it stays as long as the pool.
     #[must_use]
     pub fn idle(mut self, time: Duration) -> Self {
         self.idle = time;
@@ -141,7 +143,8 @@ impl ThreadPool {
     }
 
     /// A pool of `least` workers, and of up to `most` while there is so much to do: one more whenever all are busy and a call has waited
-    /// for 5 ms. A worker that has had nothing to do for 10 s goes again.
+    /// for 5 ms. A worker that has had nothing to do for 10 s goes again. `least` is 1 at least, and a `most` below `least` counts as
+    /// `least`: `growing(4, 2)` is `new(4)`, a pool that does not grow.
     #[must_use]
     pub fn growing(least: usize, most: usize) -> Self {
         Self::builder(least).at_most(most).build()
@@ -282,6 +285,14 @@ mod tests {
     impl Work for Nothing {
         fn run(self: Box<Self>) {}
         fn reject(self: Box<Self>) {}
+    }
+
+    #[test]
+    fn a_pool_that_is_to_grow_to_fewer_than_it_has_does_not_grow() {
+        let setup = |pool: ThreadPool| (pool.owner.setup.workers, pool.owner.setup.most);
+        assert_eq!(setup(ThreadPool::growing(4, 2)), (4, 4));
+        assert_eq!(setup(ThreadPool::growing(0, 0)), (1, 1));
+        assert_eq!(setup(ThreadPool::growing(2, 4)), (2, 4));
     }
 
     #[test]

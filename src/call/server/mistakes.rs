@@ -13,7 +13,7 @@ impl ServerCall {
 
     /// The codec of its requests panicked, on whatever thread of the user's.
     pub(crate) fn request_codec_panicked(&self) {
-        self.reply.lock().codec_panicked = Some("the codec of the requests");
+        self.reply.lock().codec_panicked.get_or_insert("the codec of the requests");
         self.broke("the codec panicked at a request");
     }
 
@@ -24,14 +24,20 @@ impl ServerCall {
 
     /// The codec of its responses panicked.
     pub(crate) fn response_codec_panicked(&self) {
-        self.reply.lock().codec_panicked = Some("the codec of the responses");
+        self.reply.lock().codec_panicked.get_or_insert("the codec of the responses");
         self.broke("the codec panicked at a response");
     }
 
-    /// A hook of an interceptor panicked.
+    /// A hook of an interceptor panicked, or the interceptor.
     pub(crate) fn hook_panicked(&self) {
-        self.reply.lock().codec_panicked = Some("an interceptor's hook");
+        self.reply.lock().codec_panicked.get_or_insert("an interceptor's hook");
         self.broke("an interceptor panicked");
+    }
+
+    /// One panicked who listens to the server.
+    pub(crate) fn listener_panicked(&self) {
+        self.reply.lock().codec_panicked.get_or_insert("a listener");
+        self.broke("a listener panicked");
     }
 
     /// What a request is answered that its codec could not decode, and has said so.

@@ -20,7 +20,7 @@ fn run_all(method: &Method, context: &ServicerContext, slot: &mut Option<Slot>) 
     let other = match begun(method, context) {
         Ok(Ok(other)) => other,
         Ok(Err(status)) => return call.release(Err(status), false),
-        Err(Panicked) => return call.release_panicked(),
+        Err(Panicked) => return call.release_panicked(true),
     };
     let handler =
         |other: Option<&RpcMethodHandler>, context: &ServicerContext, slot: &mut Option<Slot>| {
@@ -42,7 +42,7 @@ fn run_all(method: &Method, context: &ServicerContext, slot: &mut Option<Slot>) 
     match user::run(format_args!("an interceptor of {}", context.method()), run) {
         Ok(outcome) if outcome.is_ok() && intercepted.run() == Run::Detached => call.let_go(),
         Ok(outcome) => call.release(outcome, intercepted.streams()),
-        Err(_) => call.release_panicked(),
+        Err(_) => call.release_panicked(false),
     }
 }
 
