@@ -146,6 +146,43 @@ fn serve_until_serves_until_it_is_told_and_gives_calls_their_grace() {
     ended.wait(LONG).unwrap();
 }
 
+#[test]
+fn a_signal_that_panics_stops_the_server_with_its_grace_and_its_panic_goes_on() {
+    let (arrived, inside) = mpsc::channel();
+    let (open, gate) = mpsc::channel::<()>();
+    let (arrived, gate) = (Mutex::new(arrived), Mutex::new(gate));
+    let handler = unary(move |request, _| {
+        arrived.lock().unwrap().send(()).unwrap();
+        let _ = gate.lock().unwrap().recv_timeout(LONG);
+        Ok(request)
+    });
+    let server = Arc::new(grpc_threads::server(ThreadPool::new(1)));
+    let held = grpc_threads::Service::new("test.Test").method("Held", handler);
+    server.add_service(held).unwrap();
+    let (stop, signal) = mpsc::channel::<()>();
+    let serving = server.clone();
+    let thread = thread::spawn(move || {
+        let panics = || {
+            let _ = signal.recv_timeout(LONG);
+            panic!("the signal's own");
+        };
+        serving.serve_until("127.0.0.1:0", panics, LONG).map(drop)
+    });
+    eventually(LONG, "it listens", || !server.local_addrs().is_empty());
+    let channel = service::channel(&server.local_addrs()[0].to_string());
+    let held = channel.raw_unary_unary("/test.Test/Held").unwrap().timeout(LONG);
+    let mut held = held.future(&Bytes::from_static(b"x"));
+    inside.recv_timeout(LONG).unwrap();
+    stop.send(()).unwrap();
+    eventually(LONG, "it takes no more", || server.local_addrs().is_empty());
+    assert!(!thread.is_finished(), "a call has its grace");
+    open.send(()).unwrap();
+    assert_eq!(held.result(Some(LONG)).unwrap(), "x");
+    let thrown = within(LONG, move || thread.join().unwrap_err());
+    assert_eq!(thrown.downcast_ref(), Some(&"the signal's own"));
+    assert_eq!(server.wait_for_termination(Duration::ZERO), Termination::Terminated);
+}
+
 /// Set in the process that is to end.
 const INNER: &str = "GRPC_THREADS_TEST_ENDS";
 

@@ -47,7 +47,7 @@ use crate::deadline::Deadline;
 use crate::error::{ConfigError, ConfigErrorKind};
 use crate::link::Terms;
 use crate::net::BindError;
-use crate::reactor::{Executor, ThreadPool, clock};
+use crate::reactor::{Executor, ThreadPool, clock, user};
 use crate::status::Status;
 use crate::tell;
 
@@ -381,6 +381,8 @@ impl Server {
     /// The handle given back tells which handlers have not returned though their calls are over, and waits for them if it is asked to. A
     /// server that another thread stops meanwhile ends `signal` no sooner.
     ///
+    /// A panic of `signal` stops the server in the same way, with the grace, and goes on to the caller then.
+    ///
     /// ```no_run
     /// # fn main() -> Result<(), grpc_threads::Status> {
     /// use std::sync::mpsc;
@@ -411,10 +413,14 @@ impl Server {
         self.core.life().may_start()?;
         self.add_insecure_port(address)?;
         self.start()?;
-        signal();
-        let stopped = self.stop(grace);
-        self.wait_for_termination(None);
-        Ok(stopped)
+        let grace = grace.into();
+        let end = || {
+            let stopped = self.stop(grace);
+            self.wait_for_termination(None);
+            stopped
+        };
+        user::run_or_end(signal, || drop(end()));
+        Ok(end())
     }
 
     /// Stops the server, without blocking. Listeners close at once and no new call is taken;
