@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock, Weak};
 use std::time::Instant;
 
 use crate::sync::Mutex;
-use crate::sync::atomic::AtomicUsize;
+use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::running::Running;
 use crate::call::Place;
@@ -24,6 +24,8 @@ pub(in crate::server) struct Calls {
     events: ServerEvents,
     /// Places taken, where calls at once are limited.
     places: Arc<AtomicUsize>,
+    /// It was told that a handler has come too late for what it asks for.
+    late: AtomicBool,
     /// Set by the start.
     poller: OnceLock<Arc<Poller>>,
     /// Shared with those who wait for the end, who hold nothing else of this.
@@ -62,6 +64,7 @@ impl Calls {
             interceptors: (!interceptors.is_empty()).then(|| Keep::new(interceptors)),
             events: ServerEvents::default(),
             places: Arc::default(),
+            late: AtomicBool::new(false),
             poller: OnceLock::new(),
             running,
             deadlines: Mutex::new(Timetable::new()),
@@ -118,6 +121,11 @@ impl Calls {
         if let Some(poller) = self.poller.get() {
             deadlines.arm(poller, 0, || Some(self.this.upgrade()?));
         }
+    }
+
+    /// Whether this is the first handler that has come too late for what it asks for.
+    pub(super) fn is_first_late(&self) -> bool {
+        !self.late.swap(true, Ordering::Relaxed)
     }
 
     /// What is around the handlers, if anything.

@@ -24,6 +24,9 @@ fn run_all(method: &Method, context: &ServicerContext, slot: &mut Option<Slot>) 
     };
     let handler =
         |other: Option<&RpcMethodHandler>, context: &ServicerContext, slot: &mut Option<Slot>| {
+            if let Some(other) = other {
+                method.look_at(other, "an interceptor or a listener");
+            }
             // Here, so that interceptors learn of the panic as of any other end.
             let run = user::run(format_args!("{}", Whose(context)), || match other {
                 Some(other) => other.run(context, slot),

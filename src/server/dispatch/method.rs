@@ -182,6 +182,30 @@ impl Method {
         Slot::new(self, deadline, place)
     }
 
+    /// A handler has come when the call was on its worker already, so what it asks for and the method has not comes too late.
+    /// That is told to the log, once for a server.
+    pub(super) fn look_at(&self, given: &RpcMethodHandler, giver: &str) {
+        let send_limit = self.rules().send_limit;
+        let late = [
+            ("reserved", given.reserved && !self.reserved),
+            ("thread_pool", given.pool.is_some() && self.own.is_none()),
+            (
+                "max_receive_message_size",
+                given.receive_limit.is_some_and(|limit| limit != self.receive_limit()),
+            ),
+            ("max_send_message_size", given.send_limit.is_some_and(|limit| limit != send_limit)),
+        ];
+        if late.iter().all(|(_, late)| !late) || !self.calls.is_first_late() {
+            return;
+        }
+        let names: Vec<_> = late.iter().filter(|(_, late)| *late).map(|(name, _)| *name).collect();
+        tell::warn!(
+            "{}: {giver} has given a handler with {}, which is not heeded: the call is on its worker already. Register the method with them, or tell its path in method_handlers(), before handlers that are asked",
+            self.path,
+            names.join(", ")
+        );
+    }
+
     /// Runs the handler of one call to its end.
     pub(super) fn run(&self, context: &ServicerContext, slot: &mut Option<Slot>) {
         match &self.kind {
@@ -205,7 +229,10 @@ impl Method {
                     return context.call().panicked();
                 };
                 match found {
-                    Some(handler) => handler.run(context, slot),
+                    Some(handler) => {
+                        self.look_at(&handler, "a generic handler");
+                        handler.run(context, slot);
+                    }
                     None => {
                         let status = unknown_method(context.method());
                         tell::debug!("refused a request of {}: {status}", context.peer());

@@ -56,7 +56,8 @@ impl RecvRequest {
         self.handler.as_ref()
     }
 
-    /// Has another run in its place. It should have as many messages as the client expects, whom nobody tells.
+    /// Has another run in its place. It should have as many messages as the client expects, whom nobody tells. What it says of workers and
+    /// of the sizes of messages is not heeded: see [`GenericRpcHandler`](crate::GenericRpcHandler).
     pub fn replace_handler(&mut self, handler: RpcMethodHandler) {
         self.handler = Some(handler);
         self.replaced = true;

@@ -21,13 +21,17 @@ pub struct HandlerCallDetails<'a> {
 ///
 /// Asked in the order of adding, after the registered methods; the first that gives a
 /// handler wins. Runs on a worker, as handlers do.
+///
+/// So what a handler says of workers and of messages comes too late for a call that is asked for: [`reserved`](RpcMethodHandler::reserved),
+/// [`thread_pool`](RpcMethodHandler::thread_pool) and the limits of messages are not heeded, and a warning in the log says so, once for a
+/// server. They are where the paths are known beforehand: of a method that is registered, and of [`method_handlers`](Self::method_handlers).
 pub trait GenericRpcHandler: Send + Sync + 'static {
     /// The handler for this call, or `None` if it is none of this one's.
     fn service(&self, details: &HandlerCallDetails<'_>) -> Option<RpcMethodHandler>;
 
     /// All paths this handler knows, if it always gives the same handler for the same
-    /// path and no other: the server then looks calls up without asking it, and reads
-    /// single requests before it takes a worker. `None`, the default, is "ask me".
+    /// path and no other: the server then looks calls up without asking it, reads
+    /// single requests before it takes a worker, and heeds all that the handlers ask for. That goes for those added before any that is asked. `None`, the default, is "ask me".
     fn method_handlers(&self) -> Option<HashMap<String, RpcMethodHandler>> {
         None
     }

@@ -86,14 +86,16 @@ impl RpcMethodHandler {
         self
     }
 
-    /// Has its calls run before all others, and also where these are too many: see [`Service::reserved`](crate::Service::reserved).
+    /// Has its calls run before all others, and also where these are too many: see [`Service::reserved`](crate::Service::reserved). Not heeded
+    /// of a handler that comes when the call is on its worker: see [`GenericRpcHandler`](crate::GenericRpcHandler).
     #[must_use]
     pub fn reserved(mut self) -> Self {
         self.reserved = true;
         self
     }
 
-    /// Has its calls run by this pool: see [`Service::thread_pool`](crate::Service::thread_pool).
+    /// Has its calls run by this pool: see [`Service::thread_pool`](crate::Service::thread_pool). Not heeded of a handler that comes when
+    /// the call is on its worker: see [`GenericRpcHandler`](crate::GenericRpcHandler).
     #[must_use]
     pub fn thread_pool(mut self, pool: ThreadPool) -> Self {
         self.pool = Some(pool);

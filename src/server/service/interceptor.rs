@@ -312,7 +312,8 @@ impl<'a> ServerNext<'a> {
         outcome.unwrap_or(Ok(()))
     }
 
-    /// The same with another handler in the place of the method's.
+    /// The same with another handler in the place of the method's. What that says of workers and of the sizes of messages is not heeded:
+    /// see [`GenericRpcHandler`](crate::GenericRpcHandler).
     ///
     /// # Errors
     /// As [`run`](Self::run).
