@@ -223,3 +223,35 @@ fn calls_over_a_byte_at_a_time_come_through() {
     proxy.next(Plan::byte_by_byte());
     assert_eq!(call(&lazily(secure(&proxy.target()))).unwrap(), b"hello"[..]);
 }
+
+#[test]
+fn a_client_that_says_nothing_or_half_of_it_is_let_go_after_the_handshakes_time() {
+    let time = Duration::from_millis(100);
+    let options = grpc_threads::ServerOptions::default().handshake_timeout(time);
+    let server = Server::builder().thread_pool(ThreadPool::new(1)).options(options);
+    let served = Served::start(server.build().unwrap(), "127.0.0.1:0", []);
+    let port = served.server.add_secure_port("127.0.0.1:0", &server_credentials()).unwrap();
+    let hello = client_hello();
+    for (said, what) in [
+        (&[][..], "nothing"),
+        // The record's header, and not all that it says of its length.
+        (&hello[..5], "a header"),
+        (&hello[..hello.len() / 2], "half a hello"),
+        // What the server answers is not answered.
+        (&hello[..], "a hello and no more"),
+    ] {
+        let begun = Instant::now();
+        let mut socket = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        socket.set_read_timeout(Some(LONG)).unwrap();
+        socket.write_all(said).unwrap();
+        let mut answer = Vec::new();
+        socket.read_to_end(&mut answer).unwrap();
+        let took = begun.elapsed();
+        assert!(took >= time * 9 / 10, "{what}: {took:?}");
+        assert!(took < Duration::from_secs(15), "20 s is the default: {what}: {took:?}");
+        assert_eq!(answer.is_empty(), said.len() < hello.len(), "{what}: {answer:?}");
+    }
+    // Its other clients are served.
+    let channel = lazily(secure(&format!("127.0.0.1:{port}")));
+    assert_eq!(call(&channel).unwrap(), b"hello"[..]);
+}
