@@ -549,8 +549,10 @@ fn mistakes_of_interceptors_are_told_to_the_client_and_to_the_log() {
     }
     let echo = channel.raw_unary_unary(ECHO).unwrap();
     assert_eq!(echo.call(&bytes("x")).unwrap(), "x");
+}
 
-    // One outside may answer in place of one within, and put right what that has done.
+#[test]
+fn one_outside_may_answer_in_place_of_one_within_and_put_right_what_that_has_done() {
     let fallback = interceptor(|call, next| {
         let _ = next.run(call);
         call.respond(Payload::new(&b"outer"[..]))
