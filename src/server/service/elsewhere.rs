@@ -36,7 +36,8 @@ use crate::tell;
 /// a sender that is dropped without cancels it, since half a stream must not look whole: the client sees `CANCELLED`, and
 /// the log a warning. One that is dropped right after [`try_send`](Self::try_send) or [`send_timeout`](Self::send_timeout) has said that
 /// there was no room is let go on purpose: the client sees `RESOURCE_EXHAUSTED` behind what was sent before, and the log a
-/// line for debugging. For another status there is `finish(Err(status))`, which needs no room either.
+/// line for debugging. For another status there is `finish(Err(status))`, which needs no room either. What was sent, 64 KiB and a
+/// message, waits for the client as long as its connection and its deadline last, as with every other answer.
 ///
 /// The call begins with the handler's return: the initial metadata go out then, if they have not before, so that a client that waits for
 /// them knows of a watch on which nothing happens. What is to be in them is sent by the handler
@@ -206,7 +207,9 @@ pub(super) fn returned(context: &ServicerContext, slot: &mut Option<Slot>) {
 fn misled(context: &ServicerContext) -> Status {
     let (method, peer) = (context.method(), context.peer());
     let text = "the handler has asked for a response_channel and does not return the responses of its sender";
-    tell::error!("{method}: {text}, which it must; its client {peer} is told INTERNAL");
+    if context.is_active() {
+        tell::error!("{method}: {text}, which it must; its client {peer} is told INTERNAL");
+    }
     Status::internal(format!("{method}: {text}"))
 }
 
