@@ -52,31 +52,36 @@
 //!
 //! | on a client | waits for | ends also |
 //! |---|---|---|
-//! | [`UnaryUnary::call`], `with_call` | the response | |
+//! | [`UnaryUnary::call`], `with_call` | the response; runs the channel's interceptors | not in an interceptor, however long that blocks; `future` does |
 //! | [`StreamUnary::call`], `with_call`, `try_call` | room to send, the response; runs your iterator | not in its `next`, however long that blocks; `future` does |
-//! | [`Responses`]: `next`, [`recv`](Responses::recv), `collect_all` | the next response, or all | |
+//! | [`Responses`]: `next`, [`recv`](Responses::recv), `collect_all`; [`Duplex::recv`] | the next response, or all | |
 //! | [`Responses::recv_timeout`], [`Duplex::recv_timeout`] | the next response | after its timeout |
 //! | [`Exchange`]: `next`, [`recv`](Exchange::recv) | the next response; runs your iterator | not in its `next`, however long that blocks; `spawn` does |
-//! | [`RequestSender::send`], [`Duplex::send`], `done_writing` | a connection; room, when 64 KiB wait to be sent | |
+//! | [`RequestSender::send`], `done_writing`; [`Duplex::send`], `done_writing` | a connection; room, when 64 KiB wait to be sent | |
 //! | [`RequestSender::send_timeout`], [`Duplex::send_timeout`] | the same | after its timeout |
 //! | [`CallFuture::result`], [`exception`](CallFuture::exception) | the end of the call | after its timeout |
-//! | [`as_completed`]: `next`, [`next_timeout`](AsCompleted::next_timeout) | the end of the next call | after its timeout |
+//! | [`AsCompleted`]: `next`, [`next_timeout`](AsCompleted::next_timeout) | the end of the next call | after its timeout |
 //! | [`wait`] | the end of one call, or of all | after its timeout |
 //! | [`Call::status`], `code`, `details`, `trailing_metadata` | the end of the call | |
 //! | [`Call::initial_metadata`] | the head of the response | |
 //! | [`Call::wait_for_connection`] | a stream on a connection | after its timeout |
+//! | [`Next::call`], in an interceptor | the response | of a future: at the future's end |
 //! | [`Channel::wait_ready`], [`ReadyFuture::result`] | a connection | after its timeout; closing; `ReadyFuture::cancel` |
 //! | [`Channel::wait_for_state_change`] | another state | after its timeout |
 //! | [`Channel::close_within`] | the end of the calls that run | after its grace, which ends them |
 //!
 //! | on a server | waits for | ends also |
 //! |---|---|---|
-//! | [`RequestIterator`]: `next`; [`ServerStream::recv`], `requests` | the next request, or the half-close | |
+//! | [`RequestIterator`]: `next`, `recv`; [`ServerStream::recv`], `requests` | the next request, or the half-close | |
 //! | [`RequestIterator::recv_timeout`], [`ServerStream::recv_timeout`] | the same | after its timeout |
-//! | [`ServerStream::send`], and between the items of a handler's iterator | room, when 64 KiB wait to be sent | |
+//! | [`ServerStream::send`], [`ResponseSender::send`], and between the items of a handler's iterator | room, when 64 KiB wait to be sent | |
+//! | [`ResponseSender::send_timeout`] | the same | after its timeout |
+//! | [`InterceptedCall::respond`] to a method with many responses | room, when 64 KiB wait to be sent | |
+//! | [`ServerNext::run`], `run_with` | the return of the handler, which it runs | not before that: what the handler waits for ends |
 //! | [`Server::add_insecure_port`] of a name (`add_secure_port`, too) | the system's look-up of the name | after the system's own timeout |
 //! | [`Server::serve`] | [`Server::stop`] and the end of all calls | |
-//! | [`Server::wait_for_termination`] | the same | after its timeout |
+//! | [`Server::serve_until`] | the return of your `signal`, then the end of all calls | not in `signal`; after its grace, which ends the calls |
+//! | [`Server::wait_for_termination`] | [`Server::stop`] and the end of all calls | after its timeout |
 //! | [`Stopped::wait`] | the end of all calls and the return of all handlers | after its timeout |
 //!
 //! Where a call is awaited by a task ([`CallFuture`] is a [`Future`], and
@@ -84,35 +89,46 @@
 #![cfg_attr(not(feature = "stream"), doc = "`Responses::into_stream`, with the feature `stream`,")]
 //! gives a `Stream`), no thread waits.
 //!
-//! Nothing else waits: no `try_…`, `open`, `spawn`, `future`, `cancel`, `stop` or `close`, no constructor, and no `Drop`.
-//! (A `future` or `spawn` with an iterator of requests runs it on a thread of its own. What waits for a connection waits for
-//! what the call's credentials give, too.)
+//! Nothing else waits: no `try_…`, `open`, `spawn`, `future`, `flush`, `finish`, `cancel`, `stop` or `close`, no constructor, and no
+//! `Drop`; [`UnaryStream::call`] and [`StreamStream::call`] only begin. (A `future` or `spawn` with an iterator of requests runs it on a
+//! thread of its own. What waits for a connection waits for what the call's credentials give, too.) Code of yours that one of these
+//! runs on its own thread, an interceptor, a hook, a codec or a listener, may take its time: no deadline breaks it off.
 //!
 //! # Where your code runs
 //!
 //! | code | thread |
 //! |---|---|
-//! | handlers, generic handlers, a server's codecs | a worker of the [`ThreadPool`], or what an [`Executor`] has |
+//! | handlers, generic handlers, interceptors and codecs of a server, iterators that handlers return | a worker of the [`ThreadPool`], or what an [`Executor`] has |
+//! | [`Executor::execute`] | any: whoever reads the server's sockets |
+//! | `signal` of [`Server::serve_until`] | the caller's |
 //! | a client's codecs, iterators given to `call` | the caller's |
-//! | [`Compressor`]s | where the codec of the message runs |
-//! | iterators given to `future` and `spawn` | one of the library's for each |
+//! | iterators given to `future` and `spawn`, with the codec of their items | one of the library's for each |
+//! | [`ClientInterceptor::unary`] | the caller's in `call` and `with_call`; for `future` one of the library's, of which a channel has 64 at most |
+//! | [`ClientInterceptor::stream`], the function of [`Channel::with_metadata`] | the caller's: that begins the call; for `future` beside interceptors that go around, where these run |
+//! | hooks ([`StreamHooks`]), [`Compressor`]s | where the codec of the message runs, or would: whoever sends it, or takes it |
+//! | [`StreamHooks::on_end`] on a client | the notifier; around one response ([`Next::call`]) where the interceptor runs; of a call that was over as it began, the caller's |
+//! | [`StreamHooks::on_end`] on a server | the worker, behind the handler; the notifier, where the call goes on without its handler |
 //! | fetchers of a secure port's certificates | one of the library's for each port |
 //! | plugins of [`CallCredentials`] | the library's, up to 16 for each channel, while there is something to ask |
 //! | listeners to a channel's events ([`Channel::listen`]) | the caller's: that sends, that takes, or that is the first to ask for what came; the notifier, where nobody can ask any more |
 //! | listeners to a server's events ([`Server::listen`]) | the handler's |
-//! | done-callbacks, [`CallFuture::on_result`], [`Responses::on_ready`], [`Channel::subscribe`] | the notifier: one for the process, so be quick; a done-callback of a call that has ended already, and the result of one, the caller's |
+//! | [`Responses::on_ready`], [`ResponseSender::on_ready`], [`Channel::subscribe`], `add_callback` of calls, contexts and senders | the notifier: one for the process, so be quick |
+//! | `add_done_callback`, [`CallFuture::on_result`] with its codec | the notifier; of what has ended already, the caller's |
 //! | wakers of tasks that await a [`CallFuture`] or responses | any: whoever meets the end of the call, or the response |
 //! | a logger of the `log` crate | any: whoever has something to tell, also the threads that serve idle connections |
 //!
+//! The library's own threads are born when they are needed first: a process's poller with its first channel, built or not yet
+//! connected; a pool's with the start of a server on it; the notifier with the first callback. [`thread_count`] tells how many there are.
+//!
 //! So a logger must not block, nor make calls and wait for them: it would hold up connections that have nothing to do
-//! with it. Nor may a waker, which no executor's does. All others may block, each at the cost of what its thread does. A callback
+//! with it. Nor may a waker, which no executor's does, nor [`Executor::execute`]. All others may block, each at the cost of what its thread does. A callback
 //! may wait for any call, its own and those that it makes: nothing that ends a call waits for the notifier.
 //!
 //! The library's threads take no signals (but what their own faults raise, and SIGPROF), so a program gets each of its own
 //! in the threads that wait for them; a handler that starts a program by other means than [`std::process::Command`] has to
 //! unblock them for it.
 //!
-//! None runs under a lock of the library, and none but the logger and wakers on the thread that serves idle connections. A panic in a
+//! None runs under a lock of the library, and none but the logger, wakers and [`Executor::execute`] on the thread that serves idle connections. A panic in a
 //! handler ends its call with `UNKNOWN`; one in a callback or a waker is caught and logged, wherever it runs; one in a logger is caught, and costs its line.
 //!
 //! A call on a server may outlive its handler: [`ServerStream::detach`] takes it along to any thread, the worker is

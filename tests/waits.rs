@@ -1,23 +1,27 @@
 //! Every call of the public face that blocks, with everything that has to end its wait: the call's deadline, a cancel from
 //! another thread, the close of its channel, the stop of the server; and those with a time of their own, by that.
+//! The names are those of the crate's tables of what waits: one that stands there and not here fails.
 #![allow(clippy::disallowed_methods, reason = "tests have threads and a clock of their own")]
 
+#[path = "waits/handlers.rs"]
+mod handlers;
 #[path = "support/service.rs"]
 mod service;
 mod support;
 
 use bytes::Bytes;
 use grpc_threads::{
-    Call, CallOptions, Connectivity, ReturnWhen, Termination, as_completed, channel_ready_future,
-    wait,
+    Call, CallDetails, CallOptions, ClientInterceptor, Connectivity, Next, Payload, Reply,
+    ReturnWhen, Termination, as_completed, channel_ready_future, wait,
 };
+use handlers::{HandlersWait, each_handler, end_of, waiting};
 use service::*;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 use support::frames::Listener;
-use support::{LONG, eventually};
+use support::{LONG, eventually, timed};
 
 const SHORT: Duration = Duration::from_millis(40);
 
@@ -90,6 +94,20 @@ fn inward(bed: &Bed, options: &CallOptions) -> grpc_threads::StreamUnary<Bytes, 
     bed.channel.raw_stream_unary("/test.Test/In").unwrap().options(options)
 }
 
+/// Goes around calls.
+struct Around;
+
+impl ClientInterceptor for Around {
+    fn unary(&self, details: CallDetails, x: Payload, next: Next<'_>) -> Result<Reply, Status> {
+        next.call(details, x)
+    }
+}
+
+fn around(bed: &Bed, options: &CallOptions) -> grpc_threads::UnaryUnary<Bytes, Bytes> {
+    let channel = grpc_threads::intercept_channel(&bed.channel, [Arc::new(Around) as _]);
+    channel.raw_unary_unary("/test.Test/One").unwrap().options(options)
+}
+
 /// What blocks on calls with one request.
 fn waits_for_one() -> Vec<Wait> {
     vec![
@@ -118,14 +136,27 @@ fn waits_for_one() -> Vec<Wait> {
             let call = future.handle();
             (Some(call), Box::new(move || Some(future.status().code())))
         }),
-        ("Call::code and details", |bed, options| {
+        ("Call::code", |bed, options| {
+            let future = one(bed, options).future(&x());
+            let call = future.handle();
+            (Some(call), Box::new(move || Some(future.code())))
+        }),
+        ("Call::details", |bed, options| {
             let future = one(bed, options).future(&x());
             let call = future.handle();
             let told = move || {
                 drop(future.details());
-                Some(future.code())
+                future.handle().try_status().map(|status| status.code())
             };
             (Some(call), Box::new(told))
+        }),
+        ("Next::call", |bed, options| {
+            let method = around(bed, options);
+            (None, Box::new(move || code(method.call(&x()))))
+        }),
+        ("Next::call of a future", |bed, options| {
+            let mut future = around(bed, options).future(&x());
+            (Some(future.handle()), Box::new(move || code(future.result(None))))
         }),
         ("Call::initial_metadata", |bed, options| {
             let responses = out(bed, options);
@@ -172,6 +203,14 @@ fn waits_for_many() -> Vec<Wait> {
             let method = inward(bed, options);
             (None, Box::new(move || code(method.call(std::iter::repeat_with(large)))))
         }),
+        ("StreamUnary::with_call", |bed, options| {
+            let method = inward(bed, options);
+            (None, Box::new(move || code(method.with_call([x()]))))
+        }),
+        ("StreamUnary::try_call", |bed, options| {
+            let method = inward(bed, options);
+            (None, Box::new(move || code(method.try_call([Ok::<_, Status>(x())]))))
+        }),
         ("RequestSender::send", |bed, options| {
             let (mut sender, future) = inward(bed, options).open();
             let call = future.handle();
@@ -204,6 +243,11 @@ fn waits_for_many() -> Vec<Wait> {
             let method = method.options(options);
             (None, Box::new(move || method.call([x()]).next().and_then(code)))
         }),
+        ("Exchange::recv", |bed, options| {
+            let method = bed.channel.raw_stream_stream("/test.Test/Both").unwrap();
+            let method = method.options(options);
+            (None, Box::new(move || code(method.call([x()]).recv())))
+        }),
         ("Exchange::next without room", |bed, options| {
             let method = bed.channel.raw_stream_stream("/test.Test/Both").unwrap();
             let method = method.options(options);
@@ -215,7 +259,7 @@ fn waits_for_many() -> Vec<Wait> {
             let mut responses = method.options(options).spawn(std::iter::repeat_with(large));
             (Some(responses.handle()), Box::new(move || code(responses.recv())))
         }),
-        ("as_completed", |bed, options| {
+        ("AsCompleted::next", |bed, options| {
             let future = one(bed, options).future(&x());
             let call = future.handle();
             let told = move || {
@@ -299,46 +343,58 @@ fn every_wait_with_a_time_of_its_own_ends_by_that_and_the_call_goes_on() {
     let bed = Bed::new();
     let one = bed.channel.raw_unary_unary("/test.Test/One").unwrap();
     let mut future = one.future(&x());
-    let timed_out = |error: ResultError| assert!(matches!(error, ResultError::TimedOut), "{error}");
-    timed_out(future.result(Some(SHORT)).unwrap_err());
-    timed_out(future.exception(Some(SHORT)).unwrap_err());
+    let timed_out = |wait: &str, error: ResultError| {
+        assert!(matches!(error, ResultError::TimedOut), "{wait}: {error}");
+    };
+    timed_out("CallFuture::result", future.result(Some(SHORT)).unwrap_err());
+    timed_out("CallFuture::exception", future.exception(Some(SHORT)).unwrap_err());
     let waited = wait([one.future(&x())], Some(SHORT), ReturnWhen::FirstCompleted);
     assert_eq!((waited.done.len(), waited.not_done.len()), (0, 1));
-    timed_out(as_completed([one.future(&x())]).next_timeout(SHORT).map(drop).unwrap_err());
+    let next = as_completed([one.future(&x())]).next_timeout(SHORT);
+    timed_out("AsCompleted::next_timeout", next.map(drop).unwrap_err());
     assert!(future.is_active());
     drop((future, waited));
 
     let method = bed.channel.raw_unary_stream("/test.Test/Out").unwrap();
     let mut responses = method.call(&x()).unwrap();
-    timed_out(responses.recv_timeout(SHORT).unwrap_err());
-    timed_out(responses.try_recv().unwrap_err());
+    timed_out("Responses::recv_timeout", responses.recv_timeout(SHORT).unwrap_err());
+    timed_out("Responses::try_recv", responses.try_recv().unwrap_err());
     assert!(responses.is_active());
     let mut duplex = bed.channel.raw_stream_stream("/test.Test/Both").unwrap().open();
-    timed_out(duplex.recv_timeout(SHORT).unwrap_err());
-    let full = loop {
-        if let Err(error) = duplex.send_timeout(&large(), SHORT) {
-            break error;
-        }
-    };
-    timed_out(full);
-    timed_out(duplex.try_send(&large()).unwrap_err());
+    timed_out("Duplex::recv_timeout", duplex.recv_timeout(SHORT).unwrap_err());
+    timed_out("Duplex::send_timeout", until_full(|| duplex.send_timeout(&large(), SHORT)));
+    timed_out("Duplex::try_send", duplex.try_send(&large()).unwrap_err());
     assert!(duplex.is_active());
+    let (mut sender, future) = bed.channel.raw_stream_unary("/test.Test/In").unwrap().open();
+    timed_out("RequestSender::send_timeout", until_full(|| sender.send_timeout(&large(), SHORT)));
+    assert!(future.is_active());
 
     // Nobody says a word of HTTP/2 there.
     let silent = Listener::new();
     let channel = channel(&silent.target());
     let waiting = channel.raw_unary_unary(ECHO).unwrap().wait_for_ready(true).future(&x());
-    timed_out(waiting.wait_for_connection(Some(SHORT)).unwrap_err());
+    let unconnected = waiting.wait_for_connection(Some(SHORT)).unwrap_err();
+    timed_out("Call::wait_for_connection", unconnected);
     assert!(matches!(channel.wait_ready(Some(SHORT)), Err(ResultError::NotReady(_))));
     let ready = channel_ready_future(&channel);
     assert!(ready.result(Some(SHORT)).is_err());
     assert!(!channel.wait_for_state_change(Connectivity::Connecting, Some(SHORT)));
 
     assert_eq!(bed.served.server.wait_for_termination(SHORT), Termination::TimedOut);
-    channel.close_within(SHORT);
-    bed.channel.close_within(SHORT);
+    for channel in [channel, bed.channel] {
+        let (took, ()) = timed(|| channel.close_within(SHORT));
+        assert!(took < LONG, "Channel::close_within took {took:?}");
+    }
     let stopped = bed.served.server.stop(LONG);
-    stopped.wait(LONG).unwrap();
+    stopped.wait(LONG).expect("Stopped::wait");
+}
+
+fn until_full(mut send: impl FnMut() -> Result<(), ResultError>) -> ResultError {
+    loop {
+        if let Err(error) = send() {
+            return error;
+        }
+    }
 }
 
 #[test]
@@ -346,16 +402,19 @@ fn waits_for_a_channel_and_a_server_end_when_these_do() {
     let silent = Listener::new();
     let channel = channel(&silent.target());
     let served = Served::new();
+    let servers = [2, 2].map(|workers| grpc_threads::server(ThreadPool::new(workers)));
+    let [serves, serves_until] = &servers;
+    let (stop, signal) = mpsc::channel::<()>();
     thread::scope(|scope| {
         type Wait<'a> = (&'a str, Box<dyn FnOnce() + Send + 'a>);
         let waits: Vec<Wait<'_>> = vec![
-            ("wait_ready", Box::new(|| assert!(channel.wait_ready(None).is_err()))),
+            ("Channel::wait_ready", Box::new(|| assert!(channel.wait_ready(None).is_err()))),
             (
-                "channel_ready_future",
+                "ReadyFuture::result",
                 Box::new(|| assert!(channel_ready_future(&channel).result(None).is_err())),
             ),
             (
-                "wait_for_state_change",
+                "Channel::wait_for_state_change",
                 Box::new(|| {
                     let mut state = channel.state(true);
                     while state != Connectivity::Shutdown {
@@ -365,14 +424,38 @@ fn waits_for_a_channel_and_a_server_end_when_these_do() {
                 }),
             ),
             (
-                "wait_for_connection",
+                "Call::wait_for_connection",
                 Box::new(|| {
                     let method = channel.raw_unary_unary(ECHO).unwrap().wait_for_ready(true);
                     assert!(method.future(&x()).wait_for_connection(None).is_err());
                 }),
             ),
             (
-                "wait_for_termination",
+                "RequestSender::done_writing",
+                Box::new(|| {
+                    let method = channel.raw_stream_unary(SUM).unwrap().wait_for_ready(true);
+                    let (sender, _future) = method.open();
+                    assert_eq!(sender.done_writing().unwrap_err().code(), Code::Cancelled);
+                }),
+            ),
+            (
+                "Duplex::done_writing",
+                Box::new(|| {
+                    let method = channel.raw_stream_stream(BIDI).unwrap().wait_for_ready(true);
+                    let ended = method.open().done_writing();
+                    assert_eq!(ended.unwrap_err().code(), Code::Cancelled);
+                }),
+            ),
+            ("Server::serve", Box::new(|| serves.serve("127.0.0.1:0").unwrap())),
+            (
+                "Server::serve_until",
+                Box::new(move || {
+                    let signal = || assert!(signal.recv().is_err());
+                    drop(serves_until.serve_until("127.0.0.1:0", signal, LONG).unwrap());
+                }),
+            ),
+            (
+                "Server::wait_for_termination",
                 Box::new(|| {
                     let ended = served.server.wait_for_termination(None);
                     assert_eq!(ended, Termination::Terminated);
@@ -389,8 +472,17 @@ fn waits_for_a_channel_and_a_server_end_when_these_do() {
             });
         }
         drop(silent.accept_raw());
+        for server in &servers {
+            let target = || server.local_addrs().first().map(ToString::to_string);
+            eventually(LONG, "it listens", || target().is_some());
+            // Only a server that has started answers.
+            let there = grpc_threads::insecure_channel(&target().unwrap()).unwrap();
+            assert!(there.wait_ready(Some(LONG)).is_ok());
+        }
         channel.close();
         served.server.stop(None);
+        serves.stop(None);
+        drop(stop);
         while left > 0 {
             if done.recv_timeout(LONG).is_err() {
                 eprintln!("{left} waits do not end");
@@ -400,48 +492,6 @@ fn waits_for_a_channel_and_a_server_end_when_these_do() {
         }
     });
 }
-
-/// What a handler blocks in, by name.
-type HandlersWait = fn(&mut ServerStream<Bytes, Bytes>) -> Result<(), Status>;
-
-fn handlers_waits() -> Vec<(&'static str, HandlersWait)> {
-    vec![
-        ("ServerStream::recv", |stream| stream.recv().map(drop)),
-        ("ServerStream::recv_timeout", |stream| {
-            stream.recv_timeout(LONG * 2).map(drop).map_err(Status::from)
-        }),
-        ("ServerStream::requests", |stream| stream.requests().next().transpose().map(drop)),
-        ("ServerStream::send", |stream| {
-            loop {
-                stream.send(&large())?;
-            }
-        }),
-    ]
-}
-
-/// Has a handler wait in each, `end` end it, and looks whether it returns with an error.
-fn each_handler(options: &CallOptions, end: fn(&Bed, Duplexed)) {
-    for (name, wait) in handlers_waits() {
-        let (told, ended) = mpsc::channel();
-        let waits = by_hand(move |stream, _| {
-            told.send(Ok(())).unwrap();
-            let outcome = wait(stream);
-            told.send(outcome.clone()).unwrap();
-            outcome
-        });
-        let served = Served::with(2, [("Waits", waits)]);
-        let channel = served.channel();
-        let method = channel.raw_stream_stream("/test.Test/Waits").unwrap().options(options);
-        let call = method.open();
-        ended.recv_timeout(LONG).unwrap().expect("it begins");
-        let bed = Bed { served, channel, running: Arc::default() };
-        end(&bed, call);
-        let outcome = ended.recv_timeout(LONG);
-        assert!(matches!(outcome, Ok(Err(_))), "{name}: {outcome:?}");
-    }
-}
-
-type Duplexed = grpc_threads::Duplex<Bytes, Bytes>;
 
 #[test]
 fn every_wait_of_a_handler_ends_by_the_clients_cancel_and_its_drop() {
@@ -465,4 +515,69 @@ fn every_wait_of_a_handler_ends_when_its_connection_or_its_server_does() {
         bed.served.server.stop(None);
         assert_eq!(call.code(), Code::Unavailable);
     });
+}
+
+#[test]
+fn every_wait_of_a_handler_with_a_time_of_its_own_ends_by_that_and_the_call_goes_on() {
+    use HandlersWait::{OnIterator, OnStream};
+    let waits: [(&str, HandlersWait); 3] = [
+        ("ServerStream::recv_timeout", OnStream(|stream| end_of(stream.recv_timeout(SHORT)))),
+        (
+            "RequestIterator::recv_timeout",
+            OnIterator(|mut requests, _| end_of(requests.recv_timeout(SHORT))),
+        ),
+        (
+            "ResponseSender::send_timeout",
+            OnIterator(|_, context| {
+                let (mut sender, _responses) = context.response_channel::<Bytes>()?;
+                end_of(Err::<(), _>(until_full(|| sender.send_timeout(&large(), SHORT))))
+            }),
+        ),
+    ];
+    for (name, wait) in waits {
+        let (served, ended) = waiting(wait);
+        let call = served.channel().raw_stream_stream("/test.Test/Waits").unwrap().open();
+        ended.recv_timeout(LONG).unwrap().expect("it begins");
+        let outcome = ended.recv_timeout(LONG).unwrap();
+        assert!(outcome.is_ok(), "{name}: {outcome:?}");
+        drop(call);
+    }
+}
+
+/// What ends by the system's own clock alone.
+const UNTESTABLE: [&str; 2] = ["Server::add_insecure_port", "Server::add_secure_port"];
+
+#[test]
+fn what_the_crate_says_of_waits_is_what_is_tested_here() {
+    let own = [include_str!("waits.rs"), include_str!("waits/handlers.rs")].concat();
+    let named = names_of_waits(include_str!("../src/lib.rs"));
+    assert!(named.len() > 50, "{named:?}");
+    for name in named.iter().filter(|name| !UNTESTABLE.contains(&name.as_str())) {
+        let told = ["\"", " ", ": "].iter().any(|end| own.contains(&format!("\"{name}{end}")));
+        assert!(told, "{name} waits, by src/lib.rs, and no test here has that name");
+    }
+}
+
+/// Of the first cells of both tables: `Type::method`, and `Type` before the methods behind it.
+fn names_of_waits(docs: &str) -> Vec<String> {
+    let (_, tables) = docs.split_once("| waits for | ends also |").expect("a table of waits");
+    let (tables, _) = tables.split_once("Where a call is awaited").expect("the end of the tables");
+    let mut names = Vec::new();
+    for cell in tables.lines().filter_map(|line| line.strip_prefix("//! | ")?.split(" | ").next()) {
+        let mut of = "";
+        for word in cell.split('`').skip(1).step_by(2) {
+            let (owner, method) = match word.rsplit_once("::") {
+                Some((owner, method)) => (owner, method),
+                None if word.starts_with(char::is_uppercase) => (word, ""),
+                None => (of, word),
+            };
+            of = owner;
+            match (owner, method) {
+                (_, "") => {}
+                ("", method) => names.push(method.to_owned()),
+                (owner, method) => names.push(format!("{owner}::{method}")),
+            }
+        }
+    }
+    names
 }

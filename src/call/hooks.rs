@@ -16,6 +16,9 @@ pub(crate) type Hook = Box<dyn FnMut(Option<Payload>, &mut Emit<'_>) -> Result<(
 pub(crate) type OnEnd = Box<dyn FnOnce(&Status) + Send>;
 
 /// Takes the messages that a hook lets go on: any number for each that it gets.
+///
+/// Where the method has one message in that direction, all its hooks together have to let one go on, before its end or at it:
+/// with none, or several, the call ends with INTERNAL, whose text says how many there were.
 pub struct Emit<'a> {
     out: &'a mut Vec<Payload>,
 }
@@ -105,12 +108,17 @@ impl StreamHooks {
         self.on_response(mapping(map))
     }
 
-    /// `hook` is told once how the call ended, with its trailing metadata: OK, too.
+    /// `hook` is told once how the call ended, with its trailing metadata: OK, too. It can change nothing of that; of several
+    /// interceptors the innermost is told first.
     ///
-    /// On a client it runs on the thread that waits for the one response of the call (`call`, `with_call`), where a panic goes on to the
-    /// caller; for a future that has its interceptors run by a thread of the library, on that. For all others it runs on the notifier thread,
-    /// which is one for the process: be quick there; or on the thread that began the call, if it had ended by then. On a server it runs on the worker,
-    /// or on the notifier thread: see [`InterceptedCall::add_hooks`](crate::InterceptedCall::add_hooks).
+    /// On a client it runs on the library's notifier thread, of which the process has one: be quick there. Of a call with one request
+    /// and one response it runs where the interceptor does, before the caller has the response: on the caller's thread, and for
+    /// `future` on one of the library's; a `future` behind interceptors that all [have hooks only] is told of as a stream is. A call
+    /// that was over as it began is told of on the thread that began it. Where it runs on a server: [`InterceptedCall::add_hooks`].
+    /// A panic is logged, where it runs on a thread of the library's.
+    ///
+    /// [have hooks only]: crate::ClientInterceptor::has_hooks_only
+    /// [`InterceptedCall::add_hooks`]: crate::InterceptedCall::add_hooks
     pub fn on_end(mut self, hook: impl FnOnce(&Status) + Send + 'static) -> Self {
         self.end = Some(Box::new(hook));
         self
