@@ -5,7 +5,8 @@ use std::thread;
 use bytes::Bytes;
 use grpc_threads::{
     ConfigErrorKind, Executor, GenericRpcHandler, HandlerCallDetails, Job, Rejected,
-    RpcMethodHandler, Server, ServerOptions, ThreadPool, method_handlers_generic_handler,
+    RpcMethodHandler, Server, ServerOptions, Service, ThreadPool, insecure_channel,
+    method_handlers_generic_handler,
 };
 
 use crate::common::{
@@ -39,12 +40,24 @@ fn w13_no_other_spelling_of_a_path_reaches_a_handler() {
     let server = grpc_threads::server(ThreadPool::new(1));
     server.add_generic_rpc_handlers([All]).unwrap();
     let mut pair = Pair::start(server);
-    for path in ["//test.Test/Echo", "/test.Test/Echo/", "/Echo", "/test.Test/", "/", "/a/b/c"] {
+    for path in ["//test.Test/Echo", "/test.Test/Echo/", "/Echo", "/test.Test/", "/", "/a/../c"] {
         let stream = pair.peer.request(path, b"");
         assert_eq!(pair.peer.wait_end(stream).status(), UNIMPLEMENTED, "{path}");
     }
-    let stream = pair.peer.request("/test.Test/Echo", b"");
-    assert_eq!(pair.peer.wait_end(stream).status(), OK);
+    for path in ["/test.Test/Echo", "/a/b/c"] {
+        let stream = pair.peer.request(path, b"");
+        assert_eq!(pair.peer.wait_end(stream).status(), OK, "{path}");
+    }
+}
+
+#[test]
+fn w13_a_service_whose_name_holds_slashes_is_called_and_answers() {
+    let service = Service::new("v1/test.Test").method("Echo", echo());
+    let pair = Pair::of(1, service);
+    let channel = insecure_channel(&format!("127.0.0.1:{}", pair.port)).unwrap();
+    let call = channel.raw_unary_unary("/v1/test.Test/Echo").unwrap();
+    assert_eq!(call.call(&Bytes::from_static(b"x")).unwrap(), "x");
+    assert!(channel.raw_unary_unary("/v1/../Echo").is_err());
 }
 
 /// Knows methods whose names begin with its text.
@@ -95,7 +108,7 @@ fn names_are_checked_and_services_are_added_whole_or_not_at_all() {
         let error = server.add_service(service().method(bad, echo())).unwrap_err();
         assert_eq!(error.kind(), ConfigErrorKind::Method, "{bad}");
     }
-    let table = method_handlers_generic_handler("test.Test", [("A/B", echo())]);
+    let table = method_handlers_generic_handler("test.Test", [("A/", echo())]);
     assert!(server.add_generic_rpc_handlers([table]).is_err());
     let same = service().method("C", echo()).method("C", echo());
     assert!(server.add_service(same).is_err());

@@ -4,8 +4,10 @@ use std::borrow::Cow;
 use std::fmt;
 
 use crate::error::{ConfigError, ConfigErrorKind};
+use crate::wire::headers::is_method_path;
 
-/// The full path of a method: `/package.Service/Method`.
+/// The full path of a method: `/package.Service/Method`. A service's name may hold slashes: what stands behind the last is the
+/// method. Servers of this crate answer to the same paths.
 ///
 /// Generated stubs make theirs in a `const`, where the compiler checks them:
 ///
@@ -30,18 +32,19 @@ impl MethodPath {
     /// When the text is no method path: in a `const`, an error of the compiler.
     #[must_use]
     pub const fn from_static(path: &'static str) -> Self {
-        assert!(is_path(path.as_bytes()), "a method path is /package.Service/Method");
+        assert!(is_method_path(path.as_bytes()), "a method path is /package.Service/Method");
         Self(Cow::Borrowed(path))
     }
 
     /// A path known when the program runs.
     ///
     /// # Errors
-    /// When it does not begin with `/`, has no second `/` with a method behind it, has an empty part, or characters that a
-    /// header cannot carry or that end a path (`?`, `#`).
+    /// When it does not begin with `/`, has no second `/` with a method behind it, a part between slashes that is empty, `.` or `..`,
+    /// or characters that a header cannot carry or that end a path (`?`, `#`). Percent-escapes are for spaces and what is
+    /// not ASCII, and in upper case, such as `%20` and `%C3%A4`; what can stand for itself has to.
     pub fn new(path: impl Into<String>) -> Result<Self, ConfigError> {
         let path = path.into();
-        if !is_path(path.as_bytes()) {
+        if !is_method_path(path.as_bytes()) {
             return Err(ConfigError::new(
                 ConfigErrorKind::Method,
                 format!("method path {path:?}: it has to be /package.Service/Method"),
@@ -54,33 +57,6 @@ impl MethodPath {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
-    }
-}
-
-/// § `doc/PROTOCOL-HTTP2.md`: "Path → ":path" "/" Service-Name "/" {method name}".
-const fn is_path(path: &[u8]) -> bool {
-    let [b'/', rest @ ..] = path else { return false };
-    let mut at = 0;
-    let mut slash = None;
-    while at < rest.len() {
-        if !rest[at].is_ascii_graphic() {
-            return false;
-        }
-        if rest[at] == b'?' || rest[at] == b'#' {
-            return false;
-        }
-        if rest[at] == b'/' {
-            // No part is empty.
-            if at > 0 && rest[at - 1] == b'/' {
-                return false;
-            }
-            slash = Some(at);
-        }
-        at += 1;
-    }
-    match slash {
-        Some(at) => at > 0 && at + 1 < rest.len(),
-        None => false,
     }
 }
 
@@ -119,7 +95,7 @@ mod tests {
     fn bad_paths_are_named_in_the_error() {
         for path in [
             "", "/", "a/b", "/a", "/a/", "//b", "/a b/c", "/a/b\n", "/ä/b", "/a/b\0", "/a//b",
-            "/a/b?x=1", "/a/b#c",
+            "/a/b?x=1", "/a/b#c", "/a/../b", "/a/%2Fb",
         ] {
             let error = MethodPath::new(path).unwrap_err();
             assert_eq!(error.kind(), ConfigErrorKind::Method);

@@ -151,25 +151,30 @@ impl Directory for Registry {
 
 /// Whether calls can have this path.
 pub(in crate::server) fn check_path(path: &str) -> Result<(), ConfigError> {
-    if is_method_path(path) {
+    if is_method_path(path.as_bytes()) {
         return Ok(());
     }
     let parts: Vec<_> = path.split('/').filter(|part| !part.is_empty()).collect();
     let meant = match parts[..] {
-        [service, method] => meant(&format!("/{service}/{method}"), is_method_path),
+        [service, method] => {
+            meant(&format!("/{service}/{method}"), |path| is_method_path(path.as_bytes()))
+        }
         _ => String::new(),
     };
     let text = format!("{path:?} is no method path of the form /package.Service/Method{meant}");
     Err(ConfigError::new(ConfigErrorKind::Method, text))
 }
 
-/// Whether a service can have this name, or a method: calls say `/service/method`.
+/// Whether a service can have this name, or a method: calls say `/service/method`. What stands behind the last slash is the method.
 pub(in crate::server) fn check_name(what: &str, name: &str) -> Result<(), ConfigError> {
-    let legal = |name: &str| is_method_path(&format!("/{name}/{name}"));
+    let service = what == "service";
+    let legal = |name: &str| {
+        (service || !name.contains('/')) && is_method_path(format!("/{name}/{name}").as_bytes())
+    };
     if legal(name) {
         return Ok(());
     }
-    let like = if what == "service" { "package.Service" } else { "Method" };
+    let like = if service { "package.Service" } else { "Method" };
     let text = format!(
         "{name:?} is no name of a {what}: it is written as in its .proto, such as {like}, of visible ASCII without / ? # %{}",
         meant(name.trim_matches(|c: char| c == '/' || c.is_whitespace()), legal)
@@ -323,7 +328,7 @@ mod tests {
             assert!(told.contains(&format!("{name:?} is no name of a {what}")), "{told}");
             assert!(told.contains(words), "{told}");
         }
-        assert!(check_name("service", "a.B").is_ok());
+        assert!(check_name("service", "a.B").is_ok() && check_name("service", "x/a.B").is_ok());
         for (path, words) in [
             ("//a.B/Say", "\"/a.B/Say\" may be what is meant"),
             ("a.B/Say", "\"/a.B/Say\" may be"),

@@ -12,25 +12,25 @@
 //!   trailers-only with HTTP 200 and a `grpc-status`, also for W15, W16 and W27,
 //!   where grpc-go says HTTP 400 beside it: a gRPC client reads the same.
 //! - **W11**: sub-types other than `+proto` have no codec, so they are refused as 415.
-//! - **W13**: a path is `/service/method`, both non-empty, of visible ASCII without
-//!   `/ ? # %`. All else is UNIMPLEMENTED before any lookup.
+//! - **W13**: a path is `/service/method`, in one spelling ([`is_method_path`]). All else is UNIMPLEMENTED before any
+//!   lookup, and not called.
 //! - **W27**: base64 that is none: INTERNAL on either side.
 //! - **W28**: text that could not be sent from here is kept; on its way out each octet
 //!   outside 0x20-0x7E becomes `?`.
 //! - **W30**: lists over our own limit: RESOURCE_EXHAUSTED on either side.
 
 mod intake;
+mod path;
 mod percent;
 mod put;
 mod request;
 mod response;
 mod trailers;
 
+pub(crate) use path::is_method_path;
 #[cfg(test)]
 pub(crate) use request::tests;
-pub(crate) use request::{
-    Refusal, RequestHead, RequestTemplate, Subtype, is_method_path, parse_request, told,
-};
+pub(crate) use request::{Refusal, RequestHead, RequestTemplate, Subtype, parse_request, told};
 #[cfg(test)]
 pub(crate) use response::response_head;
 pub(crate) use response::{

@@ -11,6 +11,7 @@ use crate::metadata::{self, Metadata};
 use crate::status::{Code, Status};
 
 use super::intake::{Intake, Once, Torn};
+use super::path::is_method_path;
 use super::{ACCEPT_ENCODING, ENCODING, REQUEST_TOO_LARGE, put, too_large};
 
 /// What is the same in every request of a method, already in the form it is sent in.
@@ -186,7 +187,8 @@ pub(crate) fn parse_request(
     }
     let raw = Raw::sort(fields, Some(encodings));
     let subtype = raw.is_grpc()?;
-    let Some(path) = method_path(raw.path) else {
+    let path = std::str::from_utf8(raw.path).ok().filter(|path| is_method_path(path.as_bytes()));
+    let Some(path) = path else {
         return Err(Refusal::grpc(Status::unimplemented(format!(
             "malformed method path {}",
             quoted(raw.path)
@@ -235,23 +237,6 @@ fn metadata_of(fields: &Fields) -> Result<Metadata, Refusal> {
     }
     let (metadata, fault) = intake.finish();
     fault.map_or(Ok(metadata), |fault| Err(Refusal::grpc(fault)))
-}
-
-/// Whether a path names a method: `/service/method`, in the one form in which all
-/// who look at it see the same (W13).
-pub(crate) fn is_method_path(path: &str) -> bool {
-    method_path(path.as_bytes()).is_some()
-}
-
-fn method_path(path: &[u8]) -> Option<&str> {
-    let rest = path.strip_prefix(b"/")?;
-    let slash = rest.iter().position(|octet| *octet == b'/')?;
-    let (service, method) = (rest.get(..slash)?, rest.get(slash + 1..)?);
-    let legal =
-        |octet: &u8| octet.is_ascii_graphic() && !matches!(octet, b'/' | b'?' | b'#' | b'%');
-    let whole = !service.is_empty() && !method.is_empty();
-    let clean = service.iter().all(legal) && method.iter().all(legal);
-    std::str::from_utf8(path).ok().filter(|_| whole && clean)
 }
 
 /// A request's own fields, without the metadata.
