@@ -63,10 +63,13 @@ impl fmt::Display for ConfigError {
     }
 }
 
-/// Prints the kind and the text, so that `fn main() -> Result<(), ConfigError>` reads well.
+/// Prints the text, so that `fn main() -> Result<(), ConfigError>` reads well; as `{:#?}` the kind, too.
 impl fmt::Debug for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?} is wrong: {}", self.kind, self.text)
+        if !f.alternate() {
+            return f.write_str(&self.text);
+        }
+        f.debug_struct("ConfigError").field("kind", &self.kind).field("text", &self.text).finish()
     }
 }
 
@@ -91,14 +94,16 @@ impl From<ConfigError> for Status {
 /// ```
 #[derive(Clone, Debug)]
 pub enum ResultError {
-    /// The time given for this wait is over. The call itself goes on.
+    /// The time given for this wait is over. The call itself goes on; [`Call::waits_for`](crate::Call::waits_for) says what it is
+    /// that does not come.
     TimedOut,
     /// The time given to [`Channel::wait_ready`](crate::Channel::wait_ready) or
     /// [`ReadyFuture::result`](crate::ReadyFuture::result) is over, and the channel is not ready; it goes on connecting.
     /// The status is DEADLINE_EXCEEDED; its text says the channel's state, and why the last attempt to connect failed.
     NotReady(Status),
     /// The call was cancelled from this side, by `cancel` of one of its handles or by the drop of the one that owns it. A
-    /// `CANCELLED` of the server's, or of a channel that was closed, is [`Rpc`](ResultError::Rpc).
+    /// `CANCELLED` of the server's, or of a channel that was closed, is [`Rpc`](ResultError::Rpc). Also what a
+    /// [`ReadyFuture`](crate::ReadyFuture) gives after its `cancel`.
     Cancelled,
     /// The value was already taken: a result is given once.
     Taken,
@@ -110,7 +115,7 @@ impl fmt::Display for ResultError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::TimedOut => f.write_str("the wait timed out; the call goes on"),
-            Self::Cancelled => f.write_str("the call was cancelled from this side"),
+            Self::Cancelled => f.write_str("cancelled from this side"),
             Self::Taken => f.write_str("the result was already taken"),
             Self::NotReady(status) => f.write_str(status.message()),
             Self::Rpc(status) => status.fmt(f),
@@ -193,7 +198,7 @@ mod tests {
     #[test]
     fn all_become_a_status_with_the_code_that_is_told() {
         let config = ConfigError::new(ConfigErrorKind::Target, "no port in \"localhost\"");
-        assert_eq!(format!("{config:?}"), "Target is wrong: no port in \"localhost\"");
+        assert_eq!(format!("{config:?}"), "no port in \"localhost\"");
         assert_eq!(Status::from(config).code(), Code::Internal);
         assert_eq!(Status::from(ResultError::TimedOut).code(), Code::DeadlineExceeded);
         assert_eq!(Status::from(ResultError::Cancelled).code(), Code::Cancelled);

@@ -8,7 +8,7 @@ mod support;
 use bytes::Bytes;
 use grpc_threads::{Channel, Code, ResultError, Status, channel_ready_future, insecure_channel};
 use std::net::TcpListener;
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 use support::frames::{Listener, Vacant};
 use support::{LONG, within};
@@ -254,5 +254,120 @@ fn requests_that_are_kept_beyond_their_handler_say_that_the_call_has_ended() {
         let status = kept.recv().unwrap().next().unwrap().unwrap_err();
         assert!(status.message().contains("the call has ended"), "{status}");
         drop(sender);
+    });
+}
+
+#[test]
+fn a_call_of_a_closed_channel_says_whether_it_was_sent() {
+    let (running, runs) = mpsc::channel();
+    let stuck = service::by_hand(move |stream, _| {
+        running.send(()).unwrap();
+        stream.recv().map(drop)
+    });
+    let served = service::Served::with(1, [("Stuck", stuck)]);
+    within(LONG, move || {
+        let told = |status: Status, words: &str| {
+            assert_eq!(both(&status), (Code::Cancelled, "Channel closed!"));
+            assert!(status.debug_error_string().contains(words), "{status}");
+        };
+        let unsent = "no server has acted on the call";
+        let channel = served.channel();
+        let call = channel.raw_stream_stream("/test.Test/Stuck").unwrap().open();
+        runs.recv().unwrap();
+        channel.close();
+        told(call.status(), "its server may have acted on it");
+        told(channel.raw_unary_unary("/t.S/M").unwrap().call(&Bytes::new()).unwrap_err(), unsent);
+        let (channel, _listener) = silent();
+        let waiting = channel.raw_unary_unary("/t.S/M").unwrap().future(&Bytes::new());
+        channel.close();
+        told(waiting.status(), unsent);
+    });
+}
+
+#[test]
+fn a_call_behind_interceptors_is_not_said_to_be_unsent() {
+    struct Waits(mpsc::Sender<()>);
+    impl grpc_threads::ClientInterceptor for Waits {
+        fn unary(
+            &self,
+            details: grpc_threads::CallDetails,
+            request: grpc_threads::Payload,
+            next: grpc_threads::Next<'_>,
+        ) -> Result<grpc_threads::Reply, Status> {
+            self.0.send(()).unwrap();
+            next.call(details, request)
+        }
+    }
+    let (channel, _listener) = silent();
+    within(LONG, move || {
+        let (begun, begins) = mpsc::channel();
+        let channel = grpc_threads::intercept_channel(&channel, [Arc::new(Waits(begun)) as _]);
+        let waiting = channel.raw_unary_unary("/t.S/M").unwrap().future(&Bytes::new());
+        begins.recv().unwrap();
+        channel.close();
+        let status = waiting.status();
+        assert_eq!(both(&status), (Code::Cancelled, "Channel closed!"));
+        assert!(status.debug_error_string().contains("interceptors"), "{status}");
+    });
+}
+
+#[test]
+fn a_ready_future_that_was_cancelled_does_not_speak_of_a_call() {
+    let (channel, _listener) = silent();
+    let mut ready = channel_ready_future(&channel);
+    assert!(ready.cancel());
+    let error = ready.result(None).unwrap_err();
+    assert!(matches!(error, ResultError::Cancelled));
+    assert_eq!(error.to_string(), "cancelled from this side");
+}
+
+#[test]
+fn addresses_that_all_fail_are_told_in_a_sentence() {
+    let (one, other) = (Vacant::new(), Vacant::new());
+    let target = format!("ipv4:{},{}", one.target(), other.target());
+    within(LONG, move || {
+        let channel = insecure_channel(&target).unwrap();
+        let error = channel.wait_ready(Some(Duration::from_millis(300))).unwrap_err();
+        let text = error.to_string();
+        let (_, why) =
+            text.split_once(&format!("a connection to {target}, which is ")).expect(&text);
+        let begins = ["TRANSIENT_FAILURE: ", "CONNECTING; last time: "]
+            .iter()
+            .any(|state| why.starts_with(&format!("{state}{}: ", one.target())));
+        assert!(begins && why.contains(&format!("; {}: ", other.target())), "{text}");
+    });
+}
+
+#[test]
+fn an_error_of_a_set_up_is_told_in_words_where_main_returns_it() {
+    let error = insecure_channel("h:1").unwrap().raw_unary_unary("/a").map(drop).unwrap_err();
+    assert_eq!(format!("{error:?}"), error.to_string());
+    assert!(format!("{error:#?}").contains("kind: Method"), "{error:#?}");
+    let empty = |builder: grpc_threads::ChannelBuilder, words: &str| {
+        let text = builder.connect_lazily().unwrap_err().to_string();
+        assert!(text.starts_with(words) && text.contains("empty"), "{text}");
+    };
+    empty(Channel::builder("h:1").user_agent(""), "user_agent");
+    empty(Channel::builder("h:1").authority(""), "authority");
+}
+
+#[test]
+fn a_wait_in_vain_may_be_told_with_what_the_call_waits_for() {
+    let stuck = service::by_hand(|stream, _| stream.recv().map(drop));
+    let served = service::Served::with(1, [("Stuck", stuck)]);
+    let (silent, listener) = silent();
+    within(LONG, move || {
+        let short = Some(Duration::from_millis(20));
+        let waiting = silent.raw_unary_unary("/t.S/M").unwrap().future(&Bytes::new());
+        assert!(matches!(waiting.wait_for_connection(short), Err(ResultError::TimedOut)));
+        let what = waiting.waits_for().unwrap();
+        assert!(what.contains(&listener.target()), "{what}");
+        let mut call = served.channel().raw_stream_stream("/test.Test/Stuck").unwrap().open();
+        call.wait_for_connection(None).unwrap();
+        assert!(call.recv_timeout(Duration::from_millis(20)).is_err());
+        let what = call.handle().waits_for().unwrap();
+        assert!(what.contains(&served.target()) && what.ends_with(" to answer"), "{what}");
+        call.cancel();
+        assert_eq!(call.handle().waits_for(), None);
     });
 }

@@ -12,7 +12,8 @@ use super::dial::Dialing;
 use super::events::Events;
 use super::random::random;
 use super::shared::Shared;
-use super::state::{Inner, Todo, unspoken};
+use super::state::{Inner, Todo};
+use super::why::unspoken;
 
 impl Shared {
     pub(super) fn connect(&self, attempt: Attempt) {

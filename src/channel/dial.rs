@@ -159,6 +159,11 @@ impl Dial for Tcp {
     }
 }
 
+/// What stands in front of why there is no connection.
+pub(super) fn cannot_connect(target: &str) -> String {
+    format!("cannot connect to {target}: ")
+}
+
 /// One connection in the making.
 struct Attempt {
     target: String,
@@ -230,6 +235,6 @@ impl Attempt {
         // Which of the addresses it was stands in front, also where there is but one.
         let told = why.to_string();
         let why = told.strip_prefix(&format!("{}: ", self.target)).unwrap_or(&told);
-        (self.outcome)(Err(format!("cannot connect to {}: {why}", self.target)));
+        (self.outcome)(Err(format!("{}{why}", cannot_connect(&self.target))));
     }
 }

@@ -27,6 +27,7 @@ mod state;
 mod target;
 mod watch;
 mod watcher;
+mod why;
 
 use std::fmt;
 use std::sync::Arc;

@@ -136,12 +136,14 @@ impl Settings {
     }
 
     pub(super) fn validate(&self) -> Result<(), ConfigError> {
-        let texts = [("authority", &self.authority), ("user agent", &self.user_agent)];
+        let texts = [("authority", &self.authority), ("user_agent", &self.user_agent)];
         for (what, text) in texts {
-            let bad = text.as_ref().filter(|text| {
-                text.is_empty() || !text.bytes().all(|c| c == b' ' || c.is_ascii_graphic())
-            });
-            if let Some(text) = bad {
+            if text.as_ref().is_some_and(String::is_empty) {
+                return Err(wrong(format!("{what} is empty: without it the default is sent")));
+            }
+            let printable =
+                |text: &&String| text.bytes().all(|c| c == b' ' || c.is_ascii_graphic());
+            if let Some(text) = text.as_ref().filter(|text| !printable(text)) {
                 return Err(wrong(format!("{what} {text:?}: it has to be printable ASCII")));
             }
         }

@@ -7,19 +7,18 @@ use std::time::{Duration, Instant};
 use crate::sync::{Condvar, Mutex, RwLock};
 
 use crate::call::client::{Core, Defaults, Expiry};
-use crate::error::ResultError;
 use crate::http2::types::Reason;
 use crate::link::{Link, Terms};
 use crate::reactor::{Crew, Job, OnTimer, Poller, clock};
-use crate::status::Status;
 
 use super::connectivity::{Attempt, Connectivity};
 use super::dial::{Dial, Dialing};
 use super::queue::Queue;
 use super::random::random;
 use super::settings::Settings;
-use super::state::{ASKERS, CLOSED, Inner, SILENT, Todo, Turn, put_back};
+use super::state::{ASKERS, CLOSED, Inner, Todo, Turn, closed_within, put_back};
 use super::watcher::{Watched, Watcher};
+use super::why::SILENT;
 
 /// The state of a channel.
 ///
@@ -97,28 +96,6 @@ impl Shared {
         self.change(|inner, todo| {
             todo.connect = inner.machine.reset_backoff(clock::now(), random());
         });
-    }
-
-    /// What a queued call waits for, in words.
-    pub(super) fn waiting_for(&self) -> String {
-        let inner = self.inner.lock();
-        let target = self.settings.target.text();
-        match (inner.machine.state(), inner.machine.cause()) {
-            (Connectivity::Ready, _) => format!("a free stream on the connection to {target}"),
-            (state, _) if inner.is_silent() => {
-                format!("the first word of {target}, which is {state}: it {SILENT}")
-            }
-            (state, "") => format!("a connection to {target}, which is {state}"),
-            (state, cause) => {
-                format!("a connection to {target}, which is {state}; the last one: {cause}")
-            }
-        }
-    }
-
-    /// What is told to those who waited for a connection in vain.
-    pub(super) fn not_ready(&self) -> ResultError {
-        let text = format!("the wait timed out: there is not yet {}", self.waiting_for());
-        ResultError::NotReady(Status::deadline_exceeded(text))
     }
 
     /// Takes a call that has no stream.
@@ -254,7 +231,8 @@ impl Shared {
             link.close(Reason::NO_ERROR, CLOSED);
         }
         for call in todo.fail {
-            call.fail(todo.status.clone());
+            // Others make a deferred one, perhaps on a stream: it fails by the channel's close alone.
+            call.fail(if call.is_deferred() { closed_within() } else { todo.status.clone() });
         }
         for watcher in todo.deliver {
             watcher.schedule();

@@ -9,8 +9,9 @@ use std::time::{Duration, Instant};
 use crate::call::client::Core;
 use crate::link::Link;
 use crate::reactor::{Alarms, clock};
-use crate::status::{Code, Status};
+use crate::status::Status;
 use crate::tell;
+use crate::wire::outcome::closed;
 
 use super::connectivity::{Attempt, Connect, Connectivity, Machine, Timing};
 use super::dial::Dialing;
@@ -19,29 +20,12 @@ use super::random::random;
 use super::target::Target;
 use super::watcher::Watcher;
 
-/// What streams of a closed channel are told.
+/// What connections of a closed channel are told.
 pub(super) const CLOSED: &str = "Channel closed!";
 
 /// As many plugins of call credentials may run at once. Most have what they give at hand; where one fetches it, the others
 /// wait for that one.
 pub(super) const ASKERS: usize = 16;
-
-/// What is said of one who lets us connect, and no more.
-pub(super) const SILENT: &str =
-    "takes connections and says nothing: not started, or no HTTP/2 server";
-
-/// Why there is no connection to one who was connected to, and was not heard in HTTP/2. What it said instead is in `cause`;
-/// one who hangs up without a word may be waiting for TLS.
-pub(super) fn unspoken(target: &Target, secure: bool, cause: &str) -> String {
-    match (secure, cause.starts_with("connection ")) {
-        // Its name is right, and it speaks HTTP/2: what it thinks of us comes after the handshake (RFC 8446 §4.4.2.4).
-        (true, _) => format!("{target} refuses the connection: {cause}"),
-        (false, true) => {
-            format!("no word of {target}: {cause} (not an HTTP/2 server, or one with TLS)")
-        }
-        (false, false) => format!("no HTTP/2 server at {target}: {cause}"),
-    }
-}
 
 pub(super) struct Inner {
     pub(super) machine: Machine,
@@ -233,8 +217,14 @@ pub(super) fn put_back(queue: &mut Queue<Core>, call: Arc<Core>) {
     queue.put_back(call, place);
 }
 
+/// What ends calls of a closed channel that have no stream.
 pub(super) fn closed_status() -> Status {
-    Status::fixed(Code::Cancelled, CLOSED)
+    closed("no server has acted on the call")
+}
+
+/// The same for one that has none of its own: others make it.
+pub(super) fn closed_within() -> Status {
+    closed("while the channel's interceptors made the call")
 }
 
 #[cfg(test)]

@@ -97,6 +97,23 @@ impl Call {
         self.core.deadline().remaining(clock::now())
     }
 
+    /// What the call waits for, for people: a connection, with what is known of that, its credentials, interceptors or the
+    /// server; `None` when it has ended. Never waits. What to log when a wait has [timed out](crate::ResultError::TimedOut).
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let channel = grpc_threads::insecure_channel("127.0.0.1:1")?;
+    /// let call = channel.raw_unary_unary("/a.B/C")?.wait_for_ready(true).future(&"x".into());
+    /// assert!(call.wait_for_connection(Some(Duration::from_millis(1))).is_err());
+    /// assert!(call.handle().waits_for().is_some_and(|what| what.contains("127.0.0.1:1")));
+    /// # Ok::<(), grpc_threads::ConfigError>(())
+    /// ```
+    #[must_use]
+    pub fn waits_for(&self) -> Option<String> {
+        self.core.waits_for()
+    }
+
     /// Runs `callback` on the library's notifier thread when the call has ended. False:
     /// it has ended already, and the callback is dropped; [`add_done_callback`](Self::add_done_callback) runs it then. A panic
     /// in it is logged. A callback that blocks holds up all others.
@@ -225,6 +242,12 @@ macro_rules! call_handle {
             #[must_use]
             pub fn debug_error_string(&self) -> String {
                 self.handle().debug_error_string()
+            }
+
+            /// What the call waits for, for people; see [`Call`](crate::Call::waits_for). Never waits.
+            #[must_use]
+            pub fn waits_for(&self) -> Option<String> {
+                self.core().waits_for()
             }
 
             /// Runs `callback` on the library's notifier thread when the call has ended.

@@ -205,11 +205,9 @@ impl Notifier {
             queue = self.queue.lock();
             queue.watch.end();
             if took >= SLOW {
-                let others = queue.waiting.len();
+                let others = Others(queue.waiting.len());
                 drop(queue);
-                tell::warn!(
-                    "a callback kept the thread of all callbacks for {took:?}; {others} others wait"
-                );
+                tell::warn!("a callback kept the thread of all callbacks for {took:?}; {others}");
                 queue = self.queue.lock();
             }
         }
@@ -254,15 +252,28 @@ impl OnTimer for Slow {
     fn fire(&self, _tag: u64, now: Instant, _jobs: &mut Vec<Job>) {
         let mut queue = NOTIFIER.queue.lock();
         let (goes_on, again) = queue.watch.look(now);
-        let others = queue.waiting.len();
+        let others = Others(queue.waiting.len());
         drop(queue);
         if let Some(at) = again {
             global::remind(at, SLOW_TARGET.clone());
         }
         if let Some(goes_on) = goes_on {
             tell::warn!(
-                "a callback has kept the thread of all callbacks for {goes_on:?} and goes on; {others} others wait"
+                "a callback has kept the thread of all callbacks for {goes_on:?} and goes on; {others}"
             );
+        }
+    }
+}
+
+/// How many callbacks wait behind one, in words.
+struct Others(usize);
+
+impl fmt::Display for Others {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            0 => f.write_str("no other waits"),
+            1 => f.write_str("1 other waits"),
+            others => write!(f, "{others} others wait"),
         }
     }
 }
@@ -270,6 +281,12 @@ impl OnTimer for Slow {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn those_who_wait_are_counted_in_words() {
+        let told = [0, 1, 2].map(|others| Others(others).to_string());
+        assert_eq!(told, ["no other waits", "1 other waits", "2 others wait"]);
+    }
 
     #[test]
     fn a_callback_that_goes_on_is_told_of_once_by_one_timer() {

@@ -118,7 +118,9 @@ impl Ending {
     pub(crate) fn judge(&self, known: Known<'_>) -> Status {
         let deadline_passed = known.deadline_passed;
         match self {
-            Self::Lost(_) if known.closed => Status::fixed(Code::Cancelled, "Channel closed!"),
+            Self::Lost(_) if known.closed => {
+                closed("the call was sent: its server may have acted on it")
+            }
             Self::Trailers(status) if deadline_passed && status.code() == Code::Cancelled => {
                 late(status)
             }
@@ -282,6 +284,11 @@ pub(crate) fn expired_before(since: Duration, option: &str) -> Status {
         false => format!("{option} had passed {since:.1?} before the call began"),
     };
     Status::fixed(Code::DeadlineExceeded, OVER).with_debug(why)
+}
+
+/// What ends a call whose channel was closed. The text is the same for all, as others say it; how far the call was is told beside it.
+pub(crate) fn closed(how_far: &'static str) -> Status {
+    Status::fixed(Code::Cancelled, "Channel closed!").with_debug(how_far)
 }
 
 /// As others say it.

@@ -114,18 +114,28 @@ impl Core {
 
     /// The deadline has passed.
     pub(crate) fn expire(&self) {
+        if let Some(waited) = self.waits_for() {
+            self.fail(expired_here(self.time, &waited));
+        }
+    }
+
+    /// What the call waits for, in words. `None`: it is over.
+    pub(crate) fn waits_for(&self) -> Option<String> {
         let state = self.state.lock();
-        let (peer, held, asking) = (state.peer.clone(), state.held().cloned(), state.asking());
-        let deferred = state.deferred;
+        let held = state.held().cloned()?;
+        let (peer, asking, deferred) = (state.peer.clone(), state.asking(), state.deferred);
         drop(state);
-        let waited = match (peer, held) {
-            (_, Some(_)) if deferred => "the channel's interceptors to answer".into(),
-            (_, Some(held)) if asking.is_some() => asked(&held, asking),
-            (Some(peer), _) => format!("{peer} to answer"),
-            (None, Some(held)) => held.source.waiting_for(),
-            (None, None) => return,
-        };
-        self.fail(expired_here(self.time, &waited));
+        Some(match peer {
+            _ if deferred => "the channel's interceptors to answer".into(),
+            _ if asking.is_some() => asked(&held, asking),
+            Some(peer) => format!("{peer} to answer"),
+            None => held.source.waiting_for(),
+        })
+    }
+
+    /// Whether others make it: see [`deferred`](Self::deferred).
+    pub(crate) fn is_deferred(&self) -> bool {
+        self.state.lock().deferred
     }
 
     /// Ends the call if its deadline has passed; whether it has.
