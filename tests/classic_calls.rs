@@ -12,8 +12,8 @@ mod support;
 
 use bytes::Bytes;
 use forms::{FORMS, KINDS, handled, run};
-use grpc_threads::{CallOptions, Connectivity, GenericRpcHandler, HandlerCallDetails};
-use grpc_threads::{ServerOptions, ServiceRpcHandler};
+use grpc_threads::{CallFuture, CallOptions, Connectivity, GenericRpcHandler, HandlerCallDetails};
+use grpc_threads::{Responses, ServerOptions, ServiceRpcHandler};
 use service::*;
 use std::sync::{Arc, Barrier, Condvar, Mutex, mpsc};
 use std::thread;
@@ -212,15 +212,24 @@ fn at_the_limit_calls_of_every_form_are_refused_and_new_ones_run_after_it() {
     }
 }
 
+type Futures = (CallFuture<Bytes>, CallFuture<Bytes>);
+type Streams = (Responses<Bytes>, Responses<Bytes>);
+
+/// A call of each kind.
+fn begin_all(channel: &Channel) -> (Futures, Streams) {
+    let one = channel.raw_unary_unary("/test.Test/One").unwrap().future(&sent()[0]);
+    let many = channel.raw_unary_stream("/test.Test/Many").unwrap().call(&sent()[0]).unwrap();
+    let upload = channel.raw_stream_unary("/test.Test/Upload").unwrap().future(sent());
+    let both = channel.raw_stream_stream("/test.Test/Both").unwrap().spawn(sent());
+    ((one, upload), (many, both))
+}
+
 #[test]
 fn calls_that_nobody_looks_at_hold_up_no_end() {
     let gate = Gate::shut();
     let served = Served::with(8, all_kinds(&gate));
     let channel = served.channel();
-    let one = channel.raw_unary_unary("/test.Test/One").unwrap().future(&sent()[0]);
-    let many = channel.raw_unary_stream("/test.Test/Many").unwrap().call(&sent()[0]).unwrap();
-    let upload = channel.raw_stream_unary("/test.Test/Upload").unwrap().future(sent());
-    let both = channel.raw_stream_stream("/test.Test/Both").unwrap().spawn(sent());
+    let ((one, upload), (many, both)) = begin_all(&channel);
     gate.wait_for(4);
     within(LONG, move || {
         let stopped = served.server.stop(None);
@@ -323,10 +332,7 @@ fn a_cancelled_call_of_each_kind_says_so_in_the_words_of_grpc() {
     let gate = Gate::shut();
     let served = Served::with(4, all_kinds(&gate));
     let channel = served.channel();
-    let one = channel.raw_unary_unary("/test.Test/One").unwrap().future(&sent()[0]);
-    let many = channel.raw_unary_stream("/test.Test/Many").unwrap().call(&sent()[0]).unwrap();
-    let upload = channel.raw_stream_unary("/test.Test/Upload").unwrap().future(sent());
-    let both = channel.raw_stream_stream("/test.Test/Both").unwrap().spawn(sent());
+    let ((one, upload), (many, both)) = begin_all(&channel);
     gate.wait_for(4);
     for call in [one.handle(), many.handle(), upload.handle(), both.handle()] {
         assert!(call.is_active() && !call.done() && !call.cancelled());

@@ -3,16 +3,18 @@
 //! Answers to grpclib's `tests/test_events.py` and `tests/test_client_events.py`, `test_server_events.py`.
 #![allow(clippy::disallowed_methods, reason = "tests have threads and a clock of their own")]
 
+#[path = "support/around.rs"]
+mod around;
 #[path = "support/service.rs"]
 mod service;
 mod support;
 
+use around::{Record, bytes, hooked, passing};
 use bytes::Bytes;
 use grpc_threads::{
-    CallDetails, ChannelEvent, ClientInterceptor, Flow, InterceptedCall, Next, Payload,
-    RecvInitialMetadata, RecvMessage, RecvRequest, RecvTrailingMetadata, Reply,
-    SendInitialMetadata, SendMessage, SendRequest, SendTrailingMetadata, ServerNext, StreamHooks,
-    intercept_channel,
+    ChannelEvent, Flow, InterceptedCall, Payload, RecvInitialMetadata, RecvMessage, RecvRequest,
+    RecvTrailingMetadata, SendInitialMetadata, SendMessage, SendRequest, SendTrailingMetadata,
+    ServerNext, StreamHooks, intercept_channel,
 };
 use service::*;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -22,23 +24,7 @@ use support::{LONG, eventually, within};
 
 const TELLS: &str = "/test.Test/Tells";
 
-fn bytes(text: &str) -> Bytes {
-    Bytes::copy_from_slice(text.as_bytes())
-}
-
-/// What listeners were told, in order.
-#[derive(Clone, Default)]
-struct Record(Arc<Mutex<Vec<String>>>);
-
 impl Record {
-    fn note(&self, what: impl Into<String>) {
-        self.0.lock().unwrap().push(what.into());
-    }
-
-    fn take(&self) -> Vec<String> {
-        std::mem::take(&mut self.0.lock().unwrap())
-    }
-
     /// A listener that notes what `say` says, and lets the next be told.
     fn noting<E: 'static>(
         &self,
@@ -137,20 +123,6 @@ const KINDS: [Kind; 5] = [
     ("stream_stream", stream_stream, (2, 2)),
 ];
 
-/// Goes around, and passes on.
-struct Around;
-
-impl ClientInterceptor for Around {
-    fn unary(
-        &self,
-        details: CallDetails,
-        request: Payload,
-        next: Next<'_>,
-    ) -> Result<Reply, Status> {
-        next.call(details, request)
-    }
-}
-
 fn count(notes: &[String], name: &str) -> usize {
     notes.iter().filter(|note| *note == name).count()
 }
@@ -163,7 +135,7 @@ fn a_channel_tells_its_five_events_of_all_kinds_of_calls() {
         let channel = served.channel();
         record.of_channel(&channel);
         let channel = match around {
-            true => intercept_channel(&channel, [Arc::new(Around) as _]),
+            true => intercept_channel(&channel, [passing()]),
             false => channel,
         };
         for (kind, call, (requests, responses)) in KINDS {
@@ -220,10 +192,10 @@ fn send_request_says_what_is_called_and_its_metadata_reach_the_server() {
     });
     let outer = intercept_channel(
         &channel,
-        [Arc::new(Hooked(|details: &mut CallDetails| {
+        [hooked(|details| {
             details.append("sent-inner", "interceptor")?;
             Ok(StreamHooks::new())
-        })) as _],
+        })],
     );
     let before = Instant::now();
     let method = outer.raw_unary_unary(TELLS).unwrap().timeout(LONG).header("sent", "1").unwrap();
@@ -239,22 +211,6 @@ fn send_request_says_what_is_called_and_its_metadata_reach_the_server() {
     }
     channel.raw_unary_unary(TELLS).unwrap().call(&bytes("x")).unwrap();
     assert_eq!(was_told.recv_timeout(LONG).unwrap().0.1, None);
-}
-
-/// Hooks alone, by a closure.
-struct Hooked<F>(F);
-
-impl<F> ClientInterceptor for Hooked<F>
-where
-    F: Fn(&mut CallDetails) -> Result<StreamHooks, Status> + Send + Sync + 'static,
-{
-    fn stream(&self, details: &mut CallDetails) -> Result<StreamHooks, Status> {
-        (self.0)(details)
-    }
-
-    fn has_hooks_only(&self) -> bool {
-        true
-    }
 }
 
 #[test]
@@ -920,7 +876,7 @@ fn channel_listeners_are_inside_of_the_interceptors() {
     });
     let (ended, has_ended) = mpsc::channel();
     let ended = Mutex::new(ended);
-    let interceptor = Hooked(move |_: &mut CallDetails| {
+    let interceptor = hooked(move |_| {
         let ended = ended.lock().unwrap().clone();
         Ok(StreamHooks::new()
             .map_request(|one| Ok(Payload::new([one.bytes(), &b"a"[..]].concat())))

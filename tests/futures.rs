@@ -5,8 +5,8 @@ mod support;
 
 use bytes::Bytes;
 use grpc_threads::{
-    CallDetails, CallFuture, Channel, ClientInterceptor, Code, Next, Payload, Reply, ResultError,
-    ReturnWhen, Status, UnaryUnary, as_completed, insecure_channel, wait,
+    CallFuture, Channel, Code, ResultError, ReturnWhen, UnaryUnary, as_completed, insecure_channel,
+    wait,
 };
 use std::future::Future;
 use std::pin::{Pin, pin};
@@ -470,25 +470,11 @@ fn a_future_that_is_dropped_or_given_away_wakes_nobody() {
     rig.end();
 }
 
-/// Makes each call by itself, on a thread of the library where nobody waits.
-struct Around;
-
-impl ClientInterceptor for Around {
-    fn unary(
-        &self,
-        details: CallDetails,
-        request: Payload,
-        next: Next<'_>,
-    ) -> Result<Reply, Status> {
-        next.call(details, request)
-    }
-}
-
 #[test]
 fn futures_behind_an_interceptor_are_awaited_like_others() {
     let server = service::Served::new();
     let builder = Channel::builder(&server.target());
-    let channel = builder.interceptor(Around).connect_lazily().unwrap();
+    let channel = builder.interceptor(around::passing()).connect_lazily().unwrap();
     let echo = channel.raw_unary_unary(service::ECHO).unwrap().timeout(LONG);
     within(LONG, move || {
         let futures = (0..20).map(|number: usize| echo.future(&Bytes::from(number.to_string())));
@@ -576,5 +562,7 @@ fn no_wake_is_lost_between_a_poll_and_the_end() {
     });
 }
 
+#[path = "support/around.rs"]
+mod around;
 #[path = "support/service.rs"]
 mod service;

@@ -3,10 +3,13 @@
 //! Answers to grpc-python's `tests/unit/_interceptor_test.py` and `tests_aio/unit/client_*_interceptor_test.py`.
 #![allow(clippy::disallowed_methods, reason = "tests have threads and a clock of their own")]
 
+#[path = "support/around.rs"]
+mod around;
 #[path = "support/service.rs"]
 mod service;
 mod support;
 
+use around::{Record, around, bytes, hooked, with_suffix};
 use bytes::Bytes;
 use grpc_threads::{
     CallDetails, ClientInterceptor, MethodPath, Next, Payload, Reply, StreamHooks,
@@ -19,70 +22,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 use support::{LONG, eventually, within};
 
-type Unary = dyn Fn(CallDetails, Payload, Next<'_>) -> Result<Reply, Status> + Send + Sync;
-
-/// Goes around, by a closure.
-struct Around(Box<Unary>);
-
-impl ClientInterceptor for Around {
-    fn unary(
-        &self,
-        details: CallDetails,
-        request: Payload,
-        next: Next<'_>,
-    ) -> Result<Reply, Status> {
-        (self.0)(details, request, next)
-    }
-}
-
-fn around(
-    f: impl Fn(CallDetails, Payload, Next<'_>) -> Result<Reply, Status> + Send + Sync + 'static,
-) -> Arc<dyn ClientInterceptor> {
-    Arc::new(Around(Box::new(f)))
-}
-
-/// Hooks alone, by a closure.
-struct Hooked<F>(F);
-
-impl<F> ClientInterceptor for Hooked<F>
-where
-    F: Fn(&mut CallDetails) -> Result<StreamHooks, Status> + Send + Sync + 'static,
-{
-    fn stream(&self, details: &mut CallDetails) -> Result<StreamHooks, Status> {
-        (self.0)(details)
-    }
-
-    fn has_hooks_only(&self) -> bool {
-        true
-    }
-}
-
-fn hooked(
-    f: impl Fn(&mut CallDetails) -> Result<StreamHooks, Status> + Send + Sync + 'static,
-) -> Arc<dyn ClientInterceptor> {
-    Arc::new(Hooked(f))
-}
-
-fn bytes(text: &str) -> Bytes {
-    Bytes::copy_from_slice(text.as_bytes())
-}
-
-fn with_suffix(payload: &Payload, suffix: &str) -> Payload {
-    Payload::new([payload.bytes(), suffix.as_bytes()].concat())
-}
-
-#[derive(Clone, Default)]
-struct Record(Arc<Mutex<Vec<String>>>);
-
 impl Record {
-    fn note(&self, what: impl Into<String>) {
-        self.0.lock().unwrap().push(what.into());
-    }
-
-    fn take(&self) -> Vec<String> {
-        std::mem::take(&mut self.0.lock().unwrap())
-    }
-
     /// Notes when a call passes it, on the way in and out.
     fn passer(&self, name: &'static str) -> Arc<dyn ClientInterceptor> {
         let record = self.clone();
@@ -139,7 +79,7 @@ fn hooks_see_requests_from_outside_in_and_responses_from_inside_out() {
         within(LONG, {
             let record = record.clone();
             move || {
-                eventually(LONG, "the end is told", || record.0.lock().unwrap().len() >= 6);
+                eventually(LONG, "the end is told", || record.count() >= 6);
                 record.take()
             }
         })
@@ -156,7 +96,7 @@ fn hooks_see_requests_from_outside_in_and_responses_from_inside_out() {
     let count = channel.raw_unary_stream(COUNT).unwrap();
     let refused = count.call(&bytes("1 1")).unwrap().recv().unwrap_err();
     assert_eq!(refused.message(), "a number is needed", "the server got \"1 1ab\"");
-    eventually(LONG, "the end is told", || record.0.lock().unwrap().len() >= 4);
+    eventually(LONG, "the end is told", || record.count() >= 4);
     assert_eq!(all(record.take()), ["a end", "a request", "b end", "b request"]);
 
     let sum = channel.raw_stream_unary(SUM).unwrap();

@@ -1,60 +1,16 @@
 //! Callbacks that tell that a stream of responses has something to take.
 #![allow(clippy::disallowed_methods, reason = "tests have threads and a clock of their own")]
 
+#[path = "support/fed.rs"]
+mod fed;
 mod support;
 
 use bytes::Bytes;
-use grpc_threads::{Channel, Code, ResultError, insecure_channel};
-use std::sync::mpsc::{self, Receiver, Sender};
-use std::thread::{self, JoinHandle};
-use support::frames::Listener;
+use fed::Fed;
+use grpc_threads::{Channel, Code, ResultError};
+use std::sync::mpsc::{self, Receiver};
+use std::thread;
 use support::{LONG, logged, within};
-
-/// A peer that sends a message for each `None` on the one stream, and ends it with a status.
-struct Told {
-    channel: Channel,
-    tell: Sender<Option<u32>>,
-    peer: JoinHandle<()>,
-}
-
-impl Told {
-    fn new() -> Self {
-        let listener = Listener::new();
-        let channel = insecure_channel(&listener.target()).unwrap();
-        let (tell, told) = mpsc::channel::<Option<u32>>();
-        let peer = thread::spawn(move || {
-            let mut peer = listener.accept();
-            let request = peer.wait_request();
-            peer.respond_head(request.stream);
-            for what in told {
-                match what {
-                    None => peer.message(request.stream, b"x", false),
-                    Some(status) => peer.respond_trailers(request.stream, status),
-                }
-            }
-            peer.drain();
-        });
-        Self { channel, tell, peer }
-    }
-
-    fn responses(&self) -> grpc_threads::Responses<Bytes> {
-        self.channel.raw_unary_stream("/test.S/Many").unwrap().call(&Bytes::new()).unwrap()
-    }
-
-    fn message(&self) {
-        self.tell.send(None).unwrap();
-    }
-
-    fn status(&self, status: u32) {
-        self.tell.send(Some(status)).unwrap();
-    }
-
-    fn end(self) {
-        drop(self.tell);
-        self.channel.close();
-        self.peer.join().unwrap();
-    }
-}
 
 /// A callback that tells of itself.
 fn ready() -> (impl FnMut() + Send + 'static, Receiver<thread::ThreadId>) {
@@ -90,7 +46,7 @@ fn assert_let_go_of(told: &Receiver<thread::ThreadId>) {
 
 #[test]
 fn each_response_and_the_end_are_told_on_the_notifier() {
-    let rig = Told::new();
+    let rig = Fed::new();
     let mut responses = rig.responses();
     let (callback, told) = ready();
     responses.on_ready(callback);
@@ -109,7 +65,7 @@ fn each_response_and_the_end_are_told_on_the_notifier() {
 
 #[test]
 fn what_is_there_before_the_callback_is_told_too() {
-    let rig = Told::new();
+    let rig = Fed::new();
     let mut responses = rig.responses();
     rig.message();
     rig.message();
@@ -131,7 +87,7 @@ fn what_is_there_before_the_callback_is_told_too() {
 
 #[test]
 fn a_callback_is_let_go_of_with_its_responses_and_by_the_next() {
-    let rig = Told::new();
+    let rig = Fed::new();
     let mut responses = rig.responses();
     let (callback, first) = ready();
     responses.on_ready(callback);
@@ -148,7 +104,7 @@ fn a_callback_is_let_go_of_with_its_responses_and_by_the_next() {
 #[test]
 fn a_cancel_a_deadline_and_a_close_are_told_as_ends() {
     for end in ["cancel", "deadline", "close"] {
-        let rig = Told::new();
+        let rig = Fed::new();
         let method = rig.channel.raw_unary_stream("/test.S/Many").unwrap();
         let method = match end {
             "deadline" => method.timeout(std::time::Duration::from_millis(100)),
@@ -191,7 +147,7 @@ fn a_cancel_a_deadline_and_a_close_are_told_as_ends() {
 #[test]
 fn a_callback_that_panics_is_logged_and_told_again() {
     logged::listen(log::LevelFilter::Error);
-    let rig = Told::new();
+    let rig = Fed::new();
     let mut responses = rig.responses();
     let (mut callback, told) = ready();
     responses.on_ready(move || {
@@ -210,7 +166,7 @@ fn a_callback_that_panics_is_logged_and_told_again() {
 #[test]
 fn a_callback_may_wait_for_its_own_stream_and_for_other_calls() {
     within(LONG, || {
-        let rig = Told::new();
+        let rig = Fed::new();
         let (give, given) = mpsc::channel::<grpc_threads::Responses<Bytes>>();
         let (tell, told) = mpsc::channel();
         let mut responses = rig.responses();

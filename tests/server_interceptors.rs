@@ -4,10 +4,13 @@
 //! users miss in it: messages, context and outcome.
 #![allow(clippy::disallowed_methods, reason = "tests have threads and a clock of their own")]
 
+#[path = "support/around.rs"]
+mod around;
 #[path = "support/service.rs"]
 mod service;
 mod support;
 
+use around::{Record, bytes, with_suffix};
 use bytes::Bytes;
 use grpc_threads::{
     InterceptedCall, Payload, ServerBuilder, ServerInterceptor, ServerNext, StreamHooks,
@@ -35,26 +38,7 @@ where
     f
 }
 
-fn bytes(text: &str) -> Bytes {
-    Bytes::copy_from_slice(text.as_bytes())
-}
-
-fn with_suffix(payload: &Payload, suffix: &str) -> Payload {
-    Payload::new([payload.bytes(), suffix.as_bytes()].concat())
-}
-
-#[derive(Clone, Default)]
-struct Record(Arc<Mutex<Vec<String>>>);
-
 impl Record {
-    fn note(&self, what: impl Into<String>) {
-        self.0.lock().unwrap().push(what.into());
-    }
-
-    fn take(&self) -> Vec<String> {
-        std::mem::take(&mut self.0.lock().unwrap())
-    }
-
     fn passer(&self, name: &'static str) -> impl ServerInterceptor + use<> {
         let record = self.clone();
         interceptor(move |call, next| {

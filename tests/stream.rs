@@ -1,25 +1,26 @@
 //! Responses as a `Stream`, and calls as futures, on an executor that many programs have.
 #![allow(clippy::disallowed_methods, reason = "tests have threads and a clock of their own")]
 
+#[path = "support/fed.rs"]
+mod fed;
 #[path = "support/service.rs"]
 mod service;
 mod support;
 
 use async_executor::Executor;
 use bytes::Bytes;
+use fed::Fed;
 use futures_core::stream::{FusedStream, Stream};
 use grpc_threads::{
-    CallDetails, Channel, ClientInterceptor, Code, Payload, ResponseStream, Responses, Status,
-    StreamHooks, insecure_channel,
+    CallDetails, Channel, ClientInterceptor, Code, Payload, ResponseStream, Status, StreamHooks,
 };
 use service::{BIDI, COUNT, ECHO, Served};
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
-use support::frames::Listener;
 use support::{LONG, eventually, pattern, within};
 
 /// The next item.
@@ -57,91 +58,61 @@ fn block_on<F: Future>(future: F) -> F::Output {
     }
 }
 
-/// A peer that sends what it is told to on the one stream, then ends it with a status.
-fn told() -> (Channel, mpsc::Sender<Option<u32>>, thread::JoinHandle<()>) {
-    let listener = Listener::new();
-    let channel = insecure_channel(&listener.target()).unwrap();
-    let (tell, told) = mpsc::channel::<Option<u32>>();
-    let peer = thread::spawn(move || {
-        let mut peer = listener.accept();
-        let request = peer.wait_request();
-        peer.respond_head(request.stream);
-        for what in told {
-            match what {
-                None => peer.message(request.stream, b"x", false),
-                Some(status) => peer.respond_trailers(request.stream, status),
-            }
-        }
-        peer.drain();
-    });
-    (channel, tell, peer)
-}
-
-fn many(channel: &Channel) -> Responses<Bytes> {
-    channel.raw_unary_stream("/test.S/Many").unwrap().call(&Bytes::new()).unwrap()
-}
-
 #[test]
 fn responses_may_be_awaited_without_an_executor_of_a_kind_and_are_fused() {
     within(LONG, || {
-        let (channel, tell, peer) = told();
-        let mut responses = many(&channel).into_stream();
-        tell.send(None).unwrap();
+        let rig = Fed::new();
+        let mut responses = rig.responses().into_stream();
+        rig.message();
         assert_eq!(block_on(next(&mut responses)).unwrap().unwrap(), "x");
-        tell.send(Some(5)).unwrap();
+        rig.status(5);
         let status = block_on(next(&mut responses)).unwrap().unwrap_err();
         assert_eq!(status.code(), Code::NotFound);
         assert!(responses.is_terminated());
         assert!(block_on(next(&mut responses)).is_none(), "the failure is the last item");
         assert_eq!(responses.code(), Code::NotFound);
-        drop(tell);
-        channel.close();
-        peer.join().unwrap();
+        rig.end();
     });
 }
 
 #[test]
 fn a_task_is_woken_by_each_response_and_by_the_end_and_not_in_between() {
-    let (channel, tell, peer) = told();
-    let mut responses = many(&channel).into_stream();
+    let rig = Fed::new();
+    let mut responses = rig.responses().into_stream();
     let (woken, waker) = unpark();
     let mut poll = || Pin::new(&mut responses).poll_next(&mut Context::from_waker(&waker));
     assert!(poll().is_pending());
     for times in 1..=3 {
-        tell.send(None).unwrap();
+        rig.message();
         eventually(LONG, "it is woken", || woken.1.load(Ordering::SeqCst) == times);
         assert!(matches!(poll(), Poll::Ready(Some(Ok(_)))));
         assert!(poll().is_pending());
     }
-    tell.send(Some(0)).unwrap();
+    rig.status(0);
     eventually(LONG, "it is woken", || woken.1.load(Ordering::SeqCst) == 4);
     assert!(matches!(poll(), Poll::Ready(None)));
     drop(responses);
     eventually(LONG, "nobody keeps its waker", || Arc::strong_count(&woken) == 2);
-    drop(tell);
-    channel.close();
-    peer.join().unwrap();
+    rig.end();
 }
 
 #[test]
 fn a_stream_that_is_dropped_cancels_its_call_and_one_taken_back_goes_on() {
     within(LONG, || {
-        let (channel, tell, peer) = told();
-        let mut stream = many(&channel).into_stream();
-        tell.send(None).unwrap();
+        let rig = Fed::new();
+        let mut stream = rig.responses().into_stream();
+        rig.message();
         assert!(block_on(next(&mut stream)).unwrap().is_ok());
         let (woken, waker) = unpark();
         assert!(Pin::new(&mut stream).poll_next(&mut Context::from_waker(&waker)).is_pending());
         let mut responses = stream.into_inner();
-        tell.send(None).unwrap();
+        rig.message();
         assert_eq!(responses.recv().unwrap().unwrap(), "x");
         let call = responses.handle();
         drop((responses.into_stream(), waker));
         assert!(call.cancelled());
         eventually(LONG, "the waker goes", || Arc::strong_count(&woken) == 1);
-        drop(tell);
-        channel.close();
-        peer.join().unwrap();
+        rig.end();
     });
 }
 

@@ -1,6 +1,8 @@
 //! What a user is told when something went wrong: which side, which call, and why.
 #![allow(clippy::disallowed_methods, reason = "tests have threads and a clock of their own")]
 
+#[path = "support/around.rs"]
+mod around;
 #[path = "support/service.rs"]
 mod service;
 mod support;
@@ -8,7 +10,7 @@ mod support;
 use bytes::Bytes;
 use grpc_threads::{Channel, Code, ResultError, Status, channel_ready_future, insecure_channel};
 use std::net::TcpListener;
-use std::sync::{Arc, mpsc};
+use std::sync::mpsc;
 use std::time::Duration;
 use support::frames::{Listener, Vacant};
 use support::{LONG, within};
@@ -286,22 +288,14 @@ fn a_call_of_a_closed_channel_says_whether_it_was_sent() {
 
 #[test]
 fn a_call_behind_interceptors_is_not_said_to_be_unsent() {
-    struct Waits(mpsc::Sender<()>);
-    impl grpc_threads::ClientInterceptor for Waits {
-        fn unary(
-            &self,
-            details: grpc_threads::CallDetails,
-            request: grpc_threads::Payload,
-            next: grpc_threads::Next<'_>,
-        ) -> Result<grpc_threads::Reply, Status> {
-            self.0.send(()).unwrap();
-            next.call(details, request)
-        }
-    }
     let (channel, _listener) = silent();
     within(LONG, move || {
         let (begun, begins) = mpsc::channel();
-        let channel = grpc_threads::intercept_channel(&channel, [Arc::new(Waits(begun)) as _]);
+        let waits = around::around(move |details, request, next| {
+            begun.send(()).unwrap();
+            next.call(details, request)
+        });
+        let channel = grpc_threads::intercept_channel(&channel, [waits]);
         let waiting = channel.raw_unary_unary("/t.S/M").unwrap().future(&Bytes::new());
         begins.recv().unwrap();
         channel.close();

@@ -3,6 +3,8 @@
 //! The names are those of the crate's tables of what waits: one that stands there and not here fails.
 #![allow(clippy::disallowed_methods, reason = "tests have threads and a clock of their own")]
 
+#[path = "support/around.rs"]
+mod around;
 #[path = "waits/handlers.rs"]
 mod handlers;
 #[path = "support/service.rs"]
@@ -11,8 +13,8 @@ mod support;
 
 use bytes::Bytes;
 use grpc_threads::{
-    Call, CallDetails, CallOptions, ClientInterceptor, Connectivity, Next, Payload, Reply,
-    ReturnWhen, Termination, as_completed, channel_ready_future, wait,
+    Call, CallOptions, Connectivity, ReturnWhen, Termination, as_completed, channel_ready_future,
+    wait,
 };
 use handlers::{HandlersWait, each_handler, end_of, waiting};
 use service::*;
@@ -94,17 +96,8 @@ fn inward(bed: &Bed, options: &CallOptions) -> grpc_threads::StreamUnary<Bytes, 
     bed.channel.raw_stream_unary("/test.Test/In").unwrap().options(options)
 }
 
-/// Goes around calls.
-struct Around;
-
-impl ClientInterceptor for Around {
-    fn unary(&self, details: CallDetails, x: Payload, next: Next<'_>) -> Result<Reply, Status> {
-        next.call(details, x)
-    }
-}
-
-fn around(bed: &Bed, options: &CallOptions) -> grpc_threads::UnaryUnary<Bytes, Bytes> {
-    let channel = grpc_threads::intercept_channel(&bed.channel, [Arc::new(Around) as _]);
+fn behind(bed: &Bed, options: &CallOptions) -> grpc_threads::UnaryUnary<Bytes, Bytes> {
+    let channel = grpc_threads::intercept_channel(&bed.channel, [around::passing()]);
     channel.raw_unary_unary("/test.Test/One").unwrap().options(options)
 }
 
@@ -151,11 +144,11 @@ fn waits_for_one() -> Vec<Wait> {
             (Some(call), Box::new(told))
         }),
         ("Next::call", |bed, options| {
-            let method = around(bed, options);
+            let method = behind(bed, options);
             (None, Box::new(move || code(method.call(&x()))))
         }),
         ("Next::call of a future", |bed, options| {
-            let mut future = around(bed, options).future(&x());
+            let mut future = behind(bed, options).future(&x());
             (Some(future.handle()), Box::new(move || code(future.result(None))))
         }),
         ("Call::initial_metadata", |bed, options| {
