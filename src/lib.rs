@@ -57,7 +57,7 @@
 //! | [`Responses`]: `next`, [`recv`](Responses::recv), `collect_all`; [`Duplex::recv`] | the next response, or all | |
 //! | [`Responses::recv_timeout`], [`Duplex::recv_timeout`] | the next response | after its timeout |
 //! | [`Exchange`]: `next`, [`recv`](Exchange::recv) | the next response; runs your iterator | not in its `next`, however long that blocks; `spawn` does |
-//! | [`RequestSender::send`], `done_writing`; [`Duplex::send`], `done_writing` | a connection; room, when 64 KiB wait to be sent | |
+//! | [`RequestSender::send`], `done_writing`; [`Duplex::send`], `done_writing` | a connection; room, when `send_buffer` bytes (64 KiB) wait to be sent | |
 //! | [`RequestSender::send_timeout`], [`Duplex::send_timeout`] | the same | after its timeout |
 //! | [`CallFuture::result`], [`exception`](CallFuture::exception) | the end of the call | after its timeout |
 //! | [`AsCompleted`]: `next`, [`next_timeout`](AsCompleted::next_timeout) | the end of the next call | after its timeout |
@@ -74,9 +74,9 @@
 //! |---|---|---|
 //! | [`RequestIterator`]: `next`, `recv`; [`ServerStream::recv`], `requests` | the next request, or the half-close | |
 //! | [`RequestIterator::recv_timeout`], [`ServerStream::recv_timeout`] | the same | after its timeout |
-//! | [`ServerStream::send`], [`ResponseSender::send`], and between the items of a handler's iterator | room, when 64 KiB wait to be sent | |
+//! | [`ServerStream::send`], [`ResponseSender::send`], and between the items of a handler's iterator | room, when `send_buffer` bytes (64 KiB) wait to be sent | |
 //! | [`ResponseSender::send_timeout`] | the same | after its timeout |
-//! | [`InterceptedCall::respond`] to a method with many responses | room, when 64 KiB wait to be sent | |
+//! | [`InterceptedCall::respond`] to a method with many responses | room, when `send_buffer` bytes (64 KiB) wait to be sent | |
 //! | [`ServerNext::run`], `run_with` | the return of the handler, which it runs | not before that: what the handler waits for ends |
 //! | [`Server::add_insecure_port`] of a name (`add_secure_port`, too) | the system's look-up of the name | after the system's own timeout |
 //! | [`Server::serve`] | [`Server::stop`] and the end of all calls | |

@@ -24,7 +24,7 @@ use super::{Sends, packing};
 
 use crate::codec::Codec;
 use crate::deadline::Deadline;
-use crate::link::{End, Outgoing, SEND_QUOTA, Stream, Want};
+use crate::link::{End, Outgoing, Stream, Want};
 use crate::reactor::{Job, OnTimer, clock};
 use crate::status::Status;
 use crate::wire::framing;
@@ -48,6 +48,8 @@ const NET: Duration = Duration::from_micros(300);
 /// The sending half of one call.
 pub(crate) struct Outbox {
     sends: Sends,
+    /// Octets that may be queued in the link before a sender waits.
+    quota: usize,
     /// The next message goes out as it is.
     plain_next: AtomicBool,
     /// Octets of the stream that waited in the link after the last append. They only become fewer by themselves. Written
@@ -62,6 +64,8 @@ pub(crate) struct Outbox {
 }
 
 struct Buffer {
+    /// A cork holds back no more than this.
+    full: usize,
     /// `None`: the call is over.
     stream: Option<Arc<Stream>>,
     head: Option<Vec<u8>>,
@@ -93,12 +97,14 @@ pub(crate) enum SendError {
 
 impl Outbox {
     pub(crate) fn new(stream: Arc<Stream>, sends: Sends) -> Arc<Self> {
+        let quota = stream.link().send_quota();
         Arc::new_cyclic(|this| Self {
             sends,
+            quota,
             plain_next: AtomicBool::new(false),
             queued: AtomicUsize::new(0),
             closed: AtomicBool::new(false),
-            buffer: Mutex::new(Buffer::new(stream)),
+            buffer: Mutex::new(Buffer::new(stream, quota)),
             this: this.clone(),
         })
     }
@@ -108,8 +114,7 @@ impl Outbox {
         self.buffer.lock().head = Some(block);
     }
 
-    /// Sends a message. Waits while more than 64 KiB of the call are queued; the peer's
-    /// credit, the call's end or `deadline` end the wait.
+    /// Sends a message. Waits while more than the quota is queued; the peer's credit, the call's end or `deadline` end the wait.
     pub(crate) fn send<T: 'static>(
         &self,
         codec: &dyn Codec<T>,
@@ -117,7 +122,7 @@ impl Outbox {
         deadline: Deadline,
     ) -> Result<(), SendError> {
         let queued = self.push(codec, message)?;
-        if queued > SEND_QUOTA && !self.wait_room(deadline) {
+        if queued > self.quota && !self.wait_room(deadline) {
             return Err(SendError::TimedOut);
         }
         Ok(())
@@ -153,7 +158,7 @@ impl Outbox {
 
     /// Whether a send would not wait. The link is asked only when it had no room last time.
     pub(crate) fn has_room(&self) -> bool {
-        if self.queued.load(Ordering::Relaxed) < SEND_QUOTA {
+        if self.queued.load(Ordering::Relaxed) < self.quota {
             return true;
         }
         let stream = self.buffer.lock().stream.clone();
@@ -278,8 +283,9 @@ fn flush_stream(buffer: MutexGuard<'_, Buffer>) {
 }
 
 impl Buffer {
-    fn new(stream: Arc<Stream>) -> Self {
+    fn new(stream: Arc<Stream>, quota: usize) -> Self {
         Self {
+            full: FULL.min(quota),
             stream: Some(stream),
             head: None,
             framed: Vec::new(),
@@ -309,7 +315,7 @@ impl Buffer {
     fn may_cork(&mut self) -> bool {
         let corked = self.streak >= STREAK;
         self.unseen += 1;
-        if corked && self.unseen < LOOK && self.framed.len() < FULL {
+        if corked && self.unseen < LOOK && self.framed.len() < self.full {
             return true;
         }
         let now = clock::now();
@@ -321,7 +327,7 @@ impl Buffer {
         self.streak = if fast { self.streak.saturating_add(messages) } else { 0 };
         let first = *self.first.get_or_insert(now);
         self.streak >= STREAK
-            && self.framed.len() < FULL
+            && self.framed.len() < self.full
             && now.saturating_duration_since(first) < LATE
     }
 

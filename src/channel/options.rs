@@ -199,6 +199,14 @@ impl ChannelBuilder {
         self.set(|settings| settings.http2.window_budget = bytes)
     }
 
+    /// How many bytes of one call's requests may wait to be sent before their sender waits
+    /// ([`RequestSender::send`](crate::RequestSender::send)) or is refused (`try_send`). Default: 64 KiB; at least 1. It bounds what each
+    /// call holds for a server that does not take it, up to one message more. Raise it for producers that are not to be held up by a
+    /// server that pauses; lower it where calls are many, or what waits grows stale.
+    pub fn send_buffer(self, bytes: usize) -> Self {
+        self.set(|settings| settings.http2.send_quota = bytes)
+    }
+
     /// How long a reply that is longer than its call's window may come in without progress while other replies of the
     /// connection wait for its room. Default: 20 s, at least 1 s; [`Duration::MAX`]: for ever. Less than 1 KiB a second is no
     /// progress. Then its call ends with `RESOURCE_EXHAUSTED`. A call's deadline ends it sooner. Raise it for servers
@@ -284,6 +292,7 @@ mod tests {
                 "connect_timeout is 0ns, and has to be at least",
             ),
             (builder().receive_budget(0), "receive_budget is 0, and has to be at least 65536"),
+            (builder().send_buffer(0), "send_buffer is 0, and has to be at least 1"),
             (
                 builder().max_stream_window(0),
                 "max_stream_window is 0, and has to be at least 65535",

@@ -173,6 +173,7 @@ impl Settings {
                 1 << 10..,
                 "ordinary responses would be refused",
             ),
+            within("send_buffer", http2.send_quota, 1.., "nothing could be sent"),
             within("max_stream_window", http2.max_window, 65_535.., "HTTP/2 begins with as much"),
             within(
                 "idle_timeout",

@@ -40,8 +40,8 @@ impl<Req: 'static> RequestSender<Req> {
         Self { core, codec, sending: Sending::new(sends), hooks, done: false }
     }
 
-    /// Sends a request. Waits while there is no connection, and while more than 64 KiB of
-    /// the call wait to be sent; the server's reading, the call's end and its deadline end the wait.
+    /// Sends a request. Waits while there is no connection, and while more than
+    /// [`send_buffer`](crate::ChannelBuilder::send_buffer) bytes of the call wait to be sent; the server's reading, the call's end and its deadline end the wait.
     /// A quick succession of small requests is sent in batches, no request later than about 0.3 ms.
     ///
     /// # Errors

@@ -62,7 +62,6 @@ pub(crate) use face::{
     Acceptor, Admit, End, Entry, Incoming, LinkEvents, Notify, Outgoing, Replies, Want, When,
 };
 pub(crate) use hold::Held;
-pub(crate) use state::SEND_QUOTA;
 pub(crate) use stream::Stream;
 pub(crate) use terms::Terms;
 
@@ -86,6 +85,8 @@ pub(crate) struct Link {
     /// What the channel, or the server, says in headers of compression.
     terms: Arc<Terms>,
     poller: Arc<Poller>,
+    /// What one stream may have queued.
+    send_quota: usize,
     /// How long a leader looks at the socket before it sleeps.
     busy_poll: Duration,
     /// The peer runs on this machine, and needs our CPUs while we wait for it.
@@ -165,6 +166,7 @@ impl Link {
             side,
             terms,
             poller,
+            send_quota: options.send_quota,
             busy_poll,
             local,
             reads: AtomicU32::new(0),
@@ -282,6 +284,11 @@ impl Link {
     /// What is known of the peer, and of how it was made sure of.
     pub(crate) fn auth_context(&self) -> AuthContext {
         self.pipe.auth_context()
+    }
+
+    /// A sender waits while more octets than these are queued on its stream.
+    pub(crate) fn send_quota(&self) -> usize {
+        self.send_quota
     }
 
     /// What this side says in headers of compression.

@@ -25,9 +25,6 @@ use super::receiver::{After, Receiver};
 use super::terms::Terms;
 use super::watch::{Facts, Holder, Watch};
 
-/// A sender waits while more than this is queued on its stream, and is woken at half.
-pub(crate) const SEND_QUOTA: usize = 64 * 1024;
-
 /// Everything about one connection that changes.
 pub(super) struct State {
     pub(super) conn: Connection,
@@ -149,8 +146,7 @@ impl State {
     /// Whether `want` is there for the stream; a stream that is gone wants nothing.
     pub(super) fn satisfied(&self, key: Key, want: Want) -> bool {
         let Some(cell) = self.cells.get(key) else { return true };
-        cell.has(want)
-            || (matches!(want, Want::Room | Want::Turn) && self.conn.queued(key) < SEND_QUOTA)
+        cell.has(want) || (matches!(want, Want::Room | Want::Turn) && self.conn.has_room(key))
     }
 
     /// Appends to a stream that has not ended; the octets of it that are queued then.

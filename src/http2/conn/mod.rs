@@ -278,7 +278,7 @@ impl Connection {
             slot.queued += bytes.len();
             self.out.account.queue(bytes.len());
             slot.queue.push_back(bytes);
-            slot.above |= slot.queued > output::WRITABLE;
+            slot.above |= slot.queued > self.options.send_mark();
             self.out.enlist(key, slot);
         }
     }
@@ -308,6 +308,11 @@ impl Connection {
     /// Octets of the stream not framed yet.
     pub(crate) fn queued(&self, key: Key) -> usize {
         self.streams.peek(key).map_or(0, |slot| slot.queued)
+    }
+
+    /// Whether the stream may have more queued.
+    pub(crate) fn has_room(&self, key: Key) -> bool {
+        self.queued(key) < self.options.send_quota
     }
 
     /// Ends a stream at once, both halves. Without an error, after its answer, that is no matter of haste.

@@ -37,6 +37,8 @@ pub(crate) struct Options {
     /// Octets that the peer's input has made us say and that wait to be written; above it the connection asks
     /// not to be read from (A9).
     pub(crate) max_provoked: usize,
+    /// Octets of one stream that may wait to be framed before its sender waits.
+    pub(crate) send_quota: usize,
     /// Octets that may wait to be sent before a server starts no more handlers for the peer.
     pub(crate) max_unsent: usize,
     /// How long a full socket may take no octet.
@@ -59,6 +61,11 @@ pub(crate) struct Options {
 }
 
 impl Options {
+    /// A sender whose queue was above this is told when it has fallen to it.
+    pub(super) fn send_mark(&self) -> usize {
+        self.send_quota / 2
+    }
+
     /// The defaults of the gRPC documents for one role.
     pub(crate) fn new(role: Role) -> Self {
         let server = role == Role::Server;
@@ -75,6 +82,7 @@ impl Options {
             frame_timeout: Duration::from_secs(30),
             drain_timeout: Duration::from_secs(5),
             max_provoked: 16 * 1024,
+            send_quota: 64 << 10,
             max_unsent: 16 << 20,
             write_timeout: Duration::from_secs(20),
             request_timeout: Duration::from_secs(300),

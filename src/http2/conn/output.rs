@@ -17,9 +17,6 @@ use super::super::types::{Key, Reason, Role};
 use super::account::Account;
 use super::{Connection, Room, Sink};
 
-/// A sender whose queue was above this is told when it has fallen to it.
-pub(super) const WRITABLE: usize = 32 * 1024;
-
 /// The longest DATA frame: one stream's turn. Every peer accepts it (§4.2).
 const TURN: usize = 16 * 1024;
 
@@ -225,7 +222,7 @@ impl Connection {
         slot.send_window.take(n);
         self.out.window.take(n);
         self.strikes.on_sent();
-        let tell = slot.above && slot.queued <= WRITABLE;
+        let tell = slot.above && slot.queued <= self.options.send_mark();
         slot.above &= !tell;
         let silent = slot.orphan;
         if slot.queued > 0 {

@@ -8,7 +8,6 @@ use crate::compression::Compression;
 use crate::error::ConfigError;
 use crate::http2::types::Role;
 use crate::http2::{AgeOptions, Enforcement, Options, Rate};
-use crate::link::SEND_QUOTA;
 use crate::net::Listening;
 use crate::reactor::LONGEST_BUSY_POLL;
 
@@ -68,7 +67,12 @@ pub struct ServerOptions {
     /// bounds memory more tightly and slows large uploads over slow lines. A message that a handler waits for comes
     /// even when others have used it up.
     pub receive_budget: usize,
-    /// How much of its answers one connection may leave untaken, beyond 64 KiB for each call, before its further requests wait
+    /// How much of a call's responses may wait to be sent, in bytes, before its sender waits
+    /// ([`ServerStream::send`](crate::ServerStream::send)) or is refused (`try_send`). Default 64 KiB, at least 1. It bounds what each call
+    /// holds for a client that does not take it, up to one message more. Raise it for producers that are not to be held up by a client that
+    /// pauses; lower it where calls are many, or what waits grows stale.
+    pub send_buffer: usize,
+    /// How much of its answers one connection may leave untaken, beyond [`send_buffer`](Self::send_buffer) for each call, before its further requests wait
     /// with their handlers not started (all but one), in bytes. Default 16 MiB; 0 is nothing beyond them. What handlers that have started
     /// answer comes on top of it.
     pub send_budget: usize,
@@ -150,6 +154,7 @@ impl Default for ServerOptions {
             errors_per_second: 10,
             max_metadata_size: 16 << 10,
             receive_budget: 16 << 20,
+            send_buffer: 64 << 10,
             send_budget: 16 << 20,
             message_timeout: Duration::from_secs(20),
             keepalive_time: Duration::from_secs(7_200),
@@ -236,6 +241,13 @@ impl ServerOptions {
     #[must_use]
     pub fn receive_budget(mut self, bytes: usize) -> Self {
         self.receive_budget = bytes;
+        self
+    }
+
+    /// Sets [`send_buffer`](Self::send_buffer).
+    #[must_use]
+    pub fn send_buffer(mut self, bytes: usize) -> Self {
+        self.send_buffer = bytes;
         self
     }
 
@@ -362,8 +374,9 @@ impl ServerOptions {
         options.message_timeout = self.message_timeout;
         options.keepalive.time = Some(self.keepalive_time);
         options.keepalive.timeout = self.keepalive_timeout;
+        options.send_quota = self.send_buffer;
         options.max_unsent = (self.max_concurrent_streams as usize)
-            .saturating_mul(SEND_QUOTA)
+            .saturating_mul(self.send_buffer)
             .saturating_add(self.send_budget);
         options.write_timeout = self.write_timeout;
         let finite = |time: Duration| (time != Duration::MAX).then_some(time);
@@ -421,6 +434,7 @@ impl ServerOptions {
                 64 << 10..,
                 "that is the smallest window",
             ),
+            within("send_buffer", self.send_buffer, 1.., "nothing could be sent"),
             within(
                 "write_timeout",
                 self.write_timeout,
@@ -492,6 +506,7 @@ mod tests {
             (ServerOptions::default().maximum_concurrent_rpcs(0), "maximum_concurrent_rpcs"),
             (ServerOptions::default().max_metadata_size(10), "max_metadata_size"),
             (ServerOptions::default().receive_budget(10), "receive_budget"),
+            (ServerOptions::default().send_buffer(0), "send_buffer"),
             (ServerOptions::default().write_timeout(Duration::ZERO), "write_timeout"),
             (ServerOptions::default().request_timeout(Duration::ZERO), "request_timeout"),
             (ServerOptions::default().resets(0, 100), "reset_burst"),

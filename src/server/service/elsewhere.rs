@@ -244,8 +244,8 @@ impl Leave {
 }
 
 impl<Resp: 'static> ResponseSender<Resp> {
-    /// Sends a response. Waits while more than 64 KiB of this call wait for the client; its credit, or the end of the call,
-    /// ends the wait. To wait for one slow client in a loop over many is a mistake: see [`try_send`](Self::try_send).
+    /// Sends a response. Waits while more than [`send_buffer`](crate::ServerOptions::send_buffer) bytes of this call wait for the
+    /// client; its credit, or the end of the call, ends the wait. To wait for one slow client in a loop over many is a mistake: see [`try_send`](Self::try_send).
     ///
     /// # Errors
     /// How the call ended; what the codec said, and that the message is longer than the limit: the call goes on then.
@@ -282,8 +282,9 @@ impl<Resp: 'static> ResponseSender<Resp> {
     /// Like [`send`](Self::send), never waiting: what one thread does that sends to many.
     ///
     /// # Errors
-    /// [`ResultError::TimedOut`]: the response was not taken, for the client has not taken 64 KiB that were sent before. The call
-    /// goes on; to drop the sender now ends it with `RESOURCE_EXHAUSTED`. [`ResultError::Rpc`]: as [`send`](Self::send).
+    /// [`ResultError::TimedOut`]: the response was not taken, for the client has not taken
+    /// [`send_buffer`](crate::ServerOptions::send_buffer) bytes that were sent before. The call goes on; to drop the sender now
+    /// ends it with `RESOURCE_EXHAUSTED`. [`ResultError::Rpc`]: as [`send`](Self::send).
     pub fn try_send(&mut self, response: &Resp) -> Result<(), ResultError> {
         self.leave = Leave::Dropped;
         let context = self.shared.context()?;

@@ -168,7 +168,7 @@ impl<Req: 'static, Resp: 'static> ServerStream<Req, Resp> {
         std::iter::from_fn(move || self.recv().transpose())
     }
 
-    /// Sends a response. Waits while more than 64 KiB of this call wait for the client;
+    /// Sends a response. Waits while more than [`send_buffer`](crate::ServerOptions::send_buffer) bytes of this call wait for the client;
     /// its credit or the end of the call ends the wait.
     ///
     /// # Errors
@@ -184,7 +184,8 @@ impl<Req: 'static, Resp: 'static> ServerStream<Req, Resp> {
     /// Like [`send`](Self::send), never waiting.
     ///
     /// # Errors
-    /// [`ResultError::TimedOut`]: the response was not taken, for the client has not taken 64 KiB that were sent before.
+    /// [`ResultError::TimedOut`]: the response was not taken, for the client has not taken
+    /// [`send_buffer`](crate::ServerOptions::send_buffer) bytes that were sent before.
     /// [`ResultError::Rpc`]: as [`send`](Self::send).
     pub fn try_send(&mut self, response: &Resp) -> Result<(), ResultError> {
         self.may_send()?;
