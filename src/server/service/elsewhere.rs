@@ -36,7 +36,7 @@ use crate::tell;
 /// a sender that is dropped without cancels it, since half a stream must not look whole: the client sees `CANCELLED`, and
 /// the log a warning. One that is dropped right after [`try_send`](Self::try_send) or [`send_timeout`](Self::send_timeout) has said that
 /// there was no room is let go on purpose: the client sees `RESOURCE_EXHAUSTED` behind what was sent before, and the log a
-/// line for debugging. For another status there is `finish(Err(status))`, which needs no room either. What was sent, 64 KiB and a
+/// line for debugging. For another status there is `finish(Err(status))`, which needs no room either. What was sent, the send buffer and a
 /// message, waits for the client as long as its connection and its deadline last, as with every other answer.
 ///
 /// The call begins with the handler's return: the initial metadata go out then, if they have not before, so that a client that waits for
