@@ -93,6 +93,34 @@ fn waits_for_a_response_can_be_bounded() {
 }
 
 #[test]
+fn what_a_server_sent_before_it_ended_the_call_outlives_the_sender_of_the_requests() {
+    let (channel, peer) = against(|listener| {
+        let mut peer = listener.accept();
+        for messages in [&["one"][..], &["one", "two", "three"]] {
+            let stream = peer.wait_for(|frame| frame.kind == frames::HEADERS).stream;
+            peer.respond_head(stream);
+            for text in messages {
+                peer.message(stream, text.as_bytes(), false);
+            }
+            peer.respond_trailers(stream, 0);
+        }
+        peer.drain();
+    });
+    within(LONG, move || {
+        let (sender, mut future) = channel.raw_stream_unary("/t.S/M").unwrap().open();
+        assert_eq!(future.code(), Code::Ok);
+        drop(sender);
+        assert_eq!(future.result(None).unwrap(), "one");
+
+        let (sender, responses) = channel.raw_stream_stream("/t.S/M").unwrap().open().split();
+        assert_eq!(responses.code(), Code::Ok);
+        drop(sender);
+        assert_eq!(responses.map(Result::unwrap).collect::<Vec<_>>(), ["one", "two", "three"]);
+    });
+    peer.join().unwrap();
+}
+
+#[test]
 fn l22_letting_go_of_a_stream_resets_it() {
     let (channel, peer) = against(|listener| {
         let mut peer = listener.accept();

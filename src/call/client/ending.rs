@@ -41,11 +41,11 @@ impl Core {
         self.heed_later();
     }
 
-    /// The sender has gone without a word that this was all: half a stream must not look whole to the server.
+    /// The sender has gone without a word that this was all: half a stream must not look whole to the server. Had the server
+    /// ended the call before, what it sent is still to be read.
     pub(crate) fn let_down(&self) {
         let text = "the sender of the requests was dropped without done_writing";
         self.fail(Status::fixed(Code::Cancelled, text));
-        self.let_go_received(true);
     }
 
     /// Ends the call from this side: what was received and not yet delivered is lost. False: it had ended.
