@@ -76,7 +76,7 @@
 //! | [`RequestIterator::recv_timeout`], [`ServerStream::recv_timeout`] | the same | after its timeout |
 //! | [`ServerStream::send`], [`ResponseSender::send`], and between the items of a handler's iterator | room, when `send_buffer` bytes (64 KiB) wait to be sent | |
 //! | [`ResponseSender::send_timeout`] | the same | after its timeout |
-//! | [`InterceptedCall::respond`] to a method with many responses | room, when `send_buffer` bytes (64 KiB) wait to be sent | |
+//! | [`InterceptedCall::respond`], `respond_all`, to a method with many responses | room, when `send_buffer` bytes (64 KiB) wait to be sent | |
 //! | [`ServerNext::run`], `run_with` | the return of the handler, which it runs | not before that: what the handler waits for ends |
 //! | [`Server::add_insecure_port`] of a name (`add_secure_port`, too) | the system's look-up of the name | after the system's own timeout |
 //! | [`Server::serve`] | [`Server::stop`] and the end of all calls | |

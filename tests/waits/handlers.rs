@@ -70,6 +70,10 @@ fn handlers_waits() -> Vec<(&'static str, HandlersWait)> {
                 }
             }),
         ),
+        (
+            "InterceptedCall::respond_all",
+            Around(|call, _| call.respond_all(std::iter::repeat_with(large).map(Payload::new))),
+        ),
         ("ServerNext::run", Around(|call, next| next.run(call))),
         (
             "ServerNext::run_with",
