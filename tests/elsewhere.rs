@@ -4,6 +4,7 @@
 mod service;
 mod support;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, mpsc};
 use std::time::Duration;
 
@@ -521,4 +522,44 @@ fn calls_whose_senders_go_before_their_handlers_return_leave_the_room_of_their_c
     }
     let echo = channel.raw_unary_unary(ECHO).unwrap().timeout(LONG);
     assert_eq!(echo.call(&Bytes::from_static(b"x")).unwrap(), "x");
+}
+
+#[test]
+fn a_first_response_at_the_moment_of_the_handlers_return_comes_behind_one_head() {
+    let _alone = alone();
+    for heard in [false, true] {
+        let (given, senders) = mpsc::channel::<(Sender, std::sync::Arc<AtomicBool>)>();
+        let given = Mutex::new(given);
+        let handler = answering(move |_, context| {
+            let (sender, responses) = context.response_channel()?;
+            let returns = std::sync::Arc::<AtomicBool>::default();
+            given.lock().unwrap().send((sender, returns.clone())).unwrap();
+            returns.store(true, Ordering::Release);
+            Ok(responses)
+        });
+        let served = Served::with(1, [("Watch", handler)]);
+        if heard {
+            served.server.listen::<grpc_threads::SendInitialMetadata>(|event| {
+                event.metadata_mut().append("heard", "once")?;
+                Ok(grpc_threads::Flow::Continue)
+            });
+        }
+        #[allow(clippy::disallowed_methods, reason = "the test's own thread")]
+        let sends = std::thread::spawn(move || {
+            for (mut sender, returns) in senders {
+                while !returns.load(Ordering::Acquire) {
+                    std::hint::spin_loop();
+                }
+                sender.send(&Bytes::from_static(b"x")).unwrap();
+                sender.finish(Ok(()));
+            }
+        });
+        let watch = served.channel().raw_unary_stream(WATCH).unwrap().timeout(LONG);
+        for _ in 0..2_000 {
+            let (messages, status) = all(watch.call(&Bytes::new()).unwrap());
+            assert_eq!((messages.len(), status.code()), (1, Code::Ok), "{status}");
+        }
+        drop((watch, served));
+        sends.join().unwrap();
+    }
 }

@@ -63,25 +63,26 @@ impl ServerCall {
         self.listening().filter(|listening| !listening.all.send_initial.is_empty())
     }
 
-    /// Tells of the head, and leaves it with the outbox, which is made with it.
+    /// Tells of the head, and leaves it with the outbox, which is made with it. `None`: whose metadata are sent is all the same.
     pub(super) fn head_heard(
         &self,
         listening: &Listening,
-        metadata: &Metadata,
+        metadata: Option<&Metadata>,
     ) -> Result<(), Status> {
         let mut failed = None;
         let mut first = false;
         listening.head.pass(|| {
             first = true;
-            let (metadata, method) = (metadata.clone(), listening.method.clone());
+            let metadata = metadata.cloned().unwrap_or_default();
+            let method = listening.method.clone();
             let mut event = SendInitialMetadata { metadata, method };
             let told = listening.all.send_initial.tell(&mut event);
             failed = told.and_then(|()| self.put_head(&event.metadata).map(drop)).err();
         });
-        match (first, failed) {
-            (true, None) => Ok(()),
-            (true, Some(status)) => Err(status),
-            (false, _) => self.put_head(metadata).map(drop),
+        match (first, failed, metadata) {
+            (true, Some(status), _) => Err(status),
+            (true, None, _) | (false, _, None) => Ok(()),
+            (false, _, Some(metadata)) => self.put_head(metadata).map(drop),
         }
     }
 
@@ -89,7 +90,7 @@ impl ServerCall {
     pub(super) fn head_or_end(
         &self,
         listening: &Listening,
-        metadata: &Metadata,
+        metadata: Option<&Metadata>,
     ) -> Result<&Arc<Outbox>, Status> {
         let tell = || self.head_heard(listening, metadata);
         let claimed = user::run_or_end(tell, || self.listener_panicked());
@@ -123,7 +124,7 @@ impl ServerCall {
         if status.is_ok() && data.is_some() && self.made_outbox().is_none() {
             if let Some(heard) = self.hears_head() {
                 let told = user::run(format_args!("a listener to {}", listening.method), || {
-                    self.head_heard(heard, &Metadata::new())
+                    self.head_heard(heard, None)
                 });
                 if let Err(failed) = told.unwrap_or_else(|Panicked| Err(panicked())) {
                     (data, status) = (None, failed);

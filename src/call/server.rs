@@ -188,17 +188,20 @@ impl ServerCall {
             return Some(outbox);
         }
         if let Some(listening) = self.hears_head() {
-            return self.head_or_end(listening, &Metadata::new()).ok();
+            return self.head_or_end(listening, None).ok();
         }
         let mut reply = self.reply.lock();
+        // Another thread may have been first: there is one head.
+        if let Some(outbox) = self.outbox.get() {
+            return Some(outbox);
+        }
         if reply.ended != Ended::No {
             return None;
         }
         reply.head_claimed = true;
         let encoding = self.compressing.fix();
-        let outbox = self.make_outbox(encoding);
-        outbox.head(default_head(&self.stream, self.head.subtype, encoding).into_owned());
-        Some(outbox)
+        let head = default_head(&self.stream, self.head.subtype, encoding);
+        Some(self.make_outbox(encoding, head.into_owned()))
     }
 
     /// The sending side, if it is there.
@@ -206,10 +209,14 @@ impl ServerCall {
         self.outbox.get()
     }
 
-    /// Whoever calls has claimed the head, under the lock.
-    fn make_outbox(&self, encoding: Encoding) -> &Arc<Outbox> {
+    /// Whoever calls has claimed the head, under the lock. It is in there before others see it, whose messages come behind.
+    fn make_outbox(&self, encoding: Encoding, head: Vec<u8>) -> &Arc<Outbox> {
         let sends = Sends { limit: self.rules.send_limit, encoding };
-        let outbox = self.outbox.get_or_init(|| Outbox::new(self.stream.clone(), sends));
+        let outbox = self.outbox.get_or_init(|| {
+            let outbox = Outbox::new(self.stream.clone(), sends);
+            outbox.head(head);
+            outbox
+        });
         self.compressing.hand_over(outbox);
         outbox
     }
@@ -226,7 +233,7 @@ impl ServerCall {
         let outbox = match self.hears_head() {
             None => self.put_head(metadata)?,
             Some(_) if self.outbox.get().is_some() => self.put_head(metadata)?,
-            Some(listening) => self.head_or_end(listening, metadata)?,
+            Some(listening) => self.head_or_end(listening, Some(metadata))?,
         };
         outbox.flush();
         Ok(())
@@ -255,9 +262,7 @@ impl ServerCall {
         }
         reply.head_claimed = true;
         let encoding = self.compressing.fix();
-        let outbox = self.make_outbox(encoding);
-        outbox.head(head(encoding));
-        Ok(outbox)
+        Ok(self.make_outbox(encoding, head(encoding)))
     }
 
     pub(crate) fn set_trailing(&self, metadata: Metadata) {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::explorer::Dice;
-use super::world::{self, Finish, Plan};
+use super::world::{self, DROPPED, Finish, Plan};
 use crate::channel::Channel;
 use crate::client::{Call, as_completed};
 use crate::credentials::{
@@ -356,8 +356,10 @@ impl To<'_> {
                 Ok(Some(got)) => assert_eq!(got[0], n),
                 Ok(None) => {
                     assert_eq!(n, most, "all or none");
+                    assert_ne!(most, DROPPED, "it was dropped without an end");
                     break;
                 }
+                Err(status) if most == DROPPED && status.code() == Code::Cancelled => return,
                 Err(status) => return self.may.end(&status),
             }
         }
@@ -381,7 +383,15 @@ impl To<'_> {
                     assert_eq!(got[0], next);
                     next += 1;
                 }
-                Ok(None) => return assert_eq!(next, most, "all or none"),
+                Ok(None) => {
+                    assert_ne!(most, DROPPED, "it was dropped without an end");
+                    return assert_eq!(next, most, "all or none");
+                }
+                Err(ResultError::Rpc(status))
+                    if most == DROPPED && status.code() == Code::Cancelled =>
+                {
+                    return;
+                }
                 Err(ResultError::TimedOut) => woken.wait(),
                 Err(error) => return self.may.result(Err::<(), _>(error)),
             }

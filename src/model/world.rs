@@ -22,6 +22,11 @@ use crate::server::{
 use crate::status::Status;
 use crate::sync::{model, thread};
 
+/// From so many on, Count is answered from elsewhere.
+pub(super) const ELSEWHERE: u8 = 3;
+/// So many, and the sender is dropped without an end.
+pub(super) const DROPPED: u8 = 4;
+
 /// How an execution ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Finish {
@@ -262,9 +267,24 @@ fn serve(plan: &Plan, token: Arc<()>) -> Server {
         model::sleep(Duration::from_millis(3));
         Ok(request)
     };
-    let count = |request: Bytes, _: &ServicerContext| {
+    let count = |request: Bytes, context: &ServicerContext| {
         let count = request.first().copied().unwrap_or_default();
-        Ok((0..count).map(|n| Ok::<_, Status>(Bytes::from(vec![n; 40]))))
+        let all = (0..count).map(|n| Bytes::from(vec![n; 40]));
+        if count < ELSEWHERE {
+            let all = all.map(Ok::<_, Status>);
+            return Ok(Box::new(all) as Box<dyn Iterator<Item = Result<Bytes, Status>>>);
+        }
+        let (mut sender, responses) = context.response_channel()?;
+        // May be done before the handler has returned, or at that very moment.
+        let body = move || {
+            let sent = all.map(|one| sender.send(&one)).all(|sent| sent.is_ok());
+            if sent && count != DROPPED {
+                sender.finish(Ok(()));
+            }
+        };
+        let sends = thread::Builder::new().name("elsewhere".into()).spawn(body);
+        drop(sends.expect("a thread"));
+        Ok(Box::new(responses))
     };
     let sum = |requests: RequestIterator<Bytes>, _: &ServicerContext| {
         let mut octets = 0;
