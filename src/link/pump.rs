@@ -114,8 +114,8 @@ impl Link {
         }
         let incoming = mem::take(&mut state.effects.incoming);
         // A short read has emptied the socket, and the next octet is the next edge. The peer's
-        // end may have come with the octets' edge: there will be no other.
-        let emptied = read < buffer.len() && !state.hung_up;
+        // end may have come with the octets' edge, or be in the pipe: there will be no other.
+        let emptied = read < buffer.len() && !state.hung_up && !self.pipe.holds();
         self.flush_or_cork(state);
         if read == buffer.len() {
             self.stride.store(turn.full(read, now, clock::now()), Ordering::Relaxed);

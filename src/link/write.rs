@@ -65,8 +65,12 @@ impl Link {
                 WRITE.reach(|kept| kept.replace(out));
                 return self.settle(state);
             }
+            let last = state.conn.finished() && !state.conn.wants_output();
             drop(state);
             framed.into_iter().for_each(spares::put);
+            if last {
+                self.pipe.last_word();
+            }
             let written = self.send(&out);
             state = self.state.lock();
             match written {
@@ -78,6 +82,10 @@ impl Link {
                     state.conn.sent(sent, Some(clock::now()));
                     if state.baton.stick() {
                         state.tail.extend_from_slice(&out[sent..]);
+                        if !self.side.is_client() {
+                            // Under the lock, and after the baton: who is told finds it stuck.
+                            self.pipe.watch_for_room();
+                        }
                         WRITE.reach(|kept| kept.replace(out));
                         return self.settle(state);
                     }

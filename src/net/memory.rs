@@ -81,8 +81,10 @@ impl MemoryPipe {
         let ready = self.ready(ends, side);
         let Some(watch) = &mut ends[side].watch else { return };
         let (read, write) = match watch.mode {
-            Mode::Edge => (ready.read, ready.write),
-            Mode::OneShot => (ready.read && watch.armed.read, ready.write && watch.armed.write),
+            Mode::Edge | Mode::Edges => (ready.read, ready.write),
+            Mode::OneShot | Mode::Armed(_) => {
+                (ready.read && watch.armed.read, ready.write && watch.armed.write)
+            }
         };
         if read || write {
             watch.armed = Interest::default();

@@ -31,13 +31,21 @@ pub(crate) trait Pipe: Send + Sync + Debug {
     /// Asks the poller for one event ([`Mode::OneShot`]).
     fn arm(&self, interest: Interest) -> io::Result<()>;
 
+    /// The socket is full: room in it is told from now on, too ([`Mode::Edge`], which is of input alone). Again is nothing.
+    fn watch_for_room(&self) {}
+
     /// Leaves the poller.
     fn detach(&self);
 
-    /// Whether a read gives something without the socket. Then whoever is attached is told to read, soon.
+    /// Whether a read gives something without the socket: the end, too. Asked after a read that has emptied the socket. Whoever is
+    /// attached is told to read of what a full buffer has left.
     fn holds(&self) -> bool {
         false
     }
+
+    /// What is written next is the last word: [`shutdown_write`](Self::shutdown_write) follows as soon as it is out. So the
+    /// end may go along with it, in one packet.
+    fn last_word(&self) {}
 
     /// Tells the peer that no more will come.
     fn shutdown_write(&self);

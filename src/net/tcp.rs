@@ -7,10 +7,12 @@ use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
+use rustix::net::{SendFlags, send};
 
 use super::{Pipe, Waited};
 use crate::credentials::AuthContext;
 use crate::reactor::{Interest, Mode, Poller, Ready, Token, clock};
+use crate::sync::atomic::{AtomicBool, Ordering};
 
 /// A connected TCP socket: non-blocking, TCP_NODELAY.
 #[derive(Debug)]
@@ -21,9 +23,22 @@ pub(crate) struct TcpPipe {
     /// has it from the beginning. Were it made with the first wait, then a process that is short of descriptors at
     /// that moment would lose a connection that is well.
     kick: OnceLock<OwnedFd>,
-    attached: OnceLock<(Arc<Poller>, Token)>,
+    attached: OnceLock<Attached>,
+    /// The poller that has watched its handshake, and tells of nothing any more: to attach there is to take that over.
+    entered: Option<Arc<Poller>>,
+    /// Edges of room are asked for.
+    room: AtomicBool,
+    /// The socket's end follows what is written next.
+    last: AtomicBool,
     /// It came to a port for this machine alone.
     for_locals: bool,
+}
+
+#[derive(Debug)]
+struct Attached {
+    poller: Arc<Poller>,
+    token: Token,
+    mode: Mode,
 }
 
 impl TcpPipe {
@@ -31,8 +46,8 @@ impl TcpPipe {
         let peer = socket.peer_addr()?;
         socket.set_nonblocking(true)?;
         socket.set_nodelay(true)?;
-        let (kick, attached) = (OnceLock::new(), OnceLock::new());
-        Ok(Self { socket, peer, kick, attached, for_locals: false })
+        let (kick, attached, entered, room, last) = Default::default();
+        Ok(Self { socket, peer, kick, attached, entered, room, last, for_locals: false })
     }
 
     /// One that somebody waits on: a client's.
@@ -46,6 +61,12 @@ impl TcpPipe {
     pub(crate) fn let_in_as_local(mut self) -> Self {
         self.for_locals = true;
         self
+    }
+
+    /// It was entered into that poller, once, and is not armed.
+    #[cfg(feature = "_tls")]
+    pub(super) fn stays_in(&mut self, poller: &Arc<Poller>) {
+        self.entered = Some(poller.clone());
     }
 
     /// The peer's address.
@@ -76,6 +97,11 @@ impl Pipe for TcpPipe {
     }
 
     fn try_write(&self, from: &[u8]) -> io::Result<usize> {
+        if self.last.load(Ordering::Relaxed) {
+            // The kernel keeps it back for the FIN.
+            let flags = SendFlags::MORE | SendFlags::NOSIGNAL;
+            return retry(|| Ok(send(&self.socket, from, flags)?));
+        }
         retry(|| (&self.socket).write(from))
     }
 
@@ -117,19 +143,46 @@ impl Pipe for TcpPipe {
     fn attach(&self, poller: &Arc<Poller>, mode: Mode, ready: Arc<dyn Ready>) -> io::Result<()> {
         let token = poller.reserve(ready);
         // Before the first event can come: who is told of the end at once has to find what it undoes.
-        let _ = self.attached.set((poller.clone(), token));
-        poller.enter(token, self.socket.as_fd(), mode)
+        let _ = self.attached.set(Attached { poller: poller.clone(), token, mode });
+        let mode = match mode {
+            Mode::Edge if self.room.load(Ordering::Relaxed) => Mode::Edges,
+            mode => mode,
+        };
+        let fd = self.socket.as_fd();
+        match &self.entered {
+            Some(before) if !Arc::ptr_eq(before, poller) => {
+                before.leave(fd);
+                poller.enter(token, fd, mode)
+            }
+            None => poller.enter(token, fd, mode),
+            // It is as it has to be.
+            Some(_) if mode == Mode::OneShot => Ok(()),
+            Some(_) => poller.change(token, fd, mode),
+        }
     }
 
     fn arm(&self, interest: Interest) -> io::Result<()> {
-        let Some((poller, token)) = self.attached.get() else { return Ok(()) };
+        let Some(Attached { poller, token, .. }) = self.attached.get() else { return Ok(()) };
         poller.arm(*token, self.socket.as_fd(), interest)
     }
 
+    fn watch_for_room(&self) {
+        let known = self.room.swap(true, Ordering::Relaxed);
+        let Some(Attached { poller, token, mode }) = self.attached.get() else { return };
+        if *mode == Mode::Edge && !known {
+            // Fails only for one that has been detached.
+            let _ = poller.change(*token, self.socket.as_fd(), Mode::Edges);
+        }
+    }
+
     fn detach(&self) {
-        if let Some((poller, token)) = self.attached.get() {
+        if let Some(Attached { poller, token, .. }) = self.attached.get() {
             poller.remove(*token, self.socket.as_fd());
         }
+    }
+
+    fn last_word(&self) {
+        self.last.store(true, Ordering::Relaxed);
     }
 
     fn shutdown_write(&self) {
@@ -152,13 +205,14 @@ impl Pipe for TcpPipe {
     }
 
     fn is_local(&self) -> bool {
-        self.socket.local_addr().is_ok_and(|own| same_host(own.ip(), self.peer.ip()))
+        let peer = self.peer.ip();
+        is_this_host(peer, || self.socket.local_addr().ok().map(|own| own.ip()))
     }
 }
 
-/// A connection between these two stays on one machine.
-fn same_host(own: IpAddr, peer: IpAddr) -> bool {
-    peer.to_canonical().is_loopback() || own == peer
+/// Whether a connection to this peer stays on one machine. `own`: our end's address, where that has to be known.
+fn is_this_host(peer: IpAddr, own: impl FnOnce() -> Option<IpAddr>) -> bool {
+    peer.to_canonical().is_loopback() || own() == Some(peer)
 }
 
 /// An address as Python's `peer()` writes it: brackets and the zone's % of IPv6 percent-encoded.
@@ -188,6 +242,8 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::reactor::{Job, Readiness};
+    use crate::sync::Mutex;
 
     fn pair() -> (TcpPipe, TcpPipe) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -232,6 +288,107 @@ mod tests {
         assert_eq!(near.try_read(&mut [0; 4]).unwrap(), 0);
     }
 
+    /// Keeps what it is told of.
+    #[derive(Default)]
+    struct Told(Mutex<Vec<Readiness>>);
+
+    impl Ready for Told {
+        fn ready(&self, readiness: Readiness, _: &mut Vec<Job>) {
+            self.0.lock().push(readiness);
+        }
+    }
+
+    impl Told {
+        /// Since it was asked last, after a turn.
+        fn since(&self, poller: &Poller) -> Vec<Readiness> {
+            // So that a turn with nothing to tell ends, too.
+            poller.kick();
+            poller.turn(&mut Vec::new()).unwrap();
+            std::mem::take(&mut self.0.lock())
+        }
+
+        /// What was sent may be on its way.
+        fn until(&self, poller: &Poller, told: impl Fn(&Readiness) -> bool) {
+            assert!((0..100_000).any(|_| self.since(poller).iter().any(&told)), "it is not told");
+        }
+    }
+
+    #[test]
+    fn room_is_told_of_once_it_was_missed_before_or_after_attaching() {
+        for early in [false, true] {
+            let (poller, told) = (Poller::new().unwrap(), Arc::new(Told::default()));
+            let (near, far) = pair();
+            let fill = || while near.try_write(&[7; 1 << 16]).is_ok() {};
+            let empty = || {
+                let mut sink = vec![0; 1 << 20];
+                while far.try_read(&mut sink).is_ok() {}
+            };
+            if early {
+                fill();
+                near.watch_for_room();
+            }
+            near.attach(&poller, Mode::Edge, told.clone()).unwrap();
+            assert_eq!(told.since(&poller), [], "nobody waits for room");
+            if !early {
+                fill();
+                near.watch_for_room();
+                near.watch_for_room();
+            }
+            for _ in 0..3 {
+                empty();
+                told.until(&poller, |readiness| readiness.write);
+                fill();
+            }
+            near.detach();
+            assert_eq!(Arc::strong_count(&told), 1);
+        }
+    }
+
+    #[cfg(feature = "_tls")]
+    #[test]
+    fn a_socket_that_stays_in_a_poller_is_attached_there_or_elsewhere() {
+        for (elsewhere, mode) in
+            [(false, Mode::OneShot), (false, Mode::Edge), (true, Mode::OneShot), (true, Mode::Edge)]
+        {
+            let (first, before) = (Poller::new().unwrap(), Arc::new(Told::default()));
+            let (mut near, far) = pair();
+            let token = first.reserve(before.clone());
+            first.enter(token, near.as_fd(), Mode::Armed(READ)).unwrap();
+            far.try_write(b"a handshake").unwrap();
+            before.until(&first, |readiness| readiness.read);
+            assert_eq!(near.try_read(&mut [0; 16]).unwrap(), 11);
+            first.release(token);
+            near.stays_in(&first);
+            // This comes while nobody is told.
+            far.try_write(b"octets").unwrap();
+            let poller = if elsewhere { Poller::new().unwrap() } else { first.clone() };
+            let told = Arc::new(Told::default());
+            near.attach(&poller, mode, told.clone()).unwrap();
+            if mode == Mode::OneShot {
+                assert_eq!(told.since(&poller), []);
+                near.arm(READ).unwrap();
+            }
+            told.until(&poller, |readiness| readiness.read);
+            near.detach();
+            far.try_write(b"more").unwrap();
+            assert_eq!(told.since(&poller), []);
+            assert_eq!(before.since(&first), [], "its token is gone");
+        }
+    }
+
+    #[test]
+    fn the_last_word_goes_with_the_end() {
+        let (near, far) = pair();
+        near.last_word();
+        assert_eq!(near.try_write(b"goodbye").unwrap(), 7);
+        let mut buffer = [0; 16];
+        assert_eq!(far.try_read(&mut buffer).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        near.shutdown_write();
+        assert!(far.wait(READ, None).unwrap().readable);
+        assert_eq!(far.try_read(&mut buffer).unwrap(), 7);
+        assert_eq!(far.try_read(&mut buffer).unwrap(), 0, "and no wait in between");
+    }
+
     #[test]
     fn a_kick_ends_the_wait_of_another_thread() {
         let (near, _far) = pair();
@@ -263,10 +420,12 @@ mod tests {
         let (client, server) = pair();
         assert!(client.is_local() && server.is_local());
         let ip = |text: &str| text.parse::<IpAddr>().unwrap();
-        assert!(same_host(ip("::ffff:127.0.0.1"), ip("::ffff:127.0.0.1")));
-        assert!(same_host(ip("192.0.2.1"), ip("192.0.2.1")), "by its own address");
-        assert!(!same_host(ip("192.0.2.1"), ip("192.0.2.2")));
-        assert!(!same_host(ip("2001:db8::1"), ip("2001:db8::2")));
+        assert!(is_this_host(ip("::ffff:127.0.0.1"), || unreachable!("nobody asks")));
+        let from = |own: &str, peer: &str| is_this_host(ip(peer), || Some(ip(own)));
+        assert!(from("192.0.2.1", "192.0.2.1"), "by its own address");
+        assert!(!from("192.0.2.1", "192.0.2.2"));
+        assert!(!from("2001:db8::1", "2001:db8::2"));
+        assert!(!is_this_host(ip("192.0.2.1"), || None));
     }
 
     #[test]

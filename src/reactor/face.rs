@@ -36,10 +36,14 @@ pub(crate) struct Interest {
 /// How a descriptor is registered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mode {
-    /// Once, for both directions; each edge is reported once.
+    /// Once; each edge of input is reported once.
     Edge,
+    /// As `Edge`, for both directions.
+    Edges,
     /// Nothing but a hang-up is reported until it is armed, and then one event.
     OneShot,
+    /// As `OneShot`, and armed.
+    Armed(Interest),
 }
 
 /// A registration: slab index and generation, so that an event that was already on its way

@@ -14,7 +14,7 @@ use rustix::time::{
 };
 
 use super::clock;
-use super::face::{Interest, Mode, Readiness};
+use super::face::{Mode, Readiness};
 
 pub(super) use rustix::event::epoll::Event;
 
@@ -52,18 +52,12 @@ impl Kernel {
     }
 
     pub(super) fn add(&self, fd: BorrowedFd<'_>, mode: Mode, data: u64) -> io::Result<()> {
-        let flags = match mode {
-            Mode::Edge => EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET,
-            Mode::OneShot => EventFlags::ONESHOT,
-        };
-        Ok(epoll::add(&self.epoll, fd, EventData::new_u64(data), flags)?)
+        Ok(epoll::add(&self.epoll, fd, EventData::new_u64(data), flags(mode))?)
     }
 
-    pub(super) fn arm(&self, fd: BorrowedFd<'_>, interest: Interest, data: u64) -> io::Result<()> {
-        let mut flags = EventFlags::ONESHOT;
-        flags.set(EventFlags::IN | EventFlags::RDHUP, interest.read);
-        flags.set(EventFlags::OUT, interest.write);
-        Ok(epoll::modify(&self.epoll, fd, EventData::new_u64(data), flags)?)
+    /// In place of what the descriptor was added with. What is there now counts as an edge.
+    pub(super) fn change(&self, fd: BorrowedFd<'_>, mode: Mode, data: u64) -> io::Result<()> {
+        Ok(epoll::modify(&self.epoll, fd, EventData::new_u64(data), flags(mode))?)
     }
 
     pub(super) fn remove(&self, fd: BorrowedFd<'_>) {
@@ -97,6 +91,21 @@ impl Kernel {
             Ok(count) => Ok(count),
             Err(rustix::io::Errno::INTR) => Ok(0),
             Err(error) => Err(error.into()),
+        }
+    }
+}
+
+fn flags(mode: Mode) -> EventFlags {
+    const INPUT: EventFlags = EventFlags::IN.union(EventFlags::RDHUP);
+    match mode {
+        Mode::Edge => INPUT | EventFlags::ET,
+        Mode::Edges => INPUT | EventFlags::OUT | EventFlags::ET,
+        Mode::OneShot => EventFlags::ONESHOT,
+        Mode::Armed(interest) => {
+            let mut flags = EventFlags::ONESHOT;
+            flags.set(INPUT, interest.read);
+            flags.set(EventFlags::OUT, interest.write);
+            flags
         }
     }
 }

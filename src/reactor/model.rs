@@ -6,7 +6,7 @@ use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::face::{Interest, Mode, Readiness};
+use super::face::{Mode, Readiness};
 use crate::sync::model::{self, Due};
 use crate::sync::{Condvar, Mutex};
 
@@ -53,7 +53,7 @@ impl Kernel {
         Err(io::ErrorKind::Unsupported.into())
     }
 
-    pub(super) fn arm(&self, _: BorrowedFd<'_>, _: Interest, _: u64) -> io::Result<()> {
+    pub(super) fn change(&self, _: BorrowedFd<'_>, _: Mode, _: u64) -> io::Result<()> {
         Err(io::ErrorKind::Unsupported.into())
     }
 

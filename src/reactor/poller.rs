@@ -120,13 +120,23 @@ impl Poller {
         fd: BorrowedFd<'_>,
         interest: Interest,
     ) -> io::Result<()> {
-        self.kernel.arm(fd, interest, token.data())
+        self.change(token, fd, Mode::Armed(interest))
+    }
+
+    /// Watches in another way, or for another token, a descriptor that was added. What there is already is reported.
+    pub(crate) fn change(&self, token: Token, fd: BorrowedFd<'_>, mode: Mode) -> io::Result<()> {
+        self.kernel.change(fd, mode, token.data())
     }
 
     /// Undoes [`Poller::add`]. An event on its way is dropped. Again is nothing.
     pub(crate) fn remove(&self, token: Token, fd: BorrowedFd<'_>) {
         self.kernel.remove(fd);
         self.release(token);
+    }
+
+    /// The other half of [`Poller::remove`], for who has released the token.
+    pub(crate) fn leave(&self, fd: BorrowedFd<'_>) {
+        self.kernel.remove(fd);
     }
 
     /// Undoes [`Poller::reserve`].

@@ -27,6 +27,12 @@ struct Has {
     waiting: bool,
     kicked: bool,
     armed: Interest,
+    /// Room is asked for.
+    room: bool,
+    /// A read gives a frame, and the next one the end, of which the pipe knows.
+    ends: bool,
+    /// What was done that the peer hears, in order.
+    said: Vec<&'static str>,
     closed: bool,
     ready: Option<Arc<dyn Ready>>,
 }
@@ -59,6 +65,13 @@ impl Rude {
 impl Pipe for Rude {
     fn try_read(&self, into: &mut [u8]) -> io::Result<usize> {
         let mut state = self.state.lock();
+        if state.ends {
+            let frame = state.reads == 0;
+            state.reads += 1;
+            let n = if frame { FLOOD.len() } else { 0 };
+            into[..n].copy_from_slice(&FLOOD[..n]);
+            return Ok(n);
+        }
         if state.flood == 0 {
             return Err(io::ErrorKind::WouldBlock.into());
         }
@@ -70,10 +83,11 @@ impl Pipe for Rude {
     }
 
     fn try_write(&self, from: &[u8]) -> io::Result<usize> {
-        let state = self.state.lock();
+        let mut state = self.state.lock();
         if state.broken {
             return Err(io::Error::other("no buffer space"));
         }
+        state.said.push("octets");
         match state.full {
             true => Err(io::ErrorKind::WouldBlock.into()),
             false => Ok(from.len()),
@@ -112,7 +126,22 @@ impl Pipe for Rude {
         drop(ready);
     }
 
-    fn shutdown_write(&self) {}
+    fn holds(&self) -> bool {
+        let state = self.state.lock();
+        state.ends && state.reads > 0
+    }
+
+    fn watch_for_room(&self) {
+        self.set(|has| has.room = true);
+    }
+
+    fn last_word(&self) {
+        self.set(|has| has.said.push("these are the last"));
+    }
+
+    fn shutdown_write(&self) {
+        self.set(|has| has.said.push("the end"));
+    }
 
     fn close(&self) {
         self.set(|has| has.closed = true);
@@ -199,12 +228,61 @@ fn a_leader_that_goes_leaves_nobodys_write_behind() {
     link.close(Reason::NO_ERROR, "the end");
 }
 
+const MEETS: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+
+#[test]
+fn the_last_octets_are_told_to_be_that_and_the_end_follows() {
+    for client in [true, false] {
+        let (pipe, link, _pool) = if client {
+            let (pipe, link) = rude_client();
+            (pipe, link, ThreadPool::new(1))
+        } else {
+            rude_server()
+        };
+        pipe.set(|has| has.said.clear());
+        link.close(Reason::NO_ERROR, "closed by the test");
+        assert_eq!(pipe.state.lock().said, ["these are the last", "octets", "the end"]);
+    }
+    // A server that drains has more to say, perhaps.
+    let (pipe, link, _pool) = rude_server();
+    let mut state = link.state.lock();
+    state.input(MEETS, clock::now(), &link.side);
+    link.settle(state);
+    pipe.set(|has| has.said.clear());
+    link.drain();
+    assert_eq!(pipe.state.lock().said, ["octets"]);
+}
+
+#[test]
+fn an_end_that_the_pipe_knows_of_is_read_in_the_same_turn() {
+    let (pipe, link, _pool) = rude_server();
+    let mut state = link.state.lock();
+    state.input(MEETS, clock::now(), &link.side);
+    link.settle(state);
+    pipe.set(|has| has.ends = true);
+    let edge = Readiness { read: true, ..Readiness::default() };
+    Ready::ready(&*link, edge, &mut Vec::new());
+    assert!(pipe.state.lock().closed);
+}
+
+#[test]
+fn a_server_asks_for_room_when_its_socket_is_full_and_not_before() {
+    let (pipe, link, _pool) = rude_server();
+    assert!(!pipe.state.lock().room);
+    pipe.set(|has| has.full = true);
+    link.drain();
+    assert!(pipe.state.lock().room);
+    pipe.set(|has| has.full = false);
+    let edge = Readiness { write: true, ..Readiness::default() };
+    Ready::ready(&*link, edge, &mut Vec::new());
+    assert_eq!(link.state.lock().conn.stats().unsent, 0);
+}
+
 #[test]
 fn a_flood_does_not_hold_the_thread_that_reads() {
     let (pipe, link, _pool) = rude_server();
-    let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
     let mut state = link.state.lock();
-    state.input(preface, clock::now(), &link.side);
+    state.input(MEETS, clock::now(), &link.side);
     link.settle(state);
     pipe.set(|has| has.flood = 100);
     let edge = Readiness { read: true, ..Readiness::default() };

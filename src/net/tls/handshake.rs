@@ -312,6 +312,8 @@ enum Stage {
 struct Running {
     opening: Opening<TcpPipe>,
     token: Token,
+    /// Its socket is in the poller.
+    entered: bool,
     /// Taken by whoever tells it.
     outcome: Option<Outcome>,
 }
@@ -358,18 +360,18 @@ pub(super) fn begin(
         stage: Mutex::new(Stage::Moves),
         this: this.clone(),
     });
-    let token = match poller.add(pipe.as_fd(), Mode::OneShot, shaking.clone()) {
-        Ok(token) => token,
-        Err(error) => {
-            outcome(Err(Failure::Io(error)));
-            return None;
-        }
-    };
+    let token = poller.reserve(shaking.clone());
     let now = clock::now();
     let deadline = now.checked_add(timeout.min(LONGEST)).unwrap_or(now);
     poller.timer(deadline, shaking.clone(), DEADLINE);
     let opening = Opening::new(pipe, session, greeting);
-    shaking.go_on(Box::new(Running { opening, token, outcome: Some(outcome) }), None);
+    let begins = opening.begins;
+    let running = Box::new(Running { opening, token, entered: false, outcome: Some(outcome) });
+    match begins {
+        true => shaking.go_on(running, None),
+        // A client's first octets mostly are not there yet.
+        false => shaking.rest(running, READ_ONLY),
+    }
     Some(Handshake(shaking))
 }
 
@@ -392,12 +394,16 @@ impl Shaking {
         match running.opening.advance() {
             Ok(Progress::Done) => {
                 let before = std::mem::replace(&mut *self.stage.lock(), Stage::Over);
-                self.poller.remove(running.token, running.opening.pipe.as_fd());
                 // Done is done, late or not; but nobody waits for one that was given up.
                 if matches!(before, Stage::Over) {
-                    return;
+                    return self.end(Stage::Waits(running));
                 }
-                let Running { opening, outcome, .. } = *running;
+                // The socket stays, disarmed, for the link, which is one system call instead of two.
+                self.poller.release(running.token);
+                let Running { mut opening, entered, outcome, .. } = *running;
+                if entered {
+                    opening.pipe.stays_in(&self.poller);
+                }
                 let pipe = Arc::new(opening.into_pipe());
                 if let Some(outcome) = outcome {
                     outcome(Ok(pipe.clone()));
@@ -414,10 +420,9 @@ impl Shaking {
         match &*stage {
             Stage::Moves => {
                 // Under the lock, so that nobody closes the socket meanwhile; and put back first, for the event.
-                let token = running.token;
                 *stage = Stage::Waits(running);
-                let Stage::Waits(running) = &*stage else { return };
-                let armed = self.poller.arm(token, running.opening.pipe.as_fd(), interest);
+                let Stage::Waits(running) = &mut *stage else { return };
+                let armed = self.watch(running, interest);
                 if let Err(error) = armed {
                     let Stage::Waits(running) = std::mem::replace(&mut *stage, Stage::Moves) else {
                         return;
@@ -437,6 +442,15 @@ impl Shaking {
         }
     }
 
+    /// Has the poller tell of the next event.
+    fn watch(&self, running: &mut Running, interest: Interest) -> io::Result<()> {
+        let fd = running.opening.pipe.as_fd();
+        match std::mem::replace(&mut running.entered, true) {
+            true => self.poller.arm(running.token, fd, interest),
+            false => self.poller.enter(running.token, fd, Mode::Armed(interest)),
+        }
+    }
+
     /// Tells the failure, and lets the peer take the alert.
     fn fail(&self, mut running: Box<Running>, failure: Failure) {
         let outcome = running.outcome.take();
@@ -448,8 +462,8 @@ impl Shaking {
         let cancelled = matches!(*stage, Stage::Over);
         if says && !cancelled {
             *stage = Stage::Lingers(running);
-            let Stage::Lingers(running) = &*stage else { return };
-            let _ = self.poller.arm(running.token, running.opening.pipe.as_fd(), READ_ONLY);
+            let Stage::Lingers(running) = &mut *stage else { return };
+            let _ = self.watch(running, READ_ONLY);
             drop(stage);
             if let Some(this) = self.this.upgrade() {
                 self.poller.timer(clock::now() + LINGER, this, LINGERED);
@@ -473,8 +487,8 @@ impl Shaking {
             return self.end(Stage::Lingers(running));
         }
         *stage = Stage::Lingers(running);
-        let Stage::Lingers(running) = &*stage else { return };
-        let _ = self.poller.arm(running.token, running.opening.pipe.as_fd(), READ_ONLY);
+        let Stage::Lingers(running) = &mut *stage else { return };
+        let _ = self.watch(running, READ_ONLY);
     }
 
     /// Leaves the poller, and closes the socket.

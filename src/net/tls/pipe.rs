@@ -1,7 +1,8 @@
 //! A pipe whose octets are sealed on another pipe.
 //!
 //! What a link takes for granted of a pipe stays true:
-//! - A read that fills less than its buffer has emptied the socket, and leaves nothing plain behind.
+//! - A read that fills less than its buffer has emptied the socket, and leaves nothing plain behind but the end, of which
+//!   [`holds`](Pipe::holds) tells.
 //! - What is left behind because the buffer was full is told as readable at once, though the socket may be silent: the kernel
 //!   knows nothing of it. Where a poller watches, a timer of no length tells it in the kernel's stead.
 //! - A write that would block is repeated with the same octets. They are sealed once: what waits for the socket is wire,
@@ -74,6 +75,10 @@ struct State {
     /// Nothing plain has come yet.
     quiet: bool,
     over: Option<Over>,
+    /// What is sealed next is the last.
+    last: bool,
+    /// We have said that no more will come.
+    closed: bool,
     /// The session has failed, and that was told. What still comes is dropped, for the peer to read our alert.
     drops: bool,
 }
@@ -137,6 +142,8 @@ impl<P: Pipe> TlsPipe<P> {
             met: false,
             quiet: true,
             over,
+            last: false,
+            closed: false,
             drops: false,
         };
         Self {
@@ -310,11 +317,7 @@ impl<P: Pipe> TlsPipe<P> {
     fn over(&self, over: Over, filled: usize) -> io::Result<usize> {
         self.state.lock().over = Some(over.clone());
         self.pending.store(true, Ordering::Relaxed);
-        if filled == 0 {
-            return over.tell();
-        }
-        self.tell(Readiness { read: true, ..Readiness::default() });
-        Ok(filled)
+        if filled == 0 { over.tell() } else { Ok(filled) }
     }
 
     /// Tells whoever is attached, from a polling thread.
@@ -389,6 +392,10 @@ impl<P: Pipe> TlsPipe<P> {
         };
         if state.batch.is_none() {
             let plain = &from[..from.len().min(BATCH)];
+            if state.closed {
+                state.out = wire;
+                return Err(io::ErrorKind::BrokenPipe.into());
+            }
             if let Err(error) = state.session.seal(plain, &mut wire) {
                 state.out = wire;
                 let text = state.session.explain(&error);
@@ -396,6 +403,9 @@ impl<P: Pipe> TlsPipe<P> {
             }
             state.batch =
                 Some(Batch { plain: plain.len(), told: 0, wire: wire.len().max(1), gone: 0 });
+            if state.last && plain.len() == from.len() {
+                state.close_notify(&mut wire);
+            }
         }
         state.sending = true;
         let mut told = 0;
@@ -431,6 +441,11 @@ impl<P: Pipe> TlsPipe<P> {
 }
 
 impl State {
+    /// Says that no more will come, if that has not been said.
+    fn close_notify(&mut self, wire: &mut Queue) {
+        self.closed = self.closed || self.session.close_notify(wire).is_ok();
+    }
+
     /// The end of sending: what is left of `wire` goes before what was said meanwhile. Gives memory back that is not needed.
     fn sent(&mut self, mut wire: Queue) -> Option<Vec<u8>> {
         self.sending = false;
@@ -489,20 +504,30 @@ impl<P: Pipe> Pipe for TlsPipe<P> {
         Ok(())
     }
 
+    fn watch_for_room(&self) {
+        self.inner.watch_for_room();
+    }
+
     fn detach(&self) {
         self.inner.detach();
+    }
+
+    fn last_word(&self) {
+        self.state.lock().last = true;
+        self.inner.last_word();
     }
 
     /// Says close_notify first (RFC 8446 §6.1: "Each party MUST send a "close_notify" alert before closing its write side").
     fn shutdown_write(&self) {
         let mut state = self.state.lock();
         state.drops = matches!(state.over, Some(Over::Failed(..)));
-        let State { session, out, sending, drops, .. } = &mut *state;
         // After a fatal alert there is nothing to say (RFC 8446 §6.2), and rustls would panic where it is built for debugging.
-        if !*sending && !*drops && session.close_notify(out).is_ok() {
-            *sending = true;
-            let mut wire = std::mem::take(out);
+        if !state.sending && !state.drops {
+            state.sending = true;
+            let mut wire = std::mem::take(&mut state.out);
+            state.close_notify(&mut wire);
             drop(state);
+            self.inner.last_word();
             // A full socket at the end of everything: then without.
             let _ = self.send(&mut wire);
             self.state.lock().sending = false;

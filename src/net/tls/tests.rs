@@ -348,9 +348,15 @@ fn an_end_that_comes_with_octets_is_told_after_them() {
         let closing = |pipe: &TlsPipe<Few>| pipe.say_close_notify();
         closing(&near);
         let mut into = [0; 100];
+        assert!(!far.holds());
         assert_eq!(far.try_read(&mut into).unwrap(), 4);
-        // The socket itself has no end.
-        wants_read(&poller, &receiver);
+        // The socket itself has no end. Who reads at edges asks.
+        assert!(far.holds());
+        assert_eq!(poller.timers(), 0, "nobody else is woken for it");
+        if mode == Mode::OneShot {
+            far.arm(READ).unwrap();
+            wants_read(&poller, &receiver);
+        }
         assert!(far.wait(READ, Some(clock::now())).unwrap().readable);
         assert_eq!(far.try_read(&mut into).unwrap(), 0);
         assert_eq!(far.try_read(&mut into).unwrap(), 0);
@@ -365,6 +371,36 @@ fn shutting_down_says_so_in_the_session_and_on_the_socket() {
     assert_eq!(far.inner().try_read(&mut [0; 100]).unwrap(), 0);
     far.try_write(b"the other half goes on").unwrap();
     assert_eq!(near.try_read(&mut [0; 100]).unwrap(), 22);
+}
+
+#[test]
+fn the_last_word_and_close_notify_go_in_one_write() {
+    let (word, both) = (7 + 22, (7 + 22) + (2 + 22));
+    let (near, far) = shaken(usize::MAX, 1 << 20);
+    let written = |pipe: &TlsPipe<Few>| pipe.inner().written.load(Ordering::Relaxed);
+    let (before, mut into) = (written(&near), [0; 100]);
+    near.last_word();
+    assert_eq!(near.try_write(b"goodbye").unwrap(), 7);
+    assert_eq!(written(&near) - before, both);
+    near.shutdown_write();
+    assert_eq!(written(&near) - before, both, "it is said once");
+    assert_eq!(far.try_read(&mut into).unwrap(), 7);
+    assert!(far.holds());
+    assert_eq!(far.try_read(&mut into).unwrap(), 0);
+    assert!(near.try_write(b"more").is_err());
+    // A full socket takes the one, and the other later.
+    let (near, far) = shaken(usize::MAX, 4096);
+    let (filled, mut into) = (4096 - word - 1, [0; 5000]);
+    assert_eq!(near.try_write(&pattern(filled - 22)).unwrap(), filled - 22);
+    let before = written(&near);
+    near.last_word();
+    assert_eq!(near.try_write(b"goodbye").unwrap(), 7);
+    assert_eq!(written(&near) - before, word + 1);
+    assert_eq!(far.try_read(&mut into).unwrap(), filled - 22 + 7);
+    assert!(!far.holds());
+    near.shutdown_write();
+    assert_eq!(written(&near) - before, both);
+    assert_eq!(far.try_read(&mut into).unwrap(), 0);
 }
 
 #[test]

@@ -42,7 +42,7 @@ fn each_edge_is_told_once() {
     let poller = Poller::new().unwrap();
     let (near, far) = UnixStream::pair().unwrap();
     let (ready, told) = tell();
-    poller.add(near.as_fd(), Mode::Edge, ready).unwrap();
+    poller.add(near.as_fd(), Mode::Edges, ready).unwrap();
     turn(&poller);
     let writable = Readiness { write: true, ..Readiness::default() };
     assert_eq!(told.try_recv().unwrap(), writable);
@@ -259,7 +259,7 @@ fn a_receiver_that_panics_costs_the_others_of_its_batch_nothing() {
     let (good, told) = tell::<Readiness>();
     for (n, (near, _)) in pairs.iter().enumerate() {
         let ready: Arc<dyn Ready> = if n % 2 == 0 { Arc::new(Faulty) } else { good.clone() };
-        poller.add(near.as_fd(), Mode::Edge, ready).unwrap();
+        poller.add(near.as_fd(), Mode::Edges, ready).unwrap();
     }
     turn(&poller);
     assert_eq!(told.try_iter().count(), 4, "an edge is told once: what is lost is lost for ever");
