@@ -15,4 +15,4 @@ if [ $# -gt 0 ]; then
     : "${GRPC_THREADS_MODEL_SEED:=$(date +%s)000}"
     export GRPC_THREADS_MODEL_SEED
 fi
-nice -n 5 cargo test --quiet --lib model:: -- --nocapture
+nice -n 5 cargo test --quiet --features tls --lib model:: -- --nocapture

@@ -54,6 +54,9 @@ pub(super) struct Plan {
     pub(super) local: bool,
     /// Not all kinds of calls, but these.
     pub(super) kinds: u64,
+    /// Connections are TLS's.
+    #[cfg(feature = "_tls")]
+    pub(super) sealed: bool,
 }
 
 impl Plan {
@@ -82,6 +85,8 @@ impl Plan {
             slow: dice.below(4) as usize,
             local: dice.once_in(4),
             kinds: dice.next(),
+            #[cfg(feature = "_tls")]
+            sealed: dice.once_in(3),
         }
     }
 }

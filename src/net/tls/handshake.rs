@@ -243,6 +243,29 @@ impl<P: Pipe> Opening<P> {
     }
 }
 
+/// Two pipes over others, as a handshake of these credentials leaves them: that itself happens aside, at once. The server has
+/// still to send its ticket.
+#[cfg(all(test, shuttle))]
+pub(crate) fn shaken<P: Pipe>(
+    (config, name): (Arc<ClientConfig>, ServerName<'static>),
+    server: Arc<ServerConfig>,
+    (near, far): (P, P),
+) -> (TlsPipe<P>, TlsPipe<P>) {
+    let (here, there) = crate::net::MemoryPipe::pair();
+    let mut client = Opening::new(here, Session::client(config, name).unwrap(), None);
+    let mut server = Opening::new(there, Session::server(server).unwrap(), None);
+    client.advance().unwrap();
+    server.advance().unwrap();
+    assert_eq!(client.advance().unwrap(), Progress::Done);
+    client.flush().unwrap();
+    assert_eq!(server.advance().unwrap(), Progress::Done);
+    let (mut wire, mut ticket) = (vec![0; READ], Queue::default());
+    let n = client.pipe.try_read(&mut wire).unwrap();
+    ticket.append(&wire[..n]);
+    let near = TlsPipe::new(near, client.session, Queue::default(), None);
+    (near, TlsPipe::new(far, server.session, ticket, None))
+}
+
 const READ_ONLY: Interest = Interest { read: true, write: false };
 
 /// Handshakes under way at one port, so that they can be ended with it.

@@ -17,6 +17,8 @@ use rustls::pki_types::ServerName;
 
 use crate::net::address;
 
+#[cfg(all(test, shuttle))]
+pub(crate) use handshake::shaken;
 pub(crate) use handshake::{Failure, Handshake, Handshakes, Outcome, client, server};
 pub(crate) use renewal::Renewals;
 

@@ -158,7 +158,7 @@ impl<P: Pipe> TlsPipe<P> {
 
     /// Tells whoever is attached of what came with the handshake: at once in a poller's turn, which has `jobs`. Then sends
     /// what is left of its last word, where nothing was written for it to go with.
-    pub(super) fn begin(&self, jobs: Option<&mut Vec<Job>>) {
+    pub(crate) fn begin(&self, jobs: Option<&mut Vec<Job>>) {
         self.state.lock().begins = false;
         if self.holds() {
             let readiness = Readiness { read: true, ..Readiness::default() };
