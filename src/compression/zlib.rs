@@ -233,7 +233,11 @@ fn guess(form: Form, packed: &[u8]) -> usize {
     let said = packed.last_chunk().map_or(0, |len| u32::from_le_bytes(*len) as usize);
     let most = packed.len().saturating_mul(16);
     // One more, so that the end is seen at once.
-    if form == Form::Gzip { said.saturating_add(1).min(most) } else { packed.len().saturating_mul(6) }
+    if form == Form::Gzip {
+        said.saturating_add(1).min(most)
+    } else {
+        packed.len().saturating_mul(6)
+    }
 }
 
 /// § RFC 1952 §2.3: reads a member's header; what is behind it.
