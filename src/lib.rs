@@ -103,7 +103,7 @@
 //! | `signal` of [`Server::serve_until`] | the caller's |
 //! | a client's codecs, iterators given to `call` | the caller's |
 //! | iterators given to `future` and `spawn`, with the codec of their items | one of the library's for each |
-//! | [`ClientInterceptor::unary`] | the caller's in `call` and `with_call`; for `future` one of the library's, of which a channel has 64 at most |
+//! | [`ClientInterceptor::unary`] | the caller's in `call` and `with_call`; for `future` one of the library's, of which a channel has 64 at most, and as many for each level of futures that they wait for |
 //! | [`ClientInterceptor::stream`], the function of [`Channel::with_metadata`] | the caller's: that begins the call; for `future` beside interceptors that go around, where these run |
 //! | hooks ([`StreamHooks`]), [`Compressor`]s | where the codec of the message runs, or would: whoever sends it, or takes it |
 //! | [`StreamHooks::on_end`] on a client | the notifier; around one response ([`Next::call`]) where the interceptor runs; of a call that was over as it began, the caller's |

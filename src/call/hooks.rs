@@ -115,7 +115,8 @@ impl StreamHooks {
     /// and one response it runs where the interceptor does, before the caller has the response: on the caller's thread, and for
     /// `future` on one of the library's; a `future` behind interceptors that all [have hooks only] is told of as a stream is. A call
     /// that was over as it began is told of on the thread that began it. Where it runs on a server: [`InterceptedCall::add_hooks`].
-    /// A panic is logged, where it runs on a thread of the library's.
+    /// A panic in it is logged, and the hooks of the others are told. Where other code of the program panicked before the call had an
+    /// outcome, the status is `INTERNAL`.
     ///
     /// [have hooks only]: crate::ClientInterceptor::has_hooks_only
     /// [`InterceptedCall::add_hooks`]: crate::InterceptedCall::add_hooks

@@ -9,7 +9,8 @@ use std::mem;
 use std::sync::{Arc, OnceLock};
 
 use super::answer::Answer;
-use super::hooks::{Hook, Line, OnEnd, StreamHooks};
+use super::end_hooks::EndHooks;
+use super::hooks::{Hook, Line, StreamHooks};
 use super::listening::Listening;
 use crate::payload::Payload;
 use crate::status::Status;
@@ -27,7 +28,7 @@ pub(crate) struct Intercept {
 struct State {
     requests: Line,
     responses: Line,
-    ends: Vec<OnEnd>,
+    ends: EndHooks,
     /// Answers wait.
     holds: bool,
     held: Option<Answer>,
@@ -60,7 +61,7 @@ impl Intercept {
         let mut state = self.state.lock();
         state.requests.extend(request);
         state.responses.extend_front(response);
-        state.ends.extend(end);
+        state.ends.add(end);
     }
 
     /// Hooks outside of those that come later.
@@ -140,10 +141,9 @@ impl Intercept {
         self.state.lock().status.clone()
     }
 
-    /// Who is told of the end, the innermost first; `None`: nobody.
-    pub(super) fn take_ends(&self) -> Option<Vec<OnEnd>> {
-        let mut ends = mem::take(&mut self.state.lock().ends);
-        ends.reverse();
+    /// Who is told of the end; `None`: nobody.
+    pub(super) fn take_ends(&self) -> Option<EndHooks> {
+        let ends = mem::take(&mut self.state.lock().ends);
         Some(ends).filter(|ends| !ends.is_empty())
     }
 }

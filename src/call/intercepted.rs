@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::hooks::{OnEnd, StreamHooks, miscounted};
+use super::end_hooks::EndHooks;
+use super::hooks::{StreamHooks, miscounted};
 use super::intercept::{Direction, Intercept};
 use super::server::ServerCall;
 use super::{Rewriter, SendError};
@@ -204,11 +205,8 @@ impl ServerCall {
     }
 }
 
-/// Tells hooks of the end, each by itself.
-fn tell(ends: Option<Vec<OnEnd>>, status: Option<&Status>) {
-    let over = Status::cancelled("the call is over");
-    let status = status.unwrap_or(&over);
-    for end in ends.into_iter().flatten() {
-        let _ = user::run(format_args!("an interceptor's hook"), || end(status));
+fn tell(ends: Option<EndHooks>, status: Option<&Status>) {
+    if let Some(ends) = ends {
+        ends.tell(status.unwrap_or(&Status::cancelled("the call is over")));
     }
 }

@@ -7,6 +7,7 @@
 
 mod answer;
 pub(crate) mod client;
+mod end_hooks;
 pub(crate) mod events;
 mod extensions;
 mod gate;
@@ -31,11 +32,12 @@ use crate::reactor::spares;
 use crate::status::Status;
 use crate::wire::framing;
 
+pub(crate) use end_hooks::EndHooks;
 pub use events::{Flow, RecvMessage, SendMessage};
 pub use extensions::Extensions;
 pub(crate) use handover::{Handover, Refused};
+pub(crate) use hooks::Line;
 pub use hooks::{Emit, StreamHooks};
-pub(crate) use hooks::{Line, OnEnd};
 pub(crate) use inbox::{Finish, Inbox, Next};
 pub(crate) use intercept::Direction;
 pub(crate) use listening::Answering;

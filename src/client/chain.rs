@@ -2,6 +2,7 @@
 //!
 //! Messages are encoded first and decoded last: interceptors see bytes. A method whose channel has none comes here never.
 
+use std::mem;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -71,7 +72,7 @@ impl<Req: 'static, Resp: 'static> Method<Req, Resp> {
                 }
             }
         };
-        if let Err(error) = chain.crew().enter(Box::new(work)) {
+        if let Err(error) = chain.crew().within().and_then(|crew| crew.enter(Box::new(work))) {
             let text = format!("no thread could be started to run the interceptors: {error}");
             outer.fail(Status::resource_exhausted(text));
         }
@@ -203,8 +204,12 @@ impl<Req: 'static, Resp: 'static> Method<Req, Resp> {
         replies: Replies,
     ) -> Hooked {
         let mut details = self.details(options, (true, replies == Replies::Many));
-        let hooks = chain.hooks(&mut details);
-        match hooks.and_then(|lines| Ok((lines, self.sends(details.options())?))) {
+        let hooks =
+            chain.hooks(&mut details).and_then(|lines| match self.sends(details.options()) {
+                Ok(sends) => Ok((lines, sends)),
+                Err(status) => Err(lines.told(status)),
+            });
+        match hooks {
             Ok((lines, sends)) => self.begin_hooked(&details, lines, (sends, None), replies),
             Err(status) => Hooked {
                 core: self.failed(options, status),
@@ -226,12 +231,6 @@ impl<Req: 'static, Resp: 'static> Method<Req, Resp> {
     ) -> Result<Hooked, Status> {
         let mut details = self.details(options, (false, replies == Replies::Many));
         let mut lines = chain.hooks(&mut details)?;
-        let told = |status: Status, lines: &mut Lines| {
-            if let Some(end) = lines.at_end() {
-                end(&status);
-            }
-            status
-        };
         let method = details.method().as_str();
         let request = self.payload(request).and_then(|one| lines.one_request(one, method));
         let framed = request.and_then(|request| {
@@ -240,7 +239,7 @@ impl<Req: 'static, Resp: 'static> Method<Req, Resp> {
         });
         match framed {
             Ok(framed) => Ok(self.begin_hooked(&details, lines, framed, replies)),
-            Err(status) => Err(told(status, &mut lines)),
+            Err(status) => Err(lines.told(status)),
         }
     }
 
@@ -256,9 +255,14 @@ impl<Req: 'static, Resp: 'static> Method<Req, Resp> {
         let launch = Launch { template, replies, ..launch };
         let core = Core::start(self.source.clone(), launch, replies == Replies::One);
         core.heed(lines.heed.take());
-        if let Some(end) = lines.at_end() {
+        let ends = mem::take(&mut lines.ends);
+        if !ends.is_empty() {
             let call = Call::new(core.clone());
-            let told = Box::new(move || end(&call.status()));
+            let told = Box::new(move || {
+                // Those who listen are told first, whose panic is not that of these.
+                let status = user::run(format_args!("a listener"), || call.status());
+                ends.tell(&status.unwrap_or_else(|_| call.status()));
+            });
             if let Err(told) = core.on_end(told) {
                 run_here(format_args!("an interceptor's hook"), told);
             }

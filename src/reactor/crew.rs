@@ -5,14 +5,18 @@
 //! would not let a caller go at its deadline. So there are up to a bound, for as long as there is work and a little longer:
 //! the next call of a caller that makes one after the other finds one there.
 //!
+//! Work that one of its own threads may wait for goes to another crew, a level deeper ([`Crew::within`]): behind those that wait for
+//! it, it would never be run.
+//!
 //! One lock, a leaf, over what waits.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use crate::sync::{Condvar, Mutex};
+use crate::sync::{Condvar, Mutex, thread_own};
 use crate::tell;
 
 use super::{clock, helper, user};
@@ -35,7 +39,14 @@ pub(crate) struct Crew {
     state: Mutex<State>,
     /// There is work for one that lingers.
     work: Condvar,
+    /// How many crews it stands within.
+    depth: usize,
+    /// What its own threads wait for.
+    inner: OnceLock<Arc<Crew>>,
 }
+
+/// Crews within one another at most.
+const DEEPEST: usize = 8;
 
 #[derive(Default)]
 struct State {
@@ -54,7 +65,43 @@ struct State {
 impl Crew {
     /// At most so many threads; none as yet. The purpose is in their names.
     pub(crate) fn new(purpose: &'static str, most: usize) -> Arc<Self> {
-        Arc::new(Self { purpose, most, state: Mutex::default(), work: Condvar::new() })
+        Self::at(purpose, most, 0)
+    }
+
+    fn at(purpose: &'static str, most: usize, depth: usize) -> Arc<Self> {
+        let (state, work, inner) = (Mutex::default(), Condvar::new(), OnceLock::new());
+        Arc::new(Self { purpose, most, state, work, depth, inner })
+    }
+
+    /// The crew for work that this thread may wait for: itself, or where this is a thread of its own, one within it.
+    ///
+    /// # Errors
+    /// When that would be too deep.
+    pub(crate) fn within(self: &Arc<Self>) -> io::Result<Arc<Self>> {
+        let serves = SERVES.reach(Cell::get).unwrap_or(0);
+        let mut crew = self;
+        let mut own = None;
+        loop {
+            if crew.address() == serves {
+                own = Some(crew);
+            }
+            match crew.inner.get() {
+                Some(inner) => crew = inner,
+                None => break,
+            }
+        }
+        let Some(own) = own else { return Ok(self.clone()) };
+        if own.depth + 1 == DEEPEST {
+            let text = format!("{} threads wait for each other {DEEPEST} deep", self.purpose);
+            return Err(io::Error::other(text));
+        }
+        let (purpose, most, depth) = (self.purpose, self.most, own.depth + 1);
+        Ok(own.inner.get_or_init(|| Self::at(purpose, most, depth)).clone())
+    }
+
+    /// Which one it is.
+    fn address(&self) -> usize {
+        std::ptr::from_ref(self).addr()
     }
 
     /// Has `work` run as soon as a thread is free. The number is for [`leave`](Self::leave).
@@ -141,6 +188,7 @@ impl Crew {
     }
 
     fn serve(&self) {
+        SERVES.reach(|serves| serves.set(self.address()));
         while let Some(work) = self.next() {
             // What it says when it panics is logged.
             let _ = user::run(format_args!("a job of the {} threads", self.purpose), work);
@@ -166,6 +214,11 @@ impl Crew {
             state.idle -= 1;
         }
     }
+}
+
+thread_own! {
+    /// The crew that this thread is of.
+    static SERVES: Cell<usize> = Cell::new(0);
 }
 
 #[cfg(test)]
@@ -247,6 +300,27 @@ mod tests {
         let (work, _go) = work(&sender);
         crew.enter(work).unwrap();
         told.recv_timeout(LONG).unwrap();
+    }
+
+    /// Has a thread of each level wait for one of the next, and says how many there were.
+    fn descend(crew: &Arc<Crew>, told: &Sender<usize>) {
+        let Ok(within) = crew.within() else { return told.send(0).unwrap() };
+        let (this, told) = (crew.clone(), told.clone());
+        let work = move || {
+            let (up, below) = channel();
+            descend(&this, &up);
+            told.send(below.recv_timeout(LONG).unwrap() + 1).unwrap();
+        };
+        within.enter(Box::new(work)).unwrap();
+    }
+
+    #[test]
+    fn work_that_its_own_threads_wait_for_has_threads_of_its_own() {
+        let crew = Crew::new("test", 1);
+        let (told, levels) = channel();
+        descend(&crew, &told);
+        assert_eq!(levels.recv_timeout(LONG), Ok(DEEPEST));
+        assert!(Arc::ptr_eq(&crew.within().unwrap(), &crew), "for everybody else");
     }
 
     #[test]

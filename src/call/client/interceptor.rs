@@ -60,8 +60,8 @@ pub trait ClientInterceptor: Send + Sync + 'static {
     /// beyond them wait, until their deadline; the cancel of the future, its deadline and the close of the channel end
     /// the attempt that is under way, and what `next.call` gives afterwards is that end.
     ///
-    /// There it must not wait for another `future` of a channel with the same interceptors: with all 64 threads in such a wait no thread is
-    /// left to run those. `next.call`, and `call` on any channel, run on its own thread.
+    /// A `future` of the same channel that it makes there has threads of its own, 64 more, so it may wait for it: eight deep, and what
+    /// is deeper ends with `RESOURCE_EXHAUSTED`. `next.call`, and `call` on any channel, run on its own thread.
     ///
     /// As it is given it does what [`stream`](Self::stream) says: an interceptor that has only that has it for all
     /// kinds of calls.
@@ -316,16 +316,17 @@ impl<'a> Next<'a> {
         let (on_request, on_response, on_end) = hooks.into_parts();
         lines.request.extend(on_request);
         lines.response.extend(on_response);
+        lines.ends.add(on_end);
         let method = details.method().clone();
         let outcome = lines.one_request(request, method.as_str()).and_then(|request| {
             let mut reply = self.call(details, request)?;
             reply.payload = lines.response.one(reply.payload, ("response", method.as_str()))?;
             Ok(reply)
         });
-        if let Some(on_end) = on_end {
+        if !lines.ends.is_empty() {
             match &outcome {
-                Ok(reply) => on_end(&reply.status()),
-                Err(status) => on_end(status),
+                Ok(reply) => lines.ends.tell(&reply.status()),
+                Err(status) => lines.ends.tell(status),
             }
         }
         outcome

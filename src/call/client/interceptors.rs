@@ -5,7 +5,7 @@ use std::mem;
 use std::sync::Arc;
 
 use crate::call::events::{hook, passing};
-use crate::call::{Line, OnEnd};
+use crate::call::{EndHooks, Line};
 use crate::payload::Payload;
 use crate::reactor::{Crew, clock};
 use crate::status::Status;
@@ -66,17 +66,24 @@ impl Interceptors {
         &self.crew
     }
 
-    /// Asks them all for their hooks; each sees the details as the one before left them.
+    /// Asks them all for their hooks; each sees the details as the one before left them. An error is told to those for the end that
+    /// are there by then.
     pub(crate) fn hooks(&self, details: &mut CallDetails) -> Result<Lines, Status> {
         let mut lines = Lines::default();
+        match self.gather(details, &mut lines) {
+            Ok(()) => Ok(lines),
+            Err(status) => Err(lines.told(status)),
+        }
+    }
+
+    fn gather(&self, details: &mut CallDetails, lines: &mut Lines) -> Result<(), Status> {
         for one in &self.list {
             let (on_request, on_response, on_end) = one.stream(details)?.into_parts();
             lines.request.extend(on_request);
             lines.response.extend_front(on_response);
-            lines.ends.extend(on_end);
+            lines.ends.add(on_end);
         }
-        self.events.begin(details, &mut lines)?;
-        Ok(lines)
+        self.events.begin(details, lines)
     }
 }
 
@@ -92,8 +99,7 @@ impl fmt::Debug for Interceptors {
 pub(crate) struct Lines {
     pub(crate) request: Line,
     pub(crate) response: Line,
-    /// Outermost first.
-    ends: Vec<OnEnd>,
+    pub(crate) ends: EndHooks,
     pub(crate) heed: Option<Heed>,
 }
 
@@ -107,11 +113,10 @@ impl Lines {
         self.request.one(request, ("request", method))
     }
 
-    /// Those for the end, in one: the innermost is told first. `None`: there are none.
-    pub(crate) fn at_end(&mut self) -> Option<impl FnOnce(&Status) + Send + 'static> {
-        let ends = mem::take(&mut self.ends);
-        (!ends.is_empty())
-            .then_some(move |status: &Status| ends.into_iter().rev().for_each(|end| end(status)))
+    /// The call has ended before it began: tells those for the end.
+    pub(crate) fn told(self, status: Status) -> Status {
+        self.ends.tell(&status);
+        status
     }
 }
 
