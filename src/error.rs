@@ -95,7 +95,12 @@ impl From<ConfigError> for Status {
 #[derive(Clone, Debug)]
 pub enum ResultError {
     /// The time given for this wait is over. The call itself goes on; [`Call::waits_for`](crate::Call::waits_for) says what it is
-    /// that does not come.
+    /// that does not come. A `try_` waits for no time.
+    ///
+    /// With `?` it becomes RESOURCE_EXHAUSTED, and no DEADLINE_EXCEEDED: what is over is a wait of this program's, and no
+    /// deadline of a call. So a handler's client is not told of a deadline that has not passed, whether the handler had no room
+    /// for a response or no answer of another server's; and does not take it for something to be tried again at once. Where
+    /// another code says more, map it.
     TimedOut,
     /// The time given to [`Channel::wait_ready`](crate::Channel::wait_ready) or
     /// [`ReadyFuture::result`](crate::ReadyFuture::result) is over, and the channel is not ready; it goes on connecting.
@@ -114,7 +119,9 @@ pub enum ResultError {
 impl fmt::Display for ResultError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::TimedOut => f.write_str("the wait timed out; the call goes on"),
+            Self::TimedOut => f.write_str(
+                "the wait was over before anything had come, or room to send; the call goes on",
+            ),
             Self::Cancelled => f.write_str("cancelled from this side"),
             Self::Taken => f.write_str("the result was already taken"),
             Self::NotReady(status) => f.write_str(status.message()),
@@ -132,12 +139,15 @@ impl Error for ResultError {
     }
 }
 
-/// `DEADLINE_EXCEEDED` (of both waits), `CANCELLED`, `INTERNAL` (taken twice is a fault of this
-/// program) and the call's own status.
+/// `RESOURCE_EXHAUSTED` ([`TimedOut`](ResultError::TimedOut): nothing in time, or no room), `CANCELLED`, `INTERNAL` (taken
+/// twice is a fault of this program) and the status of the call, or of a channel that is not ready.
 impl From<ResultError> for Status {
     fn from(error: ResultError) -> Self {
         match error {
-            ResultError::TimedOut => Status::deadline_exceeded(error.to_string()),
+            // The peer reads it, whose own deadline and call this is not about.
+            ResultError::TimedOut => Status::resource_exhausted(
+                "a wait of the program's own was over before anything had come, or room to send",
+            ),
             ResultError::Cancelled => Status::cancelled(error.to_string()),
             ResultError::Taken => Status::internal(error.to_string()),
             ResultError::NotReady(status) | ResultError::Rpc(status) => status,
@@ -200,7 +210,9 @@ mod tests {
         let config = ConfigError::new(ConfigErrorKind::Target, "no port in \"localhost\"");
         assert_eq!(format!("{config:?}"), "no port in \"localhost\"");
         assert_eq!(Status::from(config).code(), Code::Internal);
-        assert_eq!(Status::from(ResultError::TimedOut).code(), Code::DeadlineExceeded);
+        let late = Status::from(ResultError::TimedOut);
+        assert_eq!(late.code(), Code::ResourceExhausted, "no deadline of a call has passed");
+        assert!(!late.message().contains("goes on"), "{late}: to the peer it is over");
         assert_eq!(Status::from(ResultError::Cancelled).code(), Code::Cancelled);
         assert_eq!(Status::from(ResultError::Taken).code(), Code::Internal);
         let rpc = ResultError::from(Status::aborted("x"));

@@ -237,7 +237,7 @@ fn a_sender_that_is_dropped_is_no_cancel_and_a_handle_that_owns_its_call_is_one(
 #[test]
 fn as_a_status_a_wait_in_vain_a_cancel_and_a_failure_have_codes_of_their_own() {
     let codes = [
-        (ResultError::TimedOut, Code::DeadlineExceeded),
+        (ResultError::TimedOut, Code::ResourceExhausted),
         (ResultError::Cancelled, Code::Cancelled),
         (ResultError::Taken, Code::Internal),
         (ResultError::Rpc(Status::data_loss("x")), Code::DataLoss),
