@@ -147,6 +147,18 @@ fn what_the_handler_says_itself_wins_over_a_sender_that_it_drops() {
     let (messages, status) = told(&Served::with(1, [("Watch", fails)]));
     assert_eq!((messages.len(), status.code()), (1, Code::NotFound));
 
+    // A wait of its own that was in vain is no deadline of its client's.
+    let full = answering(|_, context| {
+        let (mut sender, responses) = context.response_channel()?;
+        for _ in 0..10_000 {
+            sender.try_send(&Bytes::from(vec![7; 8 << 10]))?;
+        }
+        Ok(responses)
+    });
+    let (messages, status) = told(&Served::with(1, [("Watch", full)]));
+    assert!(!messages.is_empty(), "what was sent has come");
+    assert_eq!(status.code(), Code::ResourceExhausted, "{status}");
+
     let forgets = answering(|_, context| Ok(context.response_channel()?.1));
     let (_, status) = told(&Served::with(1, [("Watch", forgets)]));
     assert_eq!(status.code(), Code::Cancelled, "{status}");
@@ -246,6 +258,9 @@ fn a_server_that_stops_names_the_calls_that_are_answered_elsewhere() {
     let stopped = served.server.stop(LONG);
     let running = stopped.wait(Duration::ZERO).unwrap_err();
     assert_eq!(running.methods(), [(WATCH.to_owned(), 1)]);
+    assert_eq!(running.elsewhere(), [(WATCH.to_owned(), 1)]);
+    let text = running.to_string();
+    assert_eq!(text, "not over: /test.Test/Watch: 1 answered from elsewhere (not finished there)");
     sender.finish(Ok(()));
     stopped.wait(LONG).unwrap();
     assert!(responses.recv().unwrap().is_none());
@@ -278,6 +293,25 @@ fn what_the_client_does_not_take_is_refused_and_room_is_told_of() {
         room.recv_timeout(LONG).expect("it is told of room");
     }
     while room.try_recv().is_ok() {}
+
+    // One that panics goes on, too.
+    let (told, again) = mpsc::channel();
+    sender.on_ready(move || {
+        told.send(()).unwrap();
+        panic!("told of room");
+    });
+    for _ in 0..2 {
+        let mut sent = 0;
+        while sender.send_timeout(&message, Duration::from_millis(100)).is_ok() {
+            sent += 1;
+        }
+        while again.try_recv().is_ok() {}
+        let _ = sender.try_send(&message).map(|()| sent += 1);
+        for _ in 0..sent {
+            assert_eq!(responses.recv().unwrap().unwrap().len(), message.len());
+        }
+        again.recv_timeout(LONG).expect("it is told of room");
+    }
     sender.send(&message).unwrap();
     sender.finish(Ok(()));
     assert_eq!(responses.recv().unwrap().unwrap().len(), message.len());
@@ -358,6 +392,23 @@ fn a_handler_that_returns_other_responses_than_those_of_its_sender_never_looks_w
     assert!(status.message().contains("return the responses of its sender"), "{status}");
     assert!(status.message().contains(WATCH), "{status}");
     assert!(logged::logged(&["ERROR", WATCH, "return the responses of its sender"]));
+
+    let half = listing(move |context| {
+        let (mut sender, _): (Sender, _) = context.response_channel()?;
+        sender.send(&Bytes::from_static(b"zero"))?;
+        list()
+    });
+    let (messages, status) = told_of(half);
+    assert_eq!(messages, ["zero", "one", "two"], "nothing is lost");
+    assert_eq!(status.code(), Code::Internal, "{status}");
+
+    let unused = listing(move |context| {
+        let (_, _): (Sender, _) = context.response_channel()?;
+        list()
+    });
+    let (messages, status) = told_of(unused);
+    assert_eq!((messages.len(), status.code()), (2, Code::Ok), "these are the answer");
+    assert!(logged::logged(&["WARN", WATCH, "what its handler has returned instead"]));
 
     let failed = listing(move |context| {
         let (sender, _): (Sender, _) = context.response_channel()?;

@@ -34,6 +34,8 @@ pub(in crate::server) struct Method {
     /// Its calls come before all others.
     reserved: bool,
     running: AtomicUsize,
+    /// Those of them that their handlers have left to other threads.
+    elsewhere: AtomicUsize,
     /// A moving average of the run time in nanoseconds; zero is "not known".
     run_time: AtomicU32,
 }
@@ -76,9 +78,10 @@ impl Method {
         own: Option<ThreadPool>,
         reserved: bool,
     ) -> Arc<Self> {
-        let (running, run_time) = Default::default();
+        let (running, elsewhere, run_time) = Default::default();
         let own = own.map(Arc::new);
-        Arc::new(Self { path, kind, calls: calls.clone(), own, reserved, running, run_time })
+        let calls = calls.clone();
+        Arc::new(Self { path, kind, calls, own, reserved, running, elsewhere, run_time })
     }
 
     pub(super) fn path(&self) -> &str {
@@ -139,9 +142,14 @@ impl Method {
         &self.calls
     }
 
-    /// Handlers of this method that have not returned.
+    /// Calls of this method that are not over, or whose handler has not returned.
     pub(super) fn running(&self) -> usize {
         self.running.load(Ordering::Acquire)
+    }
+
+    /// Those of them that are answered from elsewhere.
+    pub(super) fn elsewhere(&self) -> usize {
+        self.elsewhere.load(Ordering::Acquire)
     }
 
     /// The average of its run times in nanoseconds; zero is "not known".
@@ -245,9 +253,16 @@ impl Method {
 }
 
 impl Counting for Method {
-    fn left(&self, deadline: Option<Ticket>) {
+    fn elsewhere(&self) {
+        self.elsewhere.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn left(&self, deadline: Option<Ticket>, elsewhere: bool) {
         if let Some(ticket) = deadline {
             self.calls.ended(ticket);
+        }
+        if elsewhere {
+            self.elsewhere.fetch_sub(1, Ordering::Release);
         }
         self.running.fetch_sub(1, Ordering::Release);
         self.calls.leave();

@@ -53,7 +53,8 @@ impl Registry {
     pub(in crate::server) fn register(&self, methods: Vec<Arc<Method>>) -> Result<(), ConfigError> {
         let mut pending = self.pending.lock();
         if self.registered.get().is_some() {
-            let text = "methods are registered before start(); generic handlers may come later";
+            let text = "methods are registered before start(), and the server was started or stopped before; generic \
+                 handlers may come later, until it is stopped";
             return Err(ConfigError::new(ConfigErrorKind::State, text));
         }
         let mut names = HashSet::new();
@@ -119,10 +120,11 @@ impl Registry {
         Found::Unknown
     }
 
-    /// The methods known by name of which handlers have not returned, and how many of each.
-    pub(in crate::server) fn running(&self) -> impl Iterator<Item = (&str, usize)> {
-        let all = self.methods().map(|method| (method.path(), method.running()));
-        all.filter(|(_, running)| *running > 0)
+    /// The methods known by name of which calls run, how many of each, and how many of these are answered from elsewhere.
+    pub(in crate::server) fn running(&self) -> impl Iterator<Item = (&str, usize, usize)> {
+        let all =
+            self.methods().map(|method| (method.path(), method.running(), method.elsewhere()));
+        all.filter(|(_, running, _)| *running > 0)
     }
 
     /// The pools that methods have of their own.

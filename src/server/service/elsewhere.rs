@@ -23,7 +23,7 @@ use crate::codec::Codec;
 use crate::deadline::Deadline;
 use crate::error::ResultError;
 use crate::link::Notify;
-use crate::reactor::{clock, notify};
+use crate::reactor::{clock, notify, user};
 use crate::status::Status;
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicBool, Ordering};
@@ -52,13 +52,16 @@ pub struct ResponseSender<Resp> {
     codec: Arc<dyn Codec<Resp>>,
     /// What it comes to if it goes now.
     leave: Leave,
+    /// A response of it has been taken.
+    sent: bool,
 }
 
 /// What a handler returns whose responses are sent by a [`ResponseSender`]: an iterator without items.
 ///
 /// It may be boxed, or chained behind responses that are there already, which the worker then sends. Returned or
-/// not is what counts: where the handler fails, or drops both ends and returns other responses, the call ends with those. Other
-/// responses while the sender is there, or has been finished, are a mistake: its client is told INTERNAL behind them, and the log.
+/// not is what counts: where the handler fails, the call ends with its status. Other responses while the sender is there, or has
+/// been finished, or has sent something, are a mistake: its client is told INTERNAL behind them, and the log. Where the
+/// handler drops both ends unused and returns other responses, these are the answer, and the log has a warning.
 #[must_use = "a handler returns it: `Ok(responses)`"]
 pub struct SentElsewhere<Resp> {
     made: Arc<Made>,
@@ -168,7 +171,7 @@ impl ServicerContext {
             shared.release();
         }
         let (codec, leave) = (codec.clone(), Leave::Dropped);
-        let sender = ResponseSender { shared, made: made.clone(), codec, leave };
+        let sender = ResponseSender { shared, made: made.clone(), codec, leave, sent: false };
         Ok((sender, SentElsewhere { made, types: PhantomData }))
     }
 }
@@ -197,13 +200,24 @@ pub(super) fn returned(context: &ServicerContext, slot: &mut Option<Slot>) {
                 outbox.flush();
             }
         }
-        // Both ends were dropped: what the handler has returned is the answer.
-        (Some(Leave::Late | Leave::Dropped), false) => call.finish(Ok(())),
-        (Some(Leave::Finished(Ok(()))) | None, false) => call.finish(Err(misled(context))),
+        // Both ends were dropped, and nothing came of them: what the handler has returned is the answer.
+        (Some(Leave::Dropped), false) => {
+            if context.is_active() {
+                let method = context.method();
+                tell::warn!(
+                    "{method}: a ResponseSender was dropped without finish() and without a response; what its handler has \
+                     returned instead is the answer"
+                );
+            }
+            call.finish(Ok(()));
+        }
+        (Some(Leave::Finished(Ok(())) | Leave::Late | Leave::Half) | None, false) => {
+            call.finish(Err(misled(context)));
+        }
     }
 }
 
-/// A handler has returned other responses than those of its sender, which is there or was finished.
+/// A handler has returned other responses than those of its sender, which is there, was finished, or has sent something.
 fn misled(context: &ServicerContext) -> Status {
     let (method, peer) = (context.method(), context.peer());
     let text = "the handler has asked for a response_channel and does not return the responses of its sender";
@@ -229,7 +243,7 @@ impl Leave {
                 let text = format!("the client of {method} did not keep up with its responses");
                 call.finish(Err(Status::resource_exhausted(text)));
             }
-            Self::Dropped => {
+            Self::Half | Self::Dropped => {
                 // Always this program's fault, so it is worth a warning: of a call that its client has ended nothing is said.
                 if context.is_active() {
                     let peer = context.peer();
@@ -251,7 +265,9 @@ impl<Resp: 'static> ResponseSender<Resp> {
     /// How the call ended; what the codec said, and that the message is longer than the limit: the call goes on then.
     pub fn send(&mut self, response: &Resp) -> Result<(), Status> {
         self.leave = Leave::Dropped;
-        send_one(&self.shared.context()?, response, &*self.codec)
+        send_one(&self.shared.context()?, response, &*self.codec)?;
+        self.sent = true;
+        Ok(())
     }
 
     /// Like [`send`](Self::send), waiting at most `timeout`.
@@ -289,6 +305,7 @@ impl<Resp: 'static> ResponseSender<Resp> {
         self.leave = Leave::Dropped;
         let context = self.shared.context()?;
         if try_send_one(&context, response, &*self.codec)? {
+            self.sent = true;
             return Ok(());
         }
         self.shared.state.lock().full = true;
@@ -314,8 +331,8 @@ impl<Resp: 'static> ResponseSender<Resp> {
     /// Runs `callback` each time when there is room again after a [`try_send`](Self::try_send) that found none. The last callback
     /// set wins. It goes when the call is over; for that, see [`add_callback`](Self::add_callback).
     ///
-    /// It runs on the library's notifier thread, once at a time: be quick, and do not wait for other calls there. A panic is caught and logged,
-    /// and ends it.
+    /// It runs on the library's notifier thread, once at a time: be quick, and do not wait for other calls there. A panic in it is
+    /// logged, and it goes on, as with a client's [`on_ready`](crate::Responses::on_ready).
     pub fn on_ready(&self, callback: impl FnMut() + Send + 'static) {
         let mut state = self.shared.state.lock();
         if state.context.is_none() {
@@ -342,7 +359,10 @@ impl<Resp: 'static> ResponseSender<Resp> {
 
 impl<Resp> Drop for ResponseSender<Resp> {
     fn drop(&mut self) {
-        let leave = std::mem::replace(&mut self.leave, Leave::Dropped);
+        let leave = match std::mem::replace(&mut self.leave, Leave::Dropped) {
+            Leave::Dropped if self.sent => Leave::Half,
+            leave => leave,
+        };
         // Before the handler has returned it may still say how the call ends.
         let Some(leave) = self.made.turn.lock().leave(leave) else { return };
         if let Ok(context) = self.shared.context() {
@@ -392,7 +412,7 @@ impl Shared {
     fn begin(&self, slot: Option<Slot>) {
         let mut state = self.state.lock();
         let left = match state.context {
-            Some(_) => std::mem::replace(&mut state.slot, slot),
+            Some(_) => std::mem::replace(&mut state.slot, slot.map(Slot::elsewhere)),
             None => slot,
         };
         drop(state);
@@ -419,7 +439,8 @@ impl Shared {
         drop(state);
         let this = Arc::downgrade(self);
         notify(Box::new(move || {
-            ready();
+            // A callback that panics is told of room again, as it is on a client: nothing else would wake who waits for it.
+            let _ = user::run(format_args!("a callback of on_ready"), &mut ready);
             if let Some(this) = this.upgrade() {
                 this.put_back(ready);
             }

@@ -237,7 +237,7 @@ impl<Req: 'static, Resp: 'static> ServerStream<Req, Resp> {
             context: self.context.clone(),
             requests: self.requests.take(),
             codec: self.codec.clone(),
-            slot: self.slot.take(),
+            slot: self.slot.take().map(Slot::elsewhere),
             received: self.received,
             sent: self.sent,
             owner: true,

@@ -12,7 +12,9 @@ pub(super) enum Leave {
     Finished(Result<(), Status>),
     /// Its owner has just been told that the client has not taken what was sent: on purpose, so.
     Late,
-    /// Without a word: a mistake.
+    /// Without a word, and behind responses that it had sent: a mistake.
+    Half,
+    /// Without a word, and nothing was sent: a mistake, unless its handler answers otherwise.
     Dropped,
 }
 
@@ -55,7 +57,7 @@ mod tests {
 
     #[test]
     fn whoever_comes_second_carries_it_out_and_nobody_else() {
-        let leaves = [Leave::Finished(Ok(())), Leave::Late, Leave::Dropped];
+        let leaves = [Leave::Finished(Ok(())), Leave::Late, Leave::Half, Leave::Dropped];
         for leave in leaves {
             let mut turn = Turn::default();
             assert!(turn.leave(leave.clone()).is_none(), "the handler has not returned");
