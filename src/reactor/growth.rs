@@ -7,6 +7,7 @@
 //!
 //! Pure, guarded by the pool's lock. Who is told to sets a one-shot timer and asks again when it fires.
 
+use std::fmt;
 use std::time::Duration;
 
 /// For how long a job waits before there is one worker more.
@@ -73,6 +74,13 @@ impl Growth {
         self.live
     }
 
+    /// What is to be told of a pool that is full, of whose workers so many wait themselves, and that has so many jobs that wait.
+    pub(super) fn full(&self, blocked: usize, queued: usize) -> Full {
+        let spent = blocked >= self.live && self.live >= self.places();
+        let spares = if spent { Some(self.spares) } else { None };
+        Full { workers: self.live, blocked, queued, spares }
+    }
+
     /// The most there may ever be.
     pub(super) fn places(&self) -> usize {
         self.most.saturating_add(self.spares)
@@ -120,6 +128,42 @@ impl Growth {
     }
 }
 
+/// A pool that has been full for a second, in words for the log.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Full {
+    workers: usize,
+    blocked: usize,
+    queued: usize,
+    /// How many spares there may be, where all are there and all workers wait themselves.
+    spares: Option<usize>,
+}
+
+impl fmt::Display for Full {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { workers, blocked, queued, spares } = *self;
+        match (workers, blocked) {
+            (1, 0) => f.write_str("the one worker of a pool has been busy for a second,")?,
+            (1, _) => f.write_str(
+                "the one worker of a pool has been busy for a second, waiting for its client or for others,",
+            )?,
+            _ => write!(
+                f,
+                "all {workers} workers of a pool have been busy for a second, {blocked} of them waiting for \
+                 their clients or for others,"
+            )?,
+        }
+        write!(f, " with calls waiting for a worker all the time ({queued} now)")?;
+        match spares {
+            Some(spares) => write!(
+                f,
+                "; no spare is left (of {spares}): handlers that call their own server wait for each other; raise \
+                 `spares`, or give what they call a pool of its own"
+            ),
+            None => Ok(()),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -143,6 +187,26 @@ mod tests {
         assert!(growth.note(sight(2, 0, 4, 3)));
         assert_eq!(growth.look(sight(2, 0, 4, 3)).born, Some(2));
         assert!(!growth.note(sight(3, 0, 9, 4)), "as many as there may be");
+    }
+
+    #[test]
+    fn a_full_pool_is_told_with_its_number_and_with_the_spares_that_are_spent() {
+        let mut growth = Growth::new(1, 1, 1);
+        let one = growth.full(0, 3).to_string();
+        assert!(
+            one.starts_with("the one worker of a pool has been busy for a second, with"),
+            "{one}"
+        );
+        assert!(one.ends_with("(3 now)"), "{one}");
+        let waits = growth.full(1, 1).to_string();
+        assert!(waits.contains("waiting for its client") && !waits.contains("spare"), "{waits}");
+        assert!(growth.note(sight(1, 1, 2, 1)));
+        assert_eq!(growth.look(sight(1, 1, 2, 1)).born, Some(1));
+        let some = growth.full(1, 1).to_string();
+        assert!(some.starts_with("all 2 workers of a pool have been busy"), "{some}");
+        assert!(some.contains("1 of them waiting") && !some.contains("spare"), "{some}");
+        let all = growth.full(2, 1).to_string();
+        assert!(all.contains("no spare is left (of 1)") && all.contains("raise `spares`"), "{all}");
     }
 
     #[test]

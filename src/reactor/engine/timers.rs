@@ -68,17 +68,13 @@ impl Engine {
     fn look_whether_full(&self) {
         let mut state = self.state.lock();
         let watched = state.queue.strain.look();
-        let (queued, blocked) = (state.queue.len(), state.duty.blocked());
-        let workers = state.growth.live();
+        let full = state.growth.full(state.duty.blocked(), state.queue.len());
         drop(state);
         if watched.again {
             self.watch();
         }
         if watched.full {
-            tell::warn!(
-                "all {workers} workers of a pool have been busy for a second, {blocked} of them waiting for \
-                 their clients or for others, with calls waiting for a worker all the time ({queued} now)"
-            );
+            tell::warn!("{full}");
         }
     }
 }
