@@ -6,7 +6,10 @@ mod service;
 mod support;
 
 use bytes::Bytes;
-use grpc_threads::{Cardinality, Prost, ServerStream, Status};
+use grpc_threads::{
+    Cardinality, InterceptedCall, Prost, RecvRequest, SendInitialMetadata, SendTrailingMetadata,
+    ServerNext, ServerStream, Status, StreamHooks,
+};
 use service::*;
 use std::io::Write;
 use std::net::TcpStream;
@@ -159,6 +162,91 @@ fn a_handler_that_fails_with_ok_is_told_with_its_method_and_peer() {
         "code OK",
         "ipv4:127.0.0.1:"
     ]));
+}
+
+/// Says OK where it fails.
+struct Pardons;
+
+impl grpc_threads::Codec<Put> for Pardons {
+    fn encode(&self, _: &Put, _: &mut dyn bytes::BufMut) -> Result<(), Status> {
+        Err(Status::ok())
+    }
+
+    fn decode(&self, _: Bytes) -> Result<Put, Status> {
+        Ok(Put::default())
+    }
+}
+
+#[test]
+fn whoever_fails_with_ok_is_told_as_whose_it_was() {
+    listen();
+    let one = |codec: bool| {
+        let answers = |_: Put, _: &ServicerContext| Ok(Put::default());
+        match codec {
+            true => grpc_threads::unary_unary_rpc_method_handler_with(answers, Prost, Pardons),
+            false => grpc_threads::unary_unary_rpc_method_handler_with(answers, Prost, Prost),
+        }
+    };
+    let many = grpc_threads::unary_stream_rpc_method_handler_with(
+        |_: Put, _: &ServicerContext| Ok([Ok::<_, Status>(Put::default())]),
+        Prost,
+        Pardons,
+    );
+    let plain = Served::with(2, [("CodesOne", one(true)), ("CodesMany", many)]);
+    let fails = grpc_threads::unary_unary_rpc_method_handler(
+        |_: Put, _: &ServicerContext| -> Result<Put, Status> { Err(Status::ok()) },
+    );
+    let sums = grpc_threads::stream_unary_rpc_method_handler_with(
+        |requests: RequestIterator<Put>, _: &ServicerContext| {
+            requests.map(|put| put.map(drop)).collect::<Result<(), _>>().map(|()| Put::default())
+        },
+        Prost,
+        Prost,
+    );
+    let methods = ["Guarded", "Hooked", "Begun", "Sent", "Trailed"];
+    let methods = methods
+        .map(|name| (name, one(false)))
+        .into_iter()
+        .chain([("Itself", fails), ("Asked", sums)]);
+    let around = |call: &mut InterceptedCall<'_>, next: ServerNext<'_>| {
+        match call.context().method().rsplit('/').next() {
+            Some("Guarded") => return Err(Status::ok()),
+            Some("Hooked") => {
+                call.add_hooks(StreamHooks::new().map_response(|_| Err(Status::ok())));
+            }
+            Some("Asked") => call.add_hooks(StreamHooks::new().map_request(|_| Err(Status::ok()))),
+            _ => {}
+        }
+        next.run(call)
+    };
+    let server = Server::builder().thread_pool(ThreadPool::new(2)).interceptor(around).build();
+    let heard = Served::start(server.unwrap(), "127.0.0.1:0", methods);
+    let told_at = |path: &str, at: &str| match path.ends_with(at) {
+        true => Err(Status::ok()),
+        false => Ok(grpc_threads::Flow::Continue),
+    };
+    heard.server.listen::<RecvRequest>(move |event| told_at(event.method(), "/Begun"));
+    heard.server.listen::<SendInitialMetadata>(move |event| told_at(event.method(), "/Sent"));
+    heard.server.listen::<SendTrailingMetadata>(move |event| told_at(event.method(), "/Trailed"));
+    for (served, name, whose) in [
+        (&plain, "CodesOne", "the codec of the responses"),
+        (&plain, "CodesMany", "the codec of the responses"),
+        (&heard, "Guarded", "an interceptor"),
+        (&heard, "Hooked", "an interceptor's hook, or a listener,"),
+        (&heard, "Asked", "an interceptor's hook, or a listener,"),
+        (&heard, "Itself", "the handler"),
+        (&heard, "Begun", "a listener"),
+        (&heard, "Sent", "a listener"),
+        (&heard, "Trailed", "a listener"),
+    ] {
+        let path = format!("/test.Test/{name}");
+        let call = served.channel().raw_unary_stream(&path).unwrap().timeout(LONG);
+        let status = call.call(&Bytes::new()).unwrap().find_map(Result::err).unwrap();
+        assert_eq!(status.code(), Code::Unknown, "{path}: {status}");
+        let words = format!("{path}: {whose} failed with the code OK; its client ipv4:127.0.0.1:");
+        assert!(logged(&["ERROR grpc_threads::call", &words]), "{path}: {status}");
+        assert_eq!(logged::count(&[&path, "code OK"]), 1, "{path}");
+    }
 }
 
 #[test]

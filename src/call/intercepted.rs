@@ -73,7 +73,8 @@ impl ServerCall {
             Direction::Responses => message.bytes,
         };
         let all = || line.all_of_one(Payload::new(bytes));
-        let mut given = user::run_or_end(all, || self.hook_panicked())?;
+        let mut given = user::run_or_end(all, || self.hook_panicked())
+            .map_err(|why| self.failed_by_hook(why))?;
         let count = given.len();
         match given.pop() {
             Some(one) if count == 1 => Ok(one.into_bytes().into()),
@@ -102,7 +103,7 @@ impl ServerCall {
         let mut line = intercept.take(Direction::Responses);
         let given = user::run_or_end(|| line.pass(response), || self.hook_panicked());
         intercept.put_back(Direction::Responses, line);
-        given
+        given.map_err(|why| self.failed_by_hook(why))
     }
 
     /// There are no more responses: sends what the hooks still give.
@@ -110,7 +111,8 @@ impl ServerCall {
         let hooked = self.intercept().filter(|it| it.is_hooked(Direction::Responses));
         let Some(intercept) = hooked else { return Ok(()) };
         let mut line = intercept.take(Direction::Responses);
-        let given = user::run_or_end(|| line.end(), || self.hook_panicked())?;
+        let given = user::run_or_end(|| line.end(), || self.hook_panicked())
+            .map_err(|why| self.failed_by_hook(why))?;
         given.into_iter().try_for_each(|response| self.send_payload(&response))
     }
 
@@ -178,7 +180,7 @@ impl ServerCall {
         let (held, response) = intercept.release();
         let framed = |response: &Payload| self.frame_packed(&Raw, response.bytes());
         let (data, outcome) = match (result, response, held) {
-            (Err(status), ..) => (None, Err(status)),
+            (Err(status), ..) => (None, Err(self.failed_by("an interceptor", status))),
             (Ok(()), Some(response), _) => match framed(&response) {
                 Ok(data) => (Some(data), Ok(())),
                 Err(status) => (None, Err(status)),

@@ -77,6 +77,7 @@ impl ServerCall {
             let method = listening.method.clone();
             let mut event = SendInitialMetadata { metadata, method };
             let told = listening.all.send_initial.tell(&mut event);
+            let told = told.map_err(|why| self.failed_by(LISTENER, why));
             failed = told.and_then(|()| self.put_head(&event.metadata).map(drop)).err();
         });
         match (first, failed, metadata) {
@@ -137,7 +138,7 @@ impl ServerCall {
         let mut event = SendTrailingMetadata { metadata, status, method };
         if let Err(failed) = listening.all.send_trailing.tell(&mut event) {
             self.set_trailing(Metadata::new());
-            return (None, Err(failed));
+            return (None, Err(self.failed_by(LISTENER, failed)));
         }
         let SendTrailingMetadata { metadata, status, .. } = event;
         self.set_trailing(metadata);
@@ -147,6 +148,9 @@ impl ServerCall {
         }
     }
 }
+
+/// Who has failed.
+const LISTENER: &str = "a listener";
 
 fn panicked() -> Status {
     Status::fixed(Code::Unknown, "a listener panicked")

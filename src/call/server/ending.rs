@@ -11,7 +11,6 @@ use crate::link::{End, Outgoing};
 use crate::metadata::Metadata;
 use crate::reactor::{notify, user};
 use crate::status::Status;
-use crate::tell;
 use crate::wire::headers;
 use crate::wire::outcome::{Ending, deadline_exceeded};
 
@@ -22,6 +21,7 @@ impl ServerCall {
             let frame = || self.frame(codec, &message);
             user::run_or_end(frame, || self.response_codec_panicked())
         };
+        let framed = |message| framed(message).map_err(|why| self.failed_by_codec(why));
         match outcome.and_then(framed) {
             Ok(data) => self.conclude(Some(data), Ok(())),
             Err(status) => self.conclude(None, Err(status)),
@@ -40,7 +40,8 @@ impl ServerCall {
 
     /// Ends the call, unless the answer waits for those around the handler, or something else has ended it.
     pub(in crate::call) fn conclude(&self, data: Option<Bytes>, outcome: Result<(), Status>) {
-        let answer = (data, outcome);
+        // Those around the handler see what the client would be told.
+        let answer = (data, outcome.map_err(|why| self.failed_by("the handler", why)));
         let Some((data, outcome)) = (match &self.intercept {
             None => Some(answer),
             Some(intercept) => intercept.holds(answer),
@@ -51,12 +52,6 @@ impl ServerCall {
             None => outcome.and_then(|()| self.end_responses()),
             Some(_) => outcome,
         };
-        if outcome.as_ref().is_err_and(Status::is_ok) {
-            let (path, peer) = (&self.head.path, self.peer());
-            tell::error!(
-                "{path}: the handler failed with the code OK; its client {peer} is told UNKNOWN"
-            );
-        }
         let (data, outcome) = match &self.intercept {
             None => (data, outcome),
             Some(intercept) => {

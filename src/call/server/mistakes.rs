@@ -47,6 +47,26 @@ impl ServerCall {
         status
     }
 
+    /// What a failure of the codec of its responses comes to.
+    pub(crate) fn failed_by_codec(&self, status: Status) -> Status {
+        self.failed_by("the codec of the responses", status)
+    }
+
+    /// The same of a hook: those who listen to messages have hooks, too.
+    pub(crate) fn failed_by_hook(&self, status: Status) -> Status {
+        self.failed_by("an interceptor's hook, or a listener,", status)
+    }
+
+    /// What a failure of the user's code comes to: an OK is none, which is told to the log with whose mistake it is.
+    pub(crate) fn failed_by(&self, whose: &str, status: Status) -> Status {
+        if !status.is_ok() {
+            return status;
+        }
+        let (path, peer) = (&self.head.path, self.peer());
+        tell::error!("{path}: {whose} failed with the code OK; its client {peer} is told UNKNOWN");
+        Status::unknown(format!("{whose} failed with the code OK"))
+    }
+
     fn broke(&self, what: &'static str) {
         let status = {
             let reply = self.reply.lock();

@@ -19,7 +19,9 @@ fn run_all(method: &Method, context: &ServicerContext, slot: &mut Option<Slot>) 
     let (call, calls) = (context.call(), method.calls());
     let other = match begun(method, context) {
         Ok(Ok(other)) => other,
-        Ok(Err(status)) => return call.release(Err(status), false),
+        Ok(Err(status)) => {
+            return call.release(Err(call.failed_by("a listener", status)), false);
+        }
         Err(Panicked) => return call.release_panicked(true),
     };
     let handler =

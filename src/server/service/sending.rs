@@ -49,7 +49,7 @@ pub(super) fn try_send_one<Resp: 'static>(
 
 fn send_failure(context: &ServicerContext, error: SendError) -> Status {
     match error {
-        SendError::Encode(status) => status,
+        SendError::Encode(status) => context.call().failed_by_codec(status),
         SendError::Ended => context.call().ended_status(),
         SendError::TimedOut => {
             context.call().expire();
@@ -66,6 +66,7 @@ fn hooked<Resp: 'static>(
 ) -> Result<Vec<Payload>, Status> {
     let call = context.call();
     let encode = || Payload::encoded_by(codec, message);
-    let payload = user::run_or_end(encode, || call.response_codec_panicked())?;
+    let payload = user::run_or_end(encode, || call.response_codec_panicked())
+        .map_err(|why| call.failed_by_codec(why))?;
     call.pass_response(payload)
 }
