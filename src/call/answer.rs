@@ -66,7 +66,8 @@ impl Closing<'_> {
             Err(most) => {
                 let (only, path) = (only.then_some(self.subtype), self.path);
                 tell::debug!(
-                    "{path}: the trailers have {size} bytes, as HTTP/2 counts, and the client takes {most}: it is told {}",
+                    "{path}: the trailers have {size} bytes, as HTTP/2 counts, and the client takes {most} (its max_metadata_size raises it): it is told \
+                     {}",
                     if self.status.is_ok() { "so" } else { "what fits" }
                 );
                 if !self.status.is_ok() {
@@ -102,7 +103,8 @@ impl Closing<'_> {
 
 pub(super) fn too_much_metadata(size: usize, most: usize) -> Status {
     Status::resource_exhausted(format!(
-        "the response's metadata has {size} bytes, as HTTP/2 counts; the client takes {most}"
+        "the response's metadata has {size} bytes, as HTTP/2 counts; the client takes {most}, which its max_metadata_size \
+         raises"
     ))
 }
 

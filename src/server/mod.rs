@@ -190,18 +190,26 @@ impl Server {
     /// Adds a service: a [`Service`], or a generated server. All of its methods, or none.
     ///
     /// # Errors
-    /// When the server has been started, a name is not one, or a method is there already.
+    /// When the server has been started or stopped, a name is not one, or a method is there already.
     pub fn add_service(&self, service: impl IntoService) -> Result<(), ConfigError> {
         let service = service.into_service();
-        if matches!(self.core.life().phase(), Phase::Stopping | Phase::Stopped) {
-            let text = format!("{:?} comes too late: the server was stopped", service.name());
-            return Err(ConfigError::new(ConfigErrorKind::State, text));
-        }
+        self.not_stopped(|| format!("{:?} comes", service.name()))?;
         check_name("service", service.name())?;
         service.methods().try_for_each(|name| check_name("method", name))?;
         let entries = service.into_entries();
         let methods = entries.map(|(path, handler)| Method::new(path, handler, self.core.calls()));
         self.registry.register(methods.collect())
+    }
+
+    /// Handlers that come after the stop are never asked: a mistake.
+    fn not_stopped(&self, what: impl FnOnce() -> String) -> Result<(), ConfigError> {
+        match self.core.life().phase() {
+            Phase::New | Phase::Running => Ok(()),
+            Phase::Stopping | Phase::Stopped => {
+                let text = format!("{} too late: the server was stopped", what());
+                Err(ConfigError::new(ConfigErrorKind::State, text))
+            }
+        }
     }
 
     /// Adds methods by name, which win over generic handlers.
@@ -224,11 +232,12 @@ impl Server {
     /// added earlier are asked earlier; registered methods come before all of them.
     ///
     /// # Errors
-    /// When a handler that tells its paths tells one that no call can have.
+    /// When a handler that tells its paths tells one that no call can have, and when the server was stopped.
     pub fn add_generic_rpc_handlers<H: GenericRpcHandler>(
         &self,
         handlers: impl IntoIterator<Item = H>,
     ) -> Result<(), ConfigError> {
+        self.not_stopped(|| "generic handlers come".to_owned())?;
         let handlers: Vec<_> = handlers.into_iter().map(|h| (h.method_handlers(), h)).collect();
         let tables = handlers.iter().filter_map(|(table, _)| table.as_ref());
         tables.flat_map(|table| table.keys()).try_for_each(|path| check_path(path))?;

@@ -95,6 +95,14 @@ fn registered_methods_win_then_generic_handlers_in_the_order_of_adding() {
     assert_eq!(pair.call("None", b"").messages(), [b"N".to_vec()]);
     let late = pair.server.add_service(service().method("Late", echo())).unwrap_err();
     assert_eq!(late.kind(), ConfigErrorKind::State);
+    assert!(late.to_string().contains("start(), which was called"), "{late}");
+    pair.server.stop(None);
+    let generic = pair.server.add_generic_rpc_handlers([Prefix("M")]).unwrap_err();
+    let named = pair.server.add_service(service().method("Late", echo())).unwrap_err();
+    for late in [generic, named] {
+        assert_eq!(late.kind(), ConfigErrorKind::State);
+        assert!(late.to_string().contains("too late: the server was stopped"), "{late}");
+    }
 }
 
 #[test]

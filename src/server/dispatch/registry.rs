@@ -53,8 +53,7 @@ impl Registry {
     pub(in crate::server) fn register(&self, methods: Vec<Arc<Method>>) -> Result<(), ConfigError> {
         let mut pending = self.pending.lock();
         if self.registered.get().is_some() {
-            let text = "methods are registered before start(), and the server was started or stopped before; generic \
-                 handlers may come later, until it is stopped";
+            let text = "methods are registered before start(), which was called; generic handlers may come later";
             return Err(ConfigError::new(ConfigErrorKind::State, text));
         }
         let mut names = HashSet::new();
