@@ -49,6 +49,9 @@
 //! (`get_x_2`). Where a package has a message called `Greeter`, `GreeterServer` or `GreeterStub`, the
 //! three are made of `GreeterService` instead, and cargo shows a warning; [`Builder::rename`] chooses other names.
 //!
+//! Import by name: `use grpc_threads::*` and `use helloworld::*` together make a name that both have, such as a message called
+//! `Status` or `Metadata`, ambiguous where it is used (E0659); one that is imported by name wins.
+//!
 //! The fields of messages, and all else about them, is prost's: see `prost-build`. Well-known types are those
 //! of `prost-types`, which the program then needs as a dependency.
 

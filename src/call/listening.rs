@@ -56,7 +56,9 @@ impl SendInitialMetadata {
 /// On the thread that ends the call: the handler's, behind its interceptors, or that of a
 /// [detached](crate::ServerStream::detach) stream's end. An error in place of it is what the client is told, without the response.
 /// Told of calls whose handler, interceptor or listener has ended them, and not of those that the library ends while the handler
-/// runs or before: by the deadline, by [`cancel`](crate::ServicerContext::cancel), by a limit, by the client.
+/// runs or before: by the deadline, by [`cancel`](crate::ServicerContext::cancel), by a limit, by the client. To count all ends,
+/// have an interceptor add [`StreamHooks::on_end`](crate::StreamHooks::on_end) by
+/// [`InterceptedCall::add_hooks`](crate::InterceptedCall::add_hooks): it is told of each end, once.
 ///
 /// ```
 /// use grpc_threads::{Flow, SendTrailingMetadata, ThreadPool};

@@ -39,15 +39,22 @@ const IDLE: Duration = Duration::from_secs(10);
 /// handler of a stream of responses takes a sender from
 /// [`ServicerContext::response_channel`](crate::ServicerContext::response_channel), keeps it where the news come from, and returns
 /// (`examples/watch.rs`: two hundred watchers on four workers). [`ServerStream::detach`](crate::ServerStream::detach) does the
-/// same for all other kinds. Or give such methods a pool of their own ([`Service::thread_pool`](crate::Service::thread_pool)), or have a pool
-/// that grows ([`ThreadPool::growing`]).
+/// same for all other kinds. Or give such methods a pool of their own ([`Service::thread_pool`](crate::Service::thread_pool); of a generated
+/// server `Service::from(GreeterServer::new(service)).thread_pool(pool)`, and the same for
+/// [`reserved`](crate::Service::reserved)), or have a pool that grows ([`ThreadPool::growing`]).
 ///
 /// # When all workers wait
 /// A handler that calls its own server needs another worker for that call. When all workers wait like that, for calls of theirs or for their
 /// clients, and calls have waited for a worker for 5 ms, the pool has one more, a *spare*: so such handlers get their
-/// answers, and do not wait for each other for ever. There are up to twice as many spares as workers, and up to 16 on small pools (see
+/// answers, and do not wait for each other. There are up to twice as many spares as workers, and up to 16 on small pools (see
 /// [`ThreadPoolBuilder::spares`]); they go after 10 s without work. What a handler waits for
 /// by other means (a lock, a channel, a sleep) the pool does not see, and has no spare for.
+///
+/// That is the bound: as many calls may wait for each other as there are workers and spares, 18 on a pool of two. Where more do, by
+/// a deeper recursion or by many at once, all of them wait until a deadline ends one, and the log says that no spare is
+/// left. So give such calls deadlines; raise the spares; or have what handlers call run by a pool of its own, which
+/// needs none where its own handlers call nobody. Calls over one connection have a bound of their own, the 100 streams of
+/// [`max_concurrent_streams`](crate::ServerOptions::max_concurrent_streams): the next waits in its client for one that ends.
 ///
 /// # When there is too much to do
 /// Calls wait in a queue of 10 000 for a worker, and more are answered with `RESOURCE_EXHAUSTED`; a call whose time is over
