@@ -104,7 +104,8 @@ pub enum ResultError {
     TimedOut,
     /// The time given to [`Channel::wait_ready`](crate::Channel::wait_ready) or
     /// [`ReadyFuture::result`](crate::ReadyFuture::result) is over, and the channel is not ready; it goes on connecting.
-    /// The status is DEADLINE_EXCEEDED; its text says the channel's state, and why the last attempt to connect failed.
+    /// The status is DEADLINE_EXCEEDED; its text says the channel's state, and why the last attempt to connect failed. With `?` it
+    /// becomes UNAVAILABLE, with that text: as with `TimedOut`, no deadline of a call has passed.
     NotReady(Status),
     /// The call was cancelled from this side, by `cancel` of one of its handles or by the drop of the one that owns it. A
     /// `CANCELLED` of the server's, or of a channel that was closed, is [`Rpc`](ResultError::Rpc). Also what a
@@ -139,8 +140,8 @@ impl Error for ResultError {
     }
 }
 
-/// `RESOURCE_EXHAUSTED` ([`TimedOut`](ResultError::TimedOut): nothing in time, or no room), `CANCELLED`, `INTERNAL` (taken
-/// twice is a fault of this program) and the status of the call, or of a channel that is not ready.
+/// `RESOURCE_EXHAUSTED` ([`TimedOut`](ResultError::TimedOut): nothing in time, or no room), `UNAVAILABLE` (a channel that is not
+/// ready), `CANCELLED`, `INTERNAL` (taken twice is a fault of this program) and the call's own status.
 impl From<ResultError> for Status {
     fn from(error: ResultError) -> Self {
         match error {
@@ -150,7 +151,8 @@ impl From<ResultError> for Status {
             ),
             ResultError::Cancelled => Status::cancelled(error.to_string()),
             ResultError::Taken => Status::internal(error.to_string()),
-            ResultError::NotReady(status) | ResultError::Rpc(status) => status,
+            ResultError::NotReady(status) => Status::unavailable(status.message()),
+            ResultError::Rpc(status) => status,
         }
     }
 }
@@ -213,6 +215,8 @@ mod tests {
         let late = Status::from(ResultError::TimedOut);
         assert_eq!(late.code(), Code::ResourceExhausted, "no deadline of a call has passed");
         assert!(!late.message().contains("goes on"), "{late}: to the peer it is over");
+        let far = Status::from(ResultError::NotReady(Status::deadline_exceeded("refused")));
+        assert_eq!((far.code(), far.message()), (Code::Unavailable, "refused"));
         assert_eq!(Status::from(ResultError::Cancelled).code(), Code::Cancelled);
         assert_eq!(Status::from(ResultError::Taken).code(), Code::Internal);
         let rpc = ResultError::from(Status::aborted("x"));

@@ -260,6 +260,7 @@ fn a_server_that_stops_names_the_calls_that_are_answered_elsewhere() {
     assert_eq!(running.methods(), [(WATCH.to_owned(), 1)]);
     assert_eq!(running.elsewhere(), [(WATCH.to_owned(), 1)]);
     let text = running.to_string();
+    assert_eq!(Status::from(running).code(), Code::ResourceExhausted, "no deadline has passed");
     assert_eq!(text, "not over: /test.Test/Watch: 1 answered from elsewhere (not finished there)");
     sender.finish(Ok(()));
     stopped.wait(LONG).unwrap();

@@ -197,8 +197,8 @@ fn whoever_fails_with_ok_is_told_as_whose_it_was() {
         |_: Put, _: &ServicerContext| -> Result<Put, Status> { Err(Status::ok()) },
     );
     let sums = grpc_threads::stream_unary_rpc_method_handler_with(
-        |requests: RequestIterator<Put>, _: &ServicerContext| {
-            requests.map(|put| put.map(drop)).collect::<Result<(), _>>().map(|()| Put::default())
+        |mut requests: RequestIterator<Put>, _: &ServicerContext| {
+            requests.try_for_each(|put| put.map(drop)).map(|()| Put::default())
         },
         Prost,
         Prost,

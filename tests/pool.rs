@@ -14,7 +14,7 @@ use grpc_threads::{
     stream_unary_rpc_method_handler_with,
 };
 use service::{ECHO, Served, echo, unary};
-use support::{LONG, eventually, within};
+use support::{LONG, eventually, logged, within};
 
 const HELD: &str = "/test.Test/Held";
 const NEST: &str = "/test.Test/Nest";
@@ -104,6 +104,24 @@ fn without_spares_such_a_handler_waits_for_itself() {
     let status = nested.call(&Bytes::from_static(b"1")).unwrap_err();
     assert_eq!(status.code(), Code::DeadlineExceeded, "{status}");
     // And is free again: the call that it made went with the server's.
+    drop(served);
+}
+
+#[test]
+fn where_the_spares_are_spent_the_log_says_so_and_what_helps() {
+    logged::listen(log::LevelFilter::Debug);
+    let (handler, own) = nest();
+    let served = served(&ThreadPool::builder(1).spares(1).build(), [("Nest", handler)]);
+    let channel = served.channel();
+    own.set(channel.clone()).unwrap();
+    let call = channel.raw_unary_unary(NEST).unwrap().future(&Bytes::from_static(b"123"));
+    assert!(logged::logged(&[
+        "WARN",
+        "all 2 workers of a pool have been busy for a second, 2 of them waiting",
+        "no spare is left (of 1)",
+        "raise `spares`",
+    ]));
+    assert!(call.cancel());
     drop(served);
 }
 

@@ -109,7 +109,7 @@ fn a_wait_for_a_connection_in_vain_says_what_was_wrong() {
             assert!(text.contains(&target) && text.contains("onnection refused"), "{text}");
             assert!(text.contains("TRANSIENT_FAILURE") || text.contains("CONNECTING"), "{text}");
             assert!(!text.contains("the call"), "{text}");
-            assert_eq!(Status::from(error).code(), Code::DeadlineExceeded);
+            assert_eq!(Status::from(error).code(), Code::Unavailable);
         }
     });
 }
@@ -120,8 +120,19 @@ fn the_limit_on_metadata_is_the_channels_and_a_status_beyond_it_keeps_its_code()
         let text = format!("no such place; {}", "x".repeat(20_000));
         Err(Status::not_found(text).with_details(Bytes::from(vec![7; 3_000])))
     });
-    let served = service::Served::with(1, [("Wordy", wordy)]);
+    let laden = service::unary(|request, context| {
+        let metadata = grpc_threads::Metadata::new().with("k", &"v".repeat(20_000))?;
+        context.set_trailing_metadata(metadata);
+        Ok(request)
+    });
+    let served = service::Served::with(1, [("Wordy", wordy), ("Laden", laden)]);
     within(LONG, move || {
+        let channel = served.channel();
+        let lost = channel.raw_unary_unary("/test.Test/Laden").unwrap().call(&Bytes::new());
+        let lost = lost.unwrap_err();
+        assert_eq!(lost.code(), Code::ResourceExhausted, "{lost}");
+        let words = "the client takes 16384, which its max_metadata_size raises";
+        assert!(lost.message().contains(words), "{lost}");
         let told = |limit: Option<usize>| {
             let builder = Channel::builder(&served.target());
             let builder = match limit {

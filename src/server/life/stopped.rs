@@ -138,8 +138,9 @@ impl fmt::Display for StillRunning {
 
 impl std::error::Error for StillRunning {}
 
+/// `RESOURCE_EXHAUSTED`, as of every wait of the program's own: no deadline of a call has passed.
 impl From<StillRunning> for Status {
     fn from(error: StillRunning) -> Self {
-        Status::deadline_exceeded(error.to_string())
+        Status::resource_exhausted(error.to_string())
     }
 }
