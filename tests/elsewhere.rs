@@ -265,6 +265,23 @@ fn a_server_that_stops_names_the_calls_that_are_answered_elsewhere() {
     sender.finish(Ok(()));
     stopped.wait(LONG).unwrap();
     assert!(responses.recv().unwrap().is_none());
+
+    // A stream that was detached, and then once more: counted once, and for as long as it lives.
+    let (streams, given) = mpsc::channel();
+    let streams = Mutex::new(streams);
+    let by_hand = service::by_hand(move |stream, _| {
+        streams.lock().unwrap().send(stream.detach()).unwrap();
+        Ok(())
+    });
+    let served = Served::with(1, [("Watch", by_hand)]);
+    let _open = served.channel().raw_stream_stream(WATCH).unwrap().open();
+    let mut stream = given.recv_timeout(LONG).unwrap();
+    let again = stream.detach();
+    let stopped = served.server.stop(LONG);
+    assert_eq!(stopped.still_running().elsewhere(), [(WATCH.to_owned(), 1)]);
+    again.finish(Ok(()));
+    stopped.wait(LONG).unwrap();
+    assert!(stopped.still_running().elsewhere().is_empty());
 }
 
 #[test]
