@@ -12,6 +12,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::metadata::{self, Metadata};
+use crate::tell;
 
 /// A status code, as listed in the gRPC document "Status codes and their use in
 /// gRPC" (`doc/statuscodes.md`).
@@ -317,6 +318,16 @@ impl Status {
 
     fn inner(&self) -> Option<&Inner> {
         self.0.as_deref()
+    }
+
+    /// An error that code of the user's gave, `who`. With the code OK it would be taken for the end of a call that went well, and
+    /// for a whole stream: it is INTERNAL, and told to the log.
+    pub(crate) fn given_by(self, who: &str) -> Self {
+        if !self.is_ok() {
+            return self;
+        }
+        tell::error!("{who} failed with the code OK; its call ends with INTERNAL");
+        Self::internal(format!("{who} failed with the code OK"))
     }
 
     fn change(mut self, edit: impl FnOnce(&mut Inner)) -> Self {

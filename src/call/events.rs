@@ -9,7 +9,7 @@ use std::cell::Cell;
 use std::fmt;
 use std::sync::Arc;
 
-use super::hooks::{Hook, StreamHooks};
+use super::hooks::{Hook, LISTENER, StreamHooks};
 use crate::payload::Payload;
 use crate::reactor::Keep;
 use crate::status::Status;
@@ -39,7 +39,8 @@ impl<E> List<E> {
     pub(crate) fn tell(&self, event: &mut E) -> Result<(), Status> {
         let _telling = Telling::begin();
         for listener in self.0.iter().filter_map(|listener| listener.get()) {
-            if listener(event)? == Flow::Interrupt {
+            let flow = listener(event).map_err(|status| status.given_by(LISTENER))?;
+            if flow == Flow::Interrupt {
                 break;
             }
         }

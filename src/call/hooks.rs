@@ -7,6 +7,7 @@
 use std::fmt;
 
 use crate::payload::Payload;
+use crate::reactor::user;
 use crate::status::Status;
 
 /// A hook for one direction. `None`: there are no more messages; what it still gives goes before the end.
@@ -157,21 +158,50 @@ impl fmt::Debug for StreamHooks {
     }
 }
 
+/// Whose a hook is: for what is said of its mistakes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum By {
+    Interceptor,
+    Listener,
+}
+
+impl By {
+    pub(crate) fn who(self) -> &'static str {
+        match self {
+            Self::Interceptor => "an interceptor's hook",
+            Self::Listener => LISTENER,
+        }
+    }
+
+    /// What is said of its panic.
+    pub(crate) fn panicked(self) -> &'static str {
+        match self {
+            Self::Interceptor => "an interceptor's hook panicked",
+            Self::Listener => "a listener panicked",
+        }
+    }
+}
+
+/// Who made a mistake, where one who listens did.
+pub(super) const LISTENER: &str = "a listener";
+
 /// The hooks that messages of one direction go through, one after the other.
+///
+/// Of one that panics whoever passes the messages is told by that, after `panicked` was called.
 #[derive(Default)]
 pub(crate) struct Line {
-    hooks: Vec<Hook>,
+    hooks: Vec<(By, Hook)>,
 }
 
 impl Line {
     /// One more, where there is one, behind those that are there.
-    pub(crate) fn extend(&mut self, hook: Option<Hook>) {
-        self.hooks.extend(hook);
+    pub(crate) fn extend(&mut self, by: By, hook: Option<Hook>) {
+        self.hooks.extend(hook.map(|hook| (by, hook)));
     }
 
     /// One more before those that are there: of two interceptors the inner sees responses first.
-    pub(crate) fn extend_front(&mut self, hook: Option<Hook>) {
-        self.hooks.splice(0..0, hook);
+    pub(crate) fn extend_front(&mut self, by: By, hook: Option<Hook>) {
+        self.hooks.splice(0..0, hook.map(|hook| (by, hook)));
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -179,8 +209,12 @@ impl Line {
     }
 
     /// What comes of one message. The first hook that fails decides.
-    pub(crate) fn pass(&mut self, payload: Payload) -> Result<Vec<Payload>, Status> {
-        run(&mut self.hooks, vec![payload], false)
+    pub(crate) fn pass(
+        &mut self,
+        payload: Payload,
+        panicked: &dyn Fn(By),
+    ) -> Result<Vec<Payload>, Status> {
+        run(&mut self.hooks, vec![payload], false, panicked)
     }
 
     /// What comes of the one message that there is, a `what` of `method`: one message.
@@ -188,11 +222,12 @@ impl Line {
         &mut self,
         payload: Payload,
         (what, method): (&str, &str),
+        panicked: &dyn Fn(By),
     ) -> Result<Payload, Status> {
         if self.is_empty() {
             return Ok(payload);
         }
-        let mut given = self.all_of_one(payload)?;
+        let mut given = self.all_of_one(payload, panicked)?;
         let count = given.len();
         match given.pop() {
             Some(one) if count == 1 => Ok(one),
@@ -201,16 +236,20 @@ impl Line {
     }
 
     /// What comes of the one message that there is: it should be one message.
-    pub(crate) fn all_of_one(&mut self, payload: Payload) -> Result<Vec<Payload>, Status> {
-        let mut given = self.pass(payload)?;
-        given.extend(self.end()?);
+    pub(crate) fn all_of_one(
+        &mut self,
+        payload: Payload,
+        panicked: &dyn Fn(By),
+    ) -> Result<Vec<Payload>, Status> {
+        let mut given = self.pass(payload, panicked)?;
+        given.extend(self.end(panicked)?);
         Ok(given)
     }
 
     /// What still comes when there are no more messages. Each hook is told once: the line is empty afterwards.
-    pub(crate) fn end(&mut self) -> Result<Vec<Payload>, Status> {
+    pub(crate) fn end(&mut self, panicked: &dyn Fn(By)) -> Result<Vec<Payload>, Status> {
         let mut hooks = std::mem::take(&mut self.hooks);
-        run(&mut hooks, Vec::new(), true)
+        run(&mut hooks, Vec::new(), true, panicked)
     }
 }
 
@@ -222,14 +261,19 @@ pub(crate) fn miscounted(count: usize, what: &str, method: &str) -> String {
 }
 
 /// Each hook gets what the one before it has given; at the end, that first.
-fn run(hooks: &mut [Hook], mut payloads: Vec<Payload>, end: bool) -> Result<Vec<Payload>, Status> {
-    for hook in hooks {
+fn run(
+    hooks: &mut [(By, Hook)],
+    mut payloads: Vec<Payload>,
+    end: bool,
+    panicked: &dyn Fn(By),
+) -> Result<Vec<Payload>, Status> {
+    for (by, hook) in hooks {
         let mut out = Vec::new();
-        for payload in payloads {
-            hook(Some(payload), &mut Emit { out: &mut out })?;
-        }
-        if end {
-            hook(None, &mut Emit { out: &mut out })?;
+        let end = end.then_some(None);
+        for payload in payloads.into_iter().map(Some).chain(end) {
+            let one = || hook(payload, &mut Emit { out: &mut out });
+            let told = user::run_or_end(one, || panicked(*by));
+            told.map_err(|status| status.given_by(by.who()))?;
         }
         payloads = out;
     }
@@ -257,6 +301,12 @@ mod tests {
         payloads.unwrap().into_iter().map(|payload| payload.bytes().to_vec()).collect()
     }
 
+    fn nobody(_: By) {}
+
+    fn pass(line: &mut Line, message: &'static str) -> Result<Vec<Payload>, Status> {
+        line.pass(Payload::new(message), &nobody)
+    }
+
     /// Holds one message back, and gives it with the next, or at the end.
     fn late(mark: u8) -> Hook {
         let mut held: Option<Payload> = None;
@@ -271,38 +321,44 @@ mod tests {
     #[test]
     fn a_line_without_hooks_gives_what_it_gets() {
         let mut line = Line::default();
-        assert_eq!(bytes(line.pass(Payload::new(&b"a"[..]))), [b"a"]);
-        assert!(line.is_empty() && bytes(line.end()).is_empty());
+        assert_eq!(bytes(pass(&mut line, "a")), [b"a"]);
+        assert!(line.is_empty() && bytes(line.end(&nobody)).is_empty());
     }
 
     #[test]
     fn a_message_goes_through_all_and_what_is_held_back_comes_before_the_end() {
         let mut line = Line::default();
-        line.extend(Some(late(b'2')));
-        line.extend_front(Some(late(b'1')));
-        assert!(bytes(line.pass(Payload::new(&b"a"[..]))).is_empty());
-        assert!(bytes(line.pass(Payload::new(&b"b"[..]))).is_empty());
-        assert_eq!(bytes(line.pass(Payload::new(&b"c"[..]))), [b"a12"]);
-        assert_eq!(bytes(line.end()), [b"b12", b"c12"]);
-        assert!(bytes(line.end()).is_empty(), "each is told of the end once");
+        line.extend(By::Interceptor, Some(late(b'2')));
+        line.extend_front(By::Interceptor, Some(late(b'1')));
+        assert!(bytes(pass(&mut line, "a")).is_empty());
+        assert!(bytes(pass(&mut line, "b")).is_empty());
+        assert_eq!(bytes(pass(&mut line, "c")), [b"a12"]);
+        assert_eq!(bytes(line.end(&nobody)), [b"b12", b"c12"]);
+        assert!(bytes(line.end(&nobody)).is_empty(), "each is told of the end once");
     }
 
     #[test]
     fn a_hook_may_drop_and_multiply_and_the_first_that_fails_decides() {
         let mut line = Line::default();
-        line.extend(Some(hook(|payload, emit| {
-            for payload in payload.into_iter().filter(|payload| payload.bytes() != "skip") {
-                (0..3).for_each(|_| emit.emit(payload.clone()));
-            }
-            Ok(())
-        })));
-        line.extend(Some(hook(mapping(|payload| match &payload.bytes()[..] {
-            b"bad" => Err(Status::data_loss("bad")),
-            _ => Ok(payload),
-        }))));
-        assert!(bytes(line.pass(Payload::new(&b"skip"[..]))).is_empty());
-        assert_eq!(bytes(line.pass(Payload::new(&b"x"[..]))), [b"x", b"x", b"x"]);
-        let error = line.pass(Payload::new(&b"bad"[..])).unwrap_err();
+        line.extend(
+            By::Interceptor,
+            Some(hook(|payload, emit| {
+                for payload in payload.into_iter().filter(|payload| payload.bytes() != "skip") {
+                    (0..3).for_each(|_| emit.emit(payload.clone()));
+                }
+                Ok(())
+            })),
+        );
+        line.extend(
+            By::Interceptor,
+            Some(hook(mapping(|payload| match &payload.bytes()[..] {
+                b"bad" => Err(Status::data_loss("bad")),
+                _ => Ok(payload),
+            }))),
+        );
+        assert!(bytes(pass(&mut line, "skip")).is_empty());
+        assert_eq!(bytes(pass(&mut line, "x")), [b"x", b"x", b"x"]);
+        let error = pass(&mut line, "bad").unwrap_err();
         assert_eq!(error.code(), Code::DataLoss);
     }
 }

@@ -10,7 +10,7 @@ use std::sync::{Arc, OnceLock};
 
 use super::answer::Answer;
 use super::end_hooks::EndHooks;
-use super::hooks::{Hook, Line, StreamHooks};
+use super::hooks::{By, Hook, Line, StreamHooks};
 use super::listening::Listening;
 use crate::payload::Payload;
 use crate::status::Status;
@@ -59,16 +59,16 @@ impl Intercept {
     pub(super) fn add(&self, hooks: StreamHooks) {
         let (request, response, end) = hooks.into_parts();
         let mut state = self.state.lock();
-        state.requests.extend(request);
-        state.responses.extend_front(response);
+        state.requests.extend(By::Interceptor, request);
+        state.responses.extend_front(By::Interceptor, response);
         state.ends.add(end);
     }
 
-    /// Hooks outside of those that come later.
+    /// Listeners, outside of all hooks that come later.
     pub(super) fn add_hooks(&self, request: Option<Hook>, response: Option<Hook>) {
         let mut state = self.state.lock();
-        state.requests.extend(request);
-        state.responses.extend_front(response);
+        state.requests.extend(By::Listener, request);
+        state.responses.extend_front(By::Listener, response);
     }
 
     /// Takes the hooks of a direction out, to run them.

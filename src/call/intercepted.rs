@@ -11,7 +11,6 @@ use super::server::ServerCall;
 use super::{Rewriter, SendError};
 use crate::codec::{Codec, Raw};
 use crate::payload::Payload;
-use crate::reactor::user;
 use crate::status::Status;
 use crate::sync::Mutex;
 use crate::tell;
@@ -72,8 +71,8 @@ impl ServerCall {
             }
             Direction::Responses => message.bytes,
         };
-        let all = || line.all_of_one(Payload::new(bytes));
-        let mut given = user::run_or_end(all, || self.hook_panicked())
+        let mut given = line
+            .all_of_one(Payload::new(bytes), &|_| self.hook_panicked())
             .map_err(|why| self.failed_by_hook(why))?;
         let count = given.len();
         match given.pop() {
@@ -101,7 +100,7 @@ impl ServerCall {
     pub(crate) fn pass_response(&self, response: Payload) -> Result<Vec<Payload>, Status> {
         let Some(intercept) = self.intercept() else { return Ok(vec![response]) };
         let mut line = intercept.take(Direction::Responses);
-        let given = user::run_or_end(|| line.pass(response), || self.hook_panicked());
+        let given = line.pass(response, &|_| self.hook_panicked());
         intercept.put_back(Direction::Responses, line);
         given.map_err(|why| self.failed_by_hook(why))
     }
@@ -111,7 +110,8 @@ impl ServerCall {
         let hooked = self.intercept().filter(|it| it.is_hooked(Direction::Responses));
         let Some(intercept) = hooked else { return Ok(()) };
         let mut line = intercept.take(Direction::Responses);
-        let given = user::run_or_end(|| line.end(), || self.hook_panicked())
+        let mut given = line
+            .all_of_one(Payload::new(bytes), &|_| self.hook_panicked())
             .map_err(|why| self.failed_by_hook(why))?;
         given.into_iter().try_for_each(|response| self.send_payload(&response))
     }

@@ -36,7 +36,7 @@ pub(crate) use end_hooks::EndHooks;
 pub use events::{Flow, RecvMessage, SendMessage};
 pub use extensions::Extensions;
 pub(crate) use handover::{Handover, Refused};
-pub(crate) use hooks::Line;
+pub(crate) use hooks::{By, Line};
 pub use hooks::{Emit, StreamHooks};
 pub(crate) use inbox::{Finish, Inbox, Next};
 pub(crate) use intercept::Direction;

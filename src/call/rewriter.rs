@@ -4,9 +4,8 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 
-use super::hooks::Line;
+use super::hooks::{By, Line};
 use crate::payload::Payload;
-use crate::reactor::user;
 use crate::status::Status;
 use crate::sync::Mutex;
 
@@ -34,19 +33,31 @@ impl Rewriter {
 
     /// One more message. Of a hook that panics its caller is told by that, after `panicked`, which is to end the call.
     pub(crate) fn pass(&mut self, payload: Payload, panicked: impl Fn()) -> Result<(), Status> {
-        let line = self.line.get_mut();
-        let given = user::run_or_end(|| line.pass(payload), panicked)?;
+        self.pass_by(payload, &|_| panicked())
+    }
+
+    /// The same, where it counts whose hook it is.
+    pub(crate) fn pass_by(
+        &mut self,
+        payload: Payload,
+        panicked: &dyn Fn(By),
+    ) -> Result<(), Status> {
+        let given = self.line.get_mut().pass(payload, panicked)?;
         self.ready.extend(given.into_iter().map(Payload::into_bytes));
         Ok(())
     }
 
     /// There are no more.
     pub(crate) fn end(&mut self, panicked: impl Fn()) -> Result<(), Status> {
+        self.end_by(&|_| panicked())
+    }
+
+    /// The same, where it counts whose hook it is.
+    pub(crate) fn end_by(&mut self, panicked: &dyn Fn(By)) -> Result<(), Status> {
         if std::mem::replace(&mut self.ended, true) {
             return Ok(());
         }
-        let line = self.line.get_mut();
-        let given = user::run_or_end(|| line.end(), panicked)?;
+        let given = self.line.get_mut().end(panicked)?;
         self.ready.extend(given.into_iter().map(Payload::into_bytes));
         Ok(())
     }

@@ -2,15 +2,17 @@
 //!
 //! Messages are encoded first and decoded last: interceptors see bytes. A method whose channel has none comes here never.
 
+use std::fmt;
 use std::mem;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
 use crate::call::client::{
-    Answer, CallDetails, Core, Interceptors, Launch, Lines, MethodPath, Next, Reply, Unary,
+    Answer, CallDetails, Core, Interceptors, Launch, Lines, MethodPath, Next, REQUEST_PANICKED,
+    Reply, Unary,
 };
-use crate::call::{self, Line, Rewriter, Sends};
+use crate::call::{self, By, Line, Rewriter, Sends};
 use crate::compression::Encoding;
 use crate::deadline::Deadline;
 use crate::link::Replies;
@@ -20,7 +22,7 @@ use crate::status::{Code, Status};
 use crate::sync::Mutex;
 use crate::wire::framing::Message;
 
-use super::stub::{Method, Reads};
+use super::stub::{CODEC, Method, RESPONSE_PANICKED, Reads};
 use super::{Call, CallFuture, CallOptions};
 
 /// A call with one request and one response, through all interceptors.
@@ -56,7 +58,8 @@ impl<Req: 'static, Resp: 'static> Method<Req, Resp> {
             if core.try_status().is_some() {
                 return;
             }
-            let ran = user::run(format_args!("an interceptor of {}", method.path), || {
+            let whose = Culprit(&core, "an interceptor");
+            let ran = user::run(format_args!("{whose} of {}", method.path), || {
                 let inner =
                     |details: &CallDetails, request| method.attempt(&core, details, request);
                 Next::new(&interceptors, &inner).call(details, request)
@@ -86,13 +89,14 @@ impl<Req: 'static, Resp: 'static> Method<Req, Resp> {
         }
         let (mut details, mut lines) = (details.clone(), Lines::default());
         self.events().begin(&mut details, &mut lines)?;
-        let request = lines.one_request(request, details.method().as_str())?;
+        // A panic goes on to the caller, and there is no call yet that it would have to end.
+        let request = lines.one_request(request, details.method().as_str(), &|_| ())?;
         if lines.heed.is_some() {
             return self.attempt_as(None, &details, request, lines);
         }
         let reply = self.exchange_as(&details, request)?;
         let one = ("response", details.method().as_str());
-        let response = lines.response.one(reply.payload().clone(), one)?;
+        let response = lines.response.one(reply.payload().clone(), one, &|_| ())?;
         Ok(reply.with_payload(response))
     }
 
@@ -129,8 +133,10 @@ impl<Req: 'static, Resp: 'static> Method<Req, Resp> {
         request: Payload,
     ) -> Result<Reply, Status> {
         let (mut details, mut lines) = (details.clone(), Lines::default());
-        self.events().begin(&mut details, &mut lines)?;
-        let request = lines.one_request(request, details.method().as_str())?;
+        let panicked = |by: By| outer.broke(by.panicked());
+        let begin = || self.events().begin(&mut details, &mut lines);
+        user::run_or_end(begin, || panicked(By::Listener))?;
+        let request = lines.one_request(request, details.method().as_str(), &panicked)?;
         self.attempt_as(Some(outer), &details, request, lines)
     }
 
@@ -164,11 +170,16 @@ impl<Req: 'static, Resp: 'static> Method<Req, Resp> {
         inner.wait_single(Deadline::NEVER);
         let limit = self.receive_limit(&options);
         let response = inner.take_single().and_then(|message| {
-            let one = || {
-                let bytes = self.response.unpack(message, limit)?;
-                lines.response.one(Payload::new(bytes), ("response", details.method().as_str()))
+            let panicked = |by: By| {
+                inner.broke(by.panicked());
+                if let Some(outer) = outer {
+                    outer.broke(by.panicked());
+                }
             };
-            let response = user::run_or_end(one, || panicked(&inner));
+            let one = ("response", details.method().as_str());
+            let bytes = self.response.unpack(message, limit);
+            let response =
+                bytes.and_then(|bytes| lines.response.one(Payload::new(bytes), one, &panicked));
             response.inspect_err(|status| inner.override_status(status.clone()))
         });
         let status = inner.wait_status();
@@ -232,7 +243,7 @@ impl<Req: 'static, Resp: 'static> Method<Req, Resp> {
         let mut details = self.details(options, (false, replies == Replies::Many));
         let mut lines = chain.hooks(&mut details)?;
         let method = details.method().as_str();
-        let request = self.payload(request).and_then(|one| lines.one_request(one, method));
+        let request = self.payload(request).and_then(|one| lines.one_request(one, method, &|_| ()));
         let framed = request.and_then(|request| {
             let sends = self.sends(details.options())?;
             Ok((sends, Some(self.frame_encoded(sends, &request.into_bytes())?)))
@@ -280,8 +291,8 @@ impl<Req: 'static, Resp: 'static> Method<Req, Resp> {
         if responses.is_empty() {
             return CallFuture::new(core, codec, limit);
         }
-        let last = Last { codec, method: self.path.clone(), line: Mutex::new(responses) };
-        CallFuture::new(core, Arc::new(last), limit)
+        let (method, line, call) = (self.path.clone(), Mutex::new(responses), core.clone());
+        CallFuture::new(core, Arc::new(Last { codec, method, line, call }), limit)
     }
 
     fn details(&self, options: &CallOptions, streaming: (bool, bool)) -> CallDetails {
@@ -307,6 +318,8 @@ struct Last<T> {
     codec: Arc<dyn Reads<T>>,
     method: MethodPath,
     line: Mutex<Line>,
+    /// Whose response it is.
+    call: Arc<Core>,
 }
 
 impl<T: 'static> Reads<T> for Last<T> {
@@ -317,11 +330,26 @@ impl<T: 'static> Reads<T> for Last<T> {
     fn decode(&self, bytes: Bytes) -> Result<T, Status> {
         // Taken out: a hook is not run under the lock, and there is one response.
         let mut line = std::mem::take(&mut *self.line.lock());
-        let one = line.one(Payload::new(bytes), ("response", self.method.as_str()))?;
+        let one = ("response", self.method.as_str());
+        let panicked = |by: By| self.call.broke(by.panicked());
+        let one = line.one(Payload::new(bytes), one, &panicked)?;
         self.codec.decode(one.into_bytes())
     }
 }
 
-pub(super) fn panicked(core: &Core) {
-    core.fail(Status::fixed(Code::Internal, "an interceptor's hook panicked"));
+/// Who has panicked at a call, as its status says since; else this.
+pub(super) struct Culprit<'a>(pub(super) &'a Core, pub(super) &'static str);
+
+impl fmt::Display for Culprit<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let status = self.0.met_status();
+        let own = status.as_ref().filter(|status| status.code() == Code::Internal);
+        let said = own.and_then(|status| match status.message() {
+            text if text == By::Interceptor.panicked() => Some(By::Interceptor.who()),
+            text if text == By::Listener.panicked() => Some(By::Listener.who()),
+            REQUEST_PANICKED | RESPONSE_PANICKED => Some(CODEC),
+            _ => None,
+        });
+        f.write_str(said.unwrap_or(self.1))
+    }
 }

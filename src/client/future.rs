@@ -8,12 +8,14 @@ use std::time::Duration;
 
 use crate::call::client::Core;
 use crate::error::ResultError;
-use crate::reactor::{run_here, user};
+use crate::reactor::run_here;
+use crate::reactor::user::{self, Panicked};
 use crate::status::{Code, Status};
 
 use super::Call;
 use super::call::{call_handle, until};
-use super::stub::Reads;
+use super::chain::Culprit;
+use super::stub::{Reads, read};
 
 /// A call with a single response that goes on by itself: a [`Call`] and a future in one.
 ///
@@ -175,7 +177,7 @@ fn give<Resp: 'static>(
         Err(_) if core.was_cancelled() => return Err(ResultError::Cancelled),
         Err(status) => return Err(ResultError::Rpc(status)),
     };
-    let response = codec.read(message, limit).map_err(|status| {
+    let response = read(core, codec, message, limit).map_err(|status| {
         core.override_status(status.clone());
         ResultError::Rpc(status)
     })?;
@@ -185,19 +187,16 @@ fn give<Resp: 'static>(
     }
 }
 
-/// Like [`give`], where no caller is there to be told of a codec that panics: the callback is.
+/// Like [`give`], where no caller is there to be told of a codec, a hook or a listener that panics: the callback is.
 fn give_contained<Resp: 'static>(
     core: &Core,
     codec: &dyn Reads<Resp>,
     limit: usize,
 ) -> Result<Resp, Status> {
-    match user::run(format_args!("a codec"), || give(core, codec, limit)) {
+    match user::run(format_args!("{}", Culprit(core, "a codec")), || give(core, codec, limit)) {
         Ok(given) => given.map_err(|error| core.as_status(error)),
-        Err(_) => {
-            let status = Status::fixed(Code::Internal, "the codec panicked at the response");
-            core.override_status(status.clone());
-            Err(status)
-        }
+        // Of whom, the call says.
+        Err(Panicked) => Err(core.wait_status()),
     }
 }
 

@@ -8,7 +8,7 @@ use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use crate::call::client::{Arrival, Core};
-use crate::call::{Line, Rewriter};
+use crate::call::{By, Line, Rewriter};
 use crate::deadline::Deadline;
 use crate::error::ResultError;
 use crate::metadata::Metadata;
@@ -16,9 +16,8 @@ use crate::payload::Payload;
 use crate::status::{Code, Status};
 
 use super::call::{call_handle, until};
-use super::chain::panicked;
 use super::ready::OnReady;
-use super::stub::Reads;
+use super::stub::{Reads, read};
 
 /// The responses of a call: a fused iterator of `Result<Resp, Status>`.
 ///
@@ -142,13 +141,15 @@ impl<Resp: 'static> Responses<Resp> {
 
     fn decode(&mut self, arrival: Arrival) -> Result<Option<Resp>, ResultError> {
         match arrival {
-            Arrival::Message(message) => match self.codec.read(message, self.limit) {
-                Ok(response) => Ok(Some(response)),
-                Err(status) => {
-                    self.core.override_status(status.clone());
-                    Err(ResultError::Rpc(status))
+            Arrival::Message(message) => {
+                match read(&self.core, &*self.codec, message, self.limit) {
+                    Ok(response) => Ok(Some(response)),
+                    Err(status) => {
+                        self.core.override_status(status.clone());
+                        Err(ResultError::Rpc(status))
+                    }
                 }
-            },
+            }
             Arrival::TimedOut => Err(ResultError::TimedOut),
             Arrival::End(status) if status.code() == Code::Ok => Ok(None),
             Arrival::End(status) => Err(self.core.outcome(status)),
@@ -194,6 +195,7 @@ impl<Resp: 'static> Responses<Resp> {
     ) -> Result<Option<Arrival>, ResultError> {
         let (core, codec, limit) = (&self.core, &self.codec, self.limit);
         let Some(hooks) = &mut self.hooks else { return Ok(next(core)) };
+        let panicked: &dyn Fn(By) = &|by| core.broke(by.panicked());
         loop {
             if let Some(ready) = hooks.pop() {
                 return Ok(Some(Arrival::Message(ready.into())));
@@ -202,10 +204,10 @@ impl<Resp: 'static> Responses<Resp> {
                 Some(Arrival::Message(message)) => {
                     core.heed_head().map_err(ResultError::Rpc)?;
                     let bytes = codec.unpack(message, limit);
-                    bytes.and_then(|bytes| hooks.pass(Payload::new(bytes), || panicked(core)))
+                    bytes.and_then(|bytes| hooks.pass_by(Payload::new(bytes), panicked))
                 }
                 Some(Arrival::End(status)) if status.code() == Code::Ok => {
-                    let ended = hooks.end(|| panicked(core));
+                    let ended = hooks.end_by(panicked);
                     if ended.is_ok() && hooks.front().is_none() {
                         return Ok(Some(Arrival::End(status)));
                     }

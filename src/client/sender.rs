@@ -4,17 +4,16 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::call::client::{Core, Sending};
+use crate::call::client::{Core, REQUEST_PANICKED, Sending};
 use crate::call::{Rewriter, Sends};
 use crate::codec::{Codec, Raw};
 use crate::deadline::Deadline;
 use crate::error::ResultError;
 use crate::payload::Payload;
 use crate::reactor::user;
-use crate::status::{Code, Status};
+use crate::status::Status;
 
 use super::call::{call_handle, until};
-use super::chain::panicked;
 
 /// Sends the requests of a call, one by one.
 ///
@@ -128,11 +127,11 @@ impl<Req: 'static> RequestSender<Req> {
             ResultError::Rpc(status)
         };
         let codec_panicked = || {
-            core.fail(Status::fixed(Code::Internal, "the codec panicked at a message to send"));
+            core.broke(REQUEST_PANICKED);
         };
         let encode = || Payload::encoded_by(codec, request);
         let payload = user::run_or_end(encode, codec_panicked).map_err(failed)?;
-        hooks.pass(payload, || panicked(core)).map_err(failed)?;
+        hooks.pass_by(payload, &|by| core.broke(by.panicked())).map_err(failed)?;
         self.send_ready(deadline).map(drop)
     }
 
@@ -162,7 +161,7 @@ impl<Req: 'static> RequestSender<Req> {
         }
         self.done = true;
         if let Some(hooks) = &mut self.hooks {
-            if let Err(status) = hooks.end(|| panicked(&self.core)) {
+            if let Err(status) = hooks.end_by(&|by| self.core.broke(by.panicked())) {
                 self.core.fail(status.clone());
                 return Err(status);
             }

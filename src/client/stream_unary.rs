@@ -8,6 +8,7 @@ use crate::link::Replies;
 use crate::reactor::{helper, user};
 use crate::status::{Code, Status};
 
+use super::chain::Culprit;
 use super::options::per_call_options;
 use super::stub::{Begun, Method};
 use super::{Call, CallFuture, CallOptions, RequestSender};
@@ -98,7 +99,7 @@ impl<Req: 'static, Resp: 'static> StreamUnary<Req, Resp> {
             let request = match request {
                 Ok(request) => request,
                 Err(error) => {
-                    let status = status(error);
+                    let status = status(error).given_by("the source of the requests");
                     sender.core().fail(status.clone());
                     return Err(status);
                 }
@@ -122,10 +123,12 @@ pub(super) fn pull<Req: 'static>(
     requests: impl Iterator<Item = Req> + Send + 'static,
 ) {
     let core = sender.core().clone();
+    let ended = core.clone();
     let work = move || {
         // The iterator is the user's, and so are its items: a panic ends the call, and is told to the log. Both
-        // are dropped in there.
-        let pulled = user::run(format_args!("an iterator of requests"), || {
+        // are dropped in there. What panics at a request that is sent has ended the call already.
+        let whose = Culprit(&ended, "an iterator of requests");
+        let pulled = user::run(format_args!("{whose}"), || {
             for request in requests {
                 if sender.send_until(&request, Deadline::NEVER).is_err() {
                     break;
@@ -135,7 +138,11 @@ pub(super) fn pull<Req: 'static>(
         // How the call ended, the other handle tells.
         match pulled {
             Ok(()) => {
-                let _ = sender.finish();
+                let whose = Culprit(&ended, "an interceptor's hook");
+                let finish = || {
+                    let _ = sender.finish();
+                };
+                let _ = user::run(format_args!("{whose}"), finish);
             }
             Err(_) => {
                 let text = "the iterator of requests panicked";

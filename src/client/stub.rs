@@ -3,7 +3,7 @@
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use bytes::Bytes;
+use bytes::{BufMut, Bytes};
 
 use crate::call::client::{Auth, ClientEvents, Core, Interceptors, Launch, Source, Template};
 use crate::call::{self, Sends};
@@ -12,7 +12,7 @@ use crate::codec::{Codec, Raw};
 use crate::compression::Encoding;
 use crate::credentials::CallCredentials;
 use crate::link::{Replies, Terms};
-use crate::reactor::{clock, spares};
+use crate::reactor::{clock, spares, user};
 use crate::status::Status;
 use crate::wire::framing::Message;
 use crate::wire::outcome::{Due, undecodable};
@@ -44,6 +44,41 @@ pub(super) trait Reads<T>: Send + Sync {
         self.decode(self.unpack(message, limit)?)
     }
 }
+
+/// What a response of `core` says. A codec that panics ends the call otherwise than the server did.
+pub(super) fn read<T>(
+    core: &Core,
+    codec: &dyn Reads<T>,
+    message: Message,
+    limit: usize,
+) -> Result<T, Status> {
+    user::run_or_end(|| codec.read(message, limit), || core.broke(RESPONSE_PANICKED))
+}
+
+/// What is said of a codec's panic where it is given a response.
+pub(super) const RESPONSE_PANICKED: &str = "the codec panicked at the response";
+
+/// The user's codec, whose errors are errors.
+struct Checked<C>(C);
+
+impl<T, C: Codec<T>> Codec<T> for Checked<C> {
+    #[inline]
+    fn encode(&self, message: &T, out: &mut dyn BufMut) -> Result<(), Status> {
+        self.0.encode(message, out).map_err(|status| status.given_by(CODEC))
+    }
+
+    #[inline]
+    fn decode(&self, bytes: Bytes) -> Result<T, Status> {
+        self.0.decode(bytes).map_err(|status| status.given_by(CODEC))
+    }
+
+    #[inline]
+    fn size_hint(&self, message: &T) -> usize {
+        self.0.size_hint(message)
+    }
+}
+
+pub(super) const CODEC: &str = "the codec";
 
 /// A codec that says which method's response it could not decode.
 struct Named<C> {
@@ -81,7 +116,7 @@ impl<Req: 'static, Resp: 'static> Method<Req, Resp> {
     where
         C: Codec<Req> + Codec<Resp>,
     {
-        let codec = Arc::new(codec);
+        let codec = Arc::new(Checked(codec));
         let source = channel.source();
         let terms = source.terms().clone();
         let response = Named { codec: codec.clone(), path: path.clone(), terms };

@@ -156,6 +156,13 @@ impl Core {
         }
     }
 
+    /// Code of the user's has panicked at it: it goes well no more, whatever the server says. The first mistake counts.
+    pub(crate) fn broke(&self, text: &'static str) {
+        if self.met_status().is_none_or(|status| status.is_ok()) {
+            self.override_status(Status::fixed(Code::Internal, text));
+        }
+    }
+
     /// Runs `callback` on the notifier thread at the end; given back when that has been.
     pub(crate) fn on_end(&self, callback: Callback) -> Result<(), Callback> {
         self.state.lock().add_callback(callback)?;

@@ -3,6 +3,7 @@
 //! The end of a call is met by whatever thread, and there no listener may run. So they run where it is asked for: on the
 //! first thread that does, while the others wait; on the notifier, where nobody can ask any more ([`Core::heed_later`]).
 
+use crate::call::By;
 use crate::reactor::{notify, user};
 use crate::status::{Code, Status};
 
@@ -94,7 +95,7 @@ impl Core {
 
     fn tell_listeners(&self, tell: impl FnOnce() -> Result<(), Status>) -> Result<(), Status> {
         user::run_or_end(tell, || {
-            self.override_status(Status::fixed(Code::Internal, "a listener panicked"));
+            self.override_status(Status::fixed(Code::Internal, By::Listener.panicked()));
         })
     }
 }

@@ -9,13 +9,13 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::call::StreamHooks;
+use crate::call::{By, StreamHooks};
 use crate::error::ConfigError;
 use crate::metadata::Metadata;
 use crate::payload::Payload;
 use crate::status::{Code, Status};
 
-use super::interceptors::{Interceptors, Lines};
+use super::interceptors::{INTERCEPTOR, Interceptors, Lines, hooks_of};
 use super::{CallOptions, Core, MethodPath};
 
 /// Stands between the stubs of a channel and its calls: adds metadata, watches, retries, answers by itself, changes messages.
@@ -298,10 +298,12 @@ impl<'a> Next<'a> {
             // Its hooks, as for `future`: a `unary` that is there all the same is skipped for both, or one of them would miss it unseen.
             Some((first, rest)) if first.has_hooks_only() => {
                 let mut details = details;
-                let hooks = first.stream(&mut details)?;
+                let hooks = hooks_of(first, &mut details)?;
                 Next { rest, ..*self }.within(hooks, details, request)
             }
-            Some((first, rest)) => first.unary(details, request, Next { rest, ..*self }),
+            Some((first, rest)) => first
+                .unary(details, request, Next { rest, ..*self })
+                .map_err(|status| status.given_by(INTERCEPTOR)),
         }
     }
 
@@ -314,13 +316,17 @@ impl<'a> Next<'a> {
     ) -> Result<Reply, Status> {
         let mut lines = Lines::default();
         let (on_request, on_response, on_end) = hooks.into_parts();
-        lines.request.extend(on_request);
-        lines.response.extend(on_response);
+        lines.request.extend(By::Interceptor, on_request);
+        lines.response.extend(By::Interceptor, on_response);
         lines.ends.add(on_end);
         let method = details.method().clone();
-        let outcome = lines.one_request(request, method.as_str()).and_then(|request| {
+        // Whoever runs the interceptors is told of their panics.
+        let panicked = |_| ();
+        let one = lines.one_request(request, method.as_str(), &panicked);
+        let outcome = one.and_then(|request| {
             let mut reply = self.call(details, request)?;
-            reply.payload = lines.response.one(reply.payload, ("response", method.as_str()))?;
+            let one = ("response", method.as_str());
+            reply.payload = lines.response.one(reply.payload, one, &panicked)?;
             Ok(reply)
         });
         if !lines.ends.is_empty() {

@@ -5,7 +5,7 @@ use std::mem;
 use std::sync::Arc;
 
 use crate::call::events::{hook, passing};
-use crate::call::{EndHooks, Line};
+use crate::call::{By, EndHooks, Line, StreamHooks};
 use crate::payload::Payload;
 use crate::reactor::{Crew, clock};
 use crate::status::Status;
@@ -78,14 +78,25 @@ impl Interceptors {
 
     fn gather(&self, details: &mut CallDetails, lines: &mut Lines) -> Result<(), Status> {
         for one in &self.list {
-            let (on_request, on_response, on_end) = one.stream(details)?.into_parts();
-            lines.request.extend(on_request);
-            lines.response.extend_front(on_response);
+            let (on_request, on_response, on_end) = hooks_of(one, details)?.into_parts();
+            lines.request.extend(By::Interceptor, on_request);
+            lines.response.extend_front(By::Interceptor, on_response);
             lines.ends.add(on_end);
         }
         self.events.begin(details, lines)
     }
 }
+
+/// What an interceptor does with the messages of a call that begins.
+pub(super) fn hooks_of(
+    one: &Arc<dyn ClientInterceptor>,
+    details: &mut CallDetails,
+) -> Result<StreamHooks, Status> {
+    one.stream(details).map_err(|status| status.given_by(INTERCEPTOR))
+}
+
+/// Who gave an error, where an interceptor did.
+pub(super) const INTERCEPTOR: &str = "an interceptor";
 
 /// What is dropped here is the users': on the thread of whoever had the last hold, a stub or a channel.
 impl fmt::Debug for Interceptors {
@@ -109,8 +120,9 @@ impl Lines {
         &mut self,
         request: Payload,
         method: &str,
+        panicked: &dyn Fn(By),
     ) -> Result<Payload, Status> {
-        self.request.one(request, ("request", method))
+        self.request.one(request, ("request", method), panicked)
     }
 
     /// The call has ended before it began: tells those for the end.
@@ -134,11 +146,11 @@ impl ClientEvents {
             *details.metadata_mut() = event.metadata;
         }
         let method = Arc::from(details.method().as_str());
-        lines.request.extend(hook(&all.send_message, &method));
+        lines.request.extend(By::Listener, hook(&all.send_message, &method));
         let received = hook(&all.recv_message, &method);
         // Who listens for the head is told before the first message: which has to come by here, then.
         let passing = (!all.recv_initial.is_empty()).then(passing);
-        lines.response.extend_front(received.or(passing));
+        lines.response.extend_front(By::Listener, received.or(passing));
         lines.heed = Heed::new(all, method);
         Ok(())
     }

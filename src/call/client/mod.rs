@@ -53,6 +53,6 @@ pub(crate) use family::{Family, Parent};
 pub(crate) use interceptors::{Interceptors, Lines};
 pub(crate) use launch::{Defaults, Launch, Template};
 pub(crate) use receiving::Arrival;
-pub(crate) use sending::Sending;
+pub(crate) use sending::{REQUEST_PANICKED, Sending};
 pub(crate) use told::Ready;
 pub(crate) use unary::{Answer, Unary};

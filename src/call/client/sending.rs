@@ -79,8 +79,7 @@ impl Sending {
         message: &T,
     ) -> Result<bool, ResultError> {
         let panicked = || {
-            let text = "the codec panicked at a message to send";
-            core.fail(Status::fixed(Code::Internal, text));
+            core.broke(REQUEST_PANICKED);
         };
         let sent = user::run_or_end(|| outbox.try_send(codec, message), panicked);
         sent.map_err(|error| refused(core, error))
@@ -140,6 +139,9 @@ impl Sending {
         self.outbox = Some(outbox);
     }
 }
+
+/// What is said of a codec's panic where it is given a request.
+pub(crate) const REQUEST_PANICKED: &str = "the codec panicked at a message to send";
 
 /// Why nothing can be sent.
 fn refused(core: &Core, error: SendError) -> ResultError {
