@@ -86,7 +86,7 @@ fn streams(channel: &Channel, codec: Fails) -> Vec<Outcome> {
 
 #[test]
 fn ok_as_an_error_is_internal_whoever_gives_it_in_whatever_call() {
-    logged::listen(log::LevelFilter::Error);
+    logged::listen(log::LevelFilter::Warn);
     let served = Served::new();
     let hooks = |hooks: fn() -> StreamHooks| {
         intercept_channel(&served.channel(), [hooked(move |_| Ok(hooks()))])
@@ -192,7 +192,7 @@ fn asked(mut future: CallFuture<Bytes>) -> Status {
 
 #[test]
 fn a_panic_at_a_response_is_told_as_that_of_whoever_panicked_and_is_the_end_of_the_call() {
-    logged::listen(log::LevelFilter::Error);
+    logged::listen(log::LevelFilter::Warn);
     let served = Served::new();
     let heard = |listen: fn(&Channel)| {
         let channel = served.channel();
@@ -254,7 +254,7 @@ fn a_panic_at_a_response_is_told_as_that_of_whoever_panicked_and_is_the_end_of_t
 
 #[test]
 fn a_panic_at_a_request_that_is_spawned_is_not_told_as_the_iterators() {
-    logged::listen(log::LevelFilter::Error);
+    logged::listen(log::LevelFilter::Warn);
     let served = Served::new();
     let listened = served.channel();
     listened.listen::<SendMessage>(|_| panics());
@@ -297,4 +297,25 @@ fn a_panic_at_a_request_that_is_spawned_is_not_told_as_the_iterators() {
         assert!(logged::logged(&["ERROR", &logged]), "{number}: {:?}", logged::lines());
     }
     assert_eq!(logged::count(&["an iterator of requests panicked"]), 0);
+}
+
+#[test]
+fn interceptors_that_all_wait_are_told_of_although_no_other_call_comes() {
+    logged::listen(log::LevelFilter::Warn);
+    let served = Served::new();
+    let (let_go, gate) = mpsc::channel::<()>();
+    let gate = std::sync::Mutex::new(gate);
+    let waits = around(move |details, request, next| {
+        let _ = gate.lock().unwrap().recv();
+        next.call(details, request)
+    });
+    let echo = intercept_channel(&served.channel(), [waits]).raw_unary_unary(ECHO).unwrap();
+    let futures: Vec<_> = (0..65).map(|_| echo.timeout(LONG).future(&bytes("x"))).collect();
+    let words =
+        "all 64 interceptor threads have been at the same work for 1s: the next has to wait";
+    assert!(logged::logged(&["WARN", words]), "{:?}", logged::lines());
+    drop(let_go);
+    for mut future in futures {
+        assert_eq!(future.result(None).unwrap(), "x");
+    }
 }

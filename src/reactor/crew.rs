@@ -13,13 +13,15 @@
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::{Arc, OnceLock};
+use std::mem;
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
-use crate::sync::{Condvar, Mutex, thread_own};
+use crate::sync::{Condvar, Mutex, MutexGuard, thread_own};
 use crate::tell;
 
-use super::{clock, helper, user};
+use super::global::remind;
+use super::{Job, OnTimer, clock, helper, user};
 
 /// What a thread is for.
 pub(crate) type Work = Box<dyn FnOnce() + Send>;
@@ -34,6 +36,7 @@ const TOLD_AGAIN: Duration = Duration::from_secs(10);
 
 /// Threads for one purpose, of one owner: who blocks them is in nobody else's way.
 pub(crate) struct Crew {
+    this: Weak<Self>,
     purpose: &'static str,
     most: usize,
     state: Mutex<State>,
@@ -60,6 +63,8 @@ struct State {
     taken: Option<Instant>,
     /// When it was last told that none does.
     told: Option<Instant>,
+    /// A timer is set that looks again whether any does.
+    watched: bool,
 }
 
 impl Crew {
@@ -70,7 +75,11 @@ impl Crew {
 
     fn at(purpose: &'static str, most: usize, depth: usize) -> Arc<Self> {
         let (state, work, inner) = (Mutex::default(), Condvar::new(), OnceLock::new());
-        Arc::new(Self { purpose, most, state, work, depth, inner })
+        let new = |this: &Weak<Self>| {
+            let this = this.clone();
+            Self { this, purpose, most, state, work, depth, inner }
+        };
+        Arc::new_cyclic(new)
     }
 
     /// The crew for work that this thread may wait for: itself, or where this is a thread of its own, one within it.
@@ -119,15 +128,7 @@ impl Crew {
             return Ok(number);
         }
         if state.threads >= self.most {
-            let stuck = Self::is_stuck(&mut state);
-            drop(state);
-            if stuck {
-                tell::warn!(
-                    "all {} {} threads have been at the same work for {STUCK:?}: the next has to wait",
-                    self.most,
-                    self.purpose
-                );
-            }
+            self.tell_if_stuck(state);
             return Ok(number);
         }
         state.threads += 1;
@@ -175,6 +176,26 @@ impl Crew {
         self.most
     }
 
+    /// All threads are at work, and some waits. Who comes now may be the last that does: so a timer looks again.
+    fn tell_if_stuck(&self, mut state: MutexGuard<'_, State>) {
+        if Self::is_stuck(&mut state) {
+            drop(state);
+            tell::warn!(
+                "all {} {} threads have been at the same work for {STUCK:?}: the next has to wait",
+                self.most,
+                self.purpose
+            );
+        } else if !mem::replace(&mut state.watched, true) {
+            let taken = state.taken.map(|at| at + STUCK);
+            let at = taken.max(state.told.map(|at| at + TOLD_AGAIN));
+            drop(state);
+            let set = self.this.upgrade().zip(at).is_some_and(|(this, at)| remind(at, this));
+            if !set {
+                self.state.lock().watched = false;
+            }
+        }
+    }
+
     /// All threads are at work: whether they have been at the same for so long that it has to be told.
     fn is_stuck(state: &mut State) -> bool {
         let now = clock::now();
@@ -212,6 +233,16 @@ impl Crew {
             state.idle += 1;
             late = self.work.wait_until(&mut state, until).timed_out();
             state.idle -= 1;
+        }
+    }
+}
+
+impl OnTimer for Crew {
+    fn fire(&self, _tag: u64, _now: Instant, _jobs: &mut Vec<Job>) {
+        let mut state = self.state.lock();
+        state.watched = false;
+        if state.threads >= self.most && state.waiting.len() > state.idle {
+            self.tell_if_stuck(state);
         }
     }
 }
