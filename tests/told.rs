@@ -11,9 +11,9 @@ use bytes::Bytes;
 use grpc_threads::{Channel, Code, ResultError, Status, channel_ready_future, insecure_channel};
 use std::net::TcpListener;
 use std::sync::mpsc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use support::frames::{Listener, Vacant};
-use support::{LONG, within};
+use support::{LONG, eventually, within};
 
 fn both(status: &Status) -> (Code, &str) {
     (status.code(), status.message())
@@ -371,8 +371,80 @@ fn a_wait_in_vain_may_be_told_with_what_the_call_waits_for() {
         call.wait_for_connection(None).unwrap();
         assert!(call.recv_timeout(Duration::from_millis(20)).is_err());
         let what = call.handle().waits_for().unwrap();
-        assert!(what.contains(&served.target()) && what.ends_with(" to answer"), "{what}");
+        let unended = " to answer; this side has not ended its requests (by done_writing, ";
+        assert!(what.contains(&format!("{}{unended}", served.target())), "{what}");
         call.cancel();
         assert_eq!(call.handle().waits_for(), None);
     });
+}
+
+#[test]
+fn a_stream_tells_whether_it_waits_for_room_or_for_requests_of_its_own_that_have_no_end() {
+    let (_let_go, gate) = mpsc::channel::<()>();
+    let gate = std::sync::Mutex::new(gate);
+    let full = service::by_hand(move |stream, _| {
+        stream.send(&Bytes::from_static(b"x"))?;
+        let _ = gate.lock().unwrap().recv();
+        Ok(())
+    });
+    let served = service::Served::with(2, [("Full", full)]);
+    let target = served.target();
+    let channel = served.channel();
+    within(LONG, move || {
+        let unended = "this side has not ended its requests";
+        let bidi = channel.raw_stream_stream(service::BIDI).unwrap();
+        let exchange = bidi.call([Bytes::new()]);
+        exchange.wait_for_connection(None).unwrap();
+        let what = exchange.waits_for().unwrap();
+        assert!(what.contains("a `call` pulls only while responses are read"), "{what}");
+        let sum = channel.raw_stream_unary(service::SUM).unwrap();
+        let (mut sender, future) = sum.open();
+        sender.send(&Bytes::from_static(b"x")).unwrap();
+        assert!(future.waits_for().unwrap().contains(unended));
+
+        let mut call = channel.raw_stream_stream("/test.Test/Full").unwrap().open();
+        let body = Bytes::from(vec![0; 50_000]);
+        let sent = |call: &mut grpc_threads::Duplex<Bytes, Bytes>| {
+            call.send_timeout(&body, Duration::from_millis(100))
+        };
+        while sent(&mut call).is_ok() {}
+        let (sender, mut responses) = call.split();
+        let handle = responses.handle();
+        eventually(LONG, "the response is there", || {
+            handle.waits_for().unwrap().ends_with("; responses here are unread")
+        });
+        assert!(responses.recv().unwrap().is_some());
+        let what = handle.waits_for().unwrap();
+        let (octets, peer) = what
+            .strip_prefix("room to send: ")
+            .and_then(|rest| rest.split_once(" bytes are not taken by ipv4:"))
+            .expect(&what);
+        assert!(octets.parse::<usize>().unwrap() >= 50_000 && peer == target, "{what}");
+        // No more requests: all that is waited for is the answer, once there is room.
+        sender.done_writing().unwrap();
+        assert!(!handle.waits_for().unwrap().contains(unended));
+    });
+}
+
+#[test]
+fn a_timeout_that_interceptors_have_used_up_says_so() {
+    let served = service::Served::new();
+    let channel = served.channel();
+    let (tell, told) = mpsc::channel();
+    channel.listen::<grpc_threads::SendRequest>(move |event| {
+        while event.deadline().is_some_and(|at| Instant::now() < at) {
+            std::thread::yield_now();
+        }
+        let _ = tell.send(());
+        Ok(grpc_threads::Flow::Continue)
+    });
+    let echo = channel.raw_unary_unary(service::ECHO).unwrap().timeout(Duration::from_millis(10));
+    let status = echo.call(&Bytes::new()).unwrap_err();
+    told.recv_timeout(LONG).unwrap();
+    assert_eq!(status.code(), Code::DeadlineExceeded);
+    let said = status.debug_error_string();
+    assert!(
+        said.contains("the option `timeout`, which counts from before the channel's interceptors"),
+        "{said}"
+    );
 }

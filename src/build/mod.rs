@@ -38,8 +38,8 @@
 //!   a method is to return one of several iterators, return a `Box<dyn Iterator<Item = ..> + '_>` as the iterator.
 //! - `GreeterServer::new(service)`: what `Server::add_service` takes; `say_hello_with(|service, stream, context| ..)`
 //!   handles a method by hand, `max_receive_message_size` and `max_send_message_size` bound its messages.
-//! - `GreeterStub::new(&channel)` and `with_options`: a field for each method, such as
-//!   `stub.say_hello.timeout(d).call(&request)`.
+//! - `GreeterStub::new(&channel)`: a field for each method, such as `stub.say_hello.timeout(d).call(&request)`; and
+//!   `GreeterStub::with_options(&channel, options)`, which takes the `CallOptions` of all its calls by value.
 //! - `SERVICE_NAME` and a `…_PATH` for each method, at both; and `FILE_DESCRIPTOR_SET` for server reflection, once
 //!   per package.
 //!
@@ -53,7 +53,8 @@
 //! `Status` or `Metadata`, ambiguous where it is used (E0659); one that is imported by name wins.
 //!
 //! The fields of messages, and all else about them, is prost's: see `prost-build`. Well-known types are those
-//! of `prost-types`, which the program then needs as a dependency.
+//! of `prost-types`, which the program then needs as a dependency. `Bytes` and `BufMut`, which a `Codec` needs, are at
+//! `prost::bytes`, too.
 
 mod definition;
 mod error;

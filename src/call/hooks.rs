@@ -110,7 +110,8 @@ impl StreamHooks {
     }
 
     /// `hook` is told once how the call ended, with its trailing metadata: OK, too. It can change nothing of that; of several
-    /// interceptors the innermost is told first.
+    /// interceptors the innermost is told first. Of a stream it may come before the last responses: those go through their hooks when
+    /// they are read, which may be long after the server has ended the call.
     ///
     /// On a client it runs on the library's notifier thread, of which the process has one: be quick there. Of a call with one request
     /// and one response it runs where the interceptor does, before the caller has the response: on the caller's thread, and for

@@ -165,6 +165,16 @@ impl Outbox {
         stream.is_none_or(|stream| stream.has_room())
     }
 
+    /// The octets that the peer has not taken, where a send would wait for it to.
+    pub(crate) fn not_taken(&self) -> Option<usize> {
+        (!self.has_room()).then(|| self.queued.load(Ordering::Relaxed))
+    }
+
+    /// Whether nothing more will be sent.
+    pub(crate) fn is_finished(&self) -> bool {
+        self.buffer.lock().finished
+    }
+
     /// Waits until a send would not wait (true) or `deadline` has passed (false).
     pub(crate) fn wait_room(&self, deadline: Deadline) -> bool {
         let stream = self.buffer.lock().stream.clone();

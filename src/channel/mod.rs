@@ -59,6 +59,11 @@ pub(crate) use dial::{Dialing, Outcome};
 
 /// A connection to a server, made when it is first needed and made again when it is lost.
 ///
+/// It is one connection: of its calls as many are under way at once as the server lets there be streams on it, 100 for a server of this
+/// library ([`max_concurrent_streams`](crate::ServerOptions::max_concurrent_streams)). The next waits, in order, until one ends. So a
+/// program that keeps 100 streams open, such as watches, makes no further call on that channel: give long streams channels of their
+/// own. [`waits_for`](crate::Call::waits_for), and the text of a deadline, name the wait for a free stream.
+///
 /// Cheap to clone and usable from any thread. The multi-callables made from it and the calls that
 /// run count as handles too: when the last of them is dropped, the channel closes.
 ///
@@ -119,6 +124,9 @@ pub fn channel_ready_future(channel: &Channel) -> ReadyFuture {
 
 /// The same channel with these interceptors: the first is the outermost, and all are around those that the channel has
 /// already. Both are one channel, with one connection; closing either closes both.
+///
+/// An interceptor should not hold the channel that it is set on, nor a method of it: neither would ever go, and its connection would stay
+/// until [`Channel::close`]. `next.call` needs no channel.
 ///
 /// § grpc-python's `intercept_channel`.
 ///

@@ -112,6 +112,9 @@ fn decoded(text: &str) -> Cow<'_, str> {
 }
 
 fn name(endpoint: &str) -> Result<(String, Place), String> {
+    if let Some(why) = address::perhaps_a_port(endpoint) {
+        return Err(why);
+    }
     let (host, port) = split(endpoint)?;
     if host.is_empty() {
         let port = port.unwrap_or(DEFAULT_PORT);
@@ -235,6 +238,8 @@ mod tests {
             (":50051", "no host in it: localhost:50051"),
             ("50051", "a port without its host: localhost:50051"),
             ("h:1:2", "more than one colon"),
+            ("::1:50", "[::1]:50"),
+            ("dns:::1:50", "[::1]:50"),
             ("h:0", "port 0: use the port that add_insecure_port gave"),
             ("ipv4:127.0.0.1:0", "port 0: use the port that add_insecure_port gave"),
             ("a b:1", "' ' cannot stand in a host name"),

@@ -17,7 +17,14 @@ use super::{RequestSender, Responses};
 /// again; with the requests at their end, or no room for another, it waits. So the request iterator runs
 /// on this thread and must not wait for responses itself: for that use `spawn` or `open`. A `next()` of it that blocks, such as
 /// that of a [`Receiver`](std::sync::mpsc::Receiver), outlives the call: no deadline and no cancel ends it. There, too, use
-/// [`spawn`](crate::StreamStream::spawn). Dropping it cancels a call that has not ended.
+/// [`spawn`](crate::StreamStream::spawn).
+///
+/// Nothing but `next()` and [`recv`](Self::recv) pulls requests. So [`initial_metadata`](Self::initial_metadata),
+/// [`status`](Self::status) and the others that wait see none sent meanwhile: where the server answers only
+/// once it has requests, or their end, such a wait lasts until the deadline, and without one for ever. Read the responses first, or use
+/// `spawn` or `open`. [`waits_for`](Self::waits_for) says so of a call that hangs like this.
+///
+/// Dropping it cancels a call that has not ended.
 #[must_use = "dropping it cancels a call that has not ended"]
 pub struct Exchange<'a, Req, Resp> {
     requests: Option<Box<dyn Iterator<Item = Req> + 'a>>,

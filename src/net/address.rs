@@ -25,6 +25,19 @@ pub(crate) fn split(endpoint: &str) -> Result<(&str, Option<u16>), String> {
     }
 }
 
+/// What is wrong with an address in which the last of its digits may be meant as a port; `None`: nothing.
+pub(crate) fn perhaps_a_port(endpoint: &str) -> Option<String> {
+    let (host, digits) = endpoint.rsplit_once(':')?;
+    let decimal = !digits.is_empty() && digits.bytes().all(|c| c.is_ascii_digit());
+    let both = decimal && host.parse::<Ipv6Addr>().is_ok() && endpoint.parse::<Ipv6Addr>().is_ok();
+    both.then(|| {
+        format!(
+            "an IPv6 address stands in brackets where it may be taken for one with a port: \
+             [{endpoint}], or [{host}]:{digits} if that is meant"
+        )
+    })
+}
+
 /// More than one colon and no brackets: an IPv6 address without a port, or a mistake.
 fn bare(endpoint: &str) -> Result<(&str, Option<u16>), String> {
     if without_zone(endpoint).parse::<Ipv6Addr>().is_ok() {
@@ -106,6 +119,10 @@ mod tests {
         assert_eq!(split("fe80::1%2"), Ok(("fe80::1%2", None)));
         let told = |text| split(text).unwrap_err();
         assert!(told("::1:50051").contains("[::1]:50051"));
+        assert!(perhaps_a_port("::1:50").unwrap().contains("[::1:50], or [::1]:50 if"));
+        for clear in ["::1", "[::1:50]", "::1:a", "1:2:3:4:5:6:7:8", "fe80::1%2", "host:80"] {
+            assert_eq!(perhaps_a_port(clear), None, "{clear}");
+        }
         assert!(told("localhost:80:90").contains("more than one colon"));
         for bad in ["host:", "host:65536", "host:-1", "host:+1", "[::1", "[::1]x", "[::1]:"] {
             told(bad);

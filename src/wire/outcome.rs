@@ -438,6 +438,11 @@ fn reset(reason: Reason, by_peer: bool, cause: &str, deadline_passed: bool) -> S
         (true, _) if deadline_passed && reason == Reason::CANCEL => {
             format!("the peer reset the stream after the deadline: {reason}")
         }
+        (true, _) if reason == Reason::CANCEL => {
+            format!(
+                "the peer reset the stream: {reason} (its program dropped or cancelled the call)"
+            )
+        }
         (true, _) => format!("the peer reset the stream: {reason}"),
         (false, true) => format!("the stream was reset: {reason}"),
         (false, false) => format!("the stream was reset: {reason}, {cause}"),
@@ -642,6 +647,8 @@ mod tests {
         assert!(!ours.to_string().contains("peer"), "{ours}");
         let reset =
             Ending::Reset { reason: Reason::CANCEL, by_peer: true, cause: "", farewell: None };
+        let words = "the peer reset the stream: CANCEL (its program dropped or cancelled the call)";
+        assert_eq!(reset.to_status(false).message(), words);
         let reset = reset.to_status(true);
         assert!(reset.message().contains("the peer reset") && reset.message().contains("deadline"));
     }

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use crate::sync::MutexGuard;
 use bytes::Bytes;
 
+use crate::call::Outbox;
 use crate::deadline::Deadline;
 use crate::http2::types::Reason;
 use crate::link::Stream;
@@ -124,13 +125,30 @@ impl Core {
         let state = self.state.lock();
         let held = state.held().cloned()?;
         let (peer, asking, deferred) = (state.peer.clone(), state.asking(), state.deferred);
+        let outbox = state.outbox().cloned();
         drop(state);
         Some(match peer {
             _ if deferred => "the channel's interceptors to answer".into(),
             _ if asking.is_some() => asked(&held, asking),
-            Some(peer) => format!("{peer} to answer"),
+            Some(peer) => self.waits_for_peer(&peer, held.launch.body.is_some(), outbox.as_deref()),
             None => held.source.waiting_for(),
         })
+    }
+
+    /// The same of one that is on a connection; `whole`: its request was known when it began.
+    fn waits_for_peer(&self, peer: &str, whole: bool, outbox: Option<&Outbox>) -> String {
+        if let Some(octets) = outbox.and_then(Outbox::not_taken) {
+            let unread = self.receiver.lock().unread();
+            let unread = if unread { "; responses here are unread" } else { "" };
+            return format!("room to send: {octets} bytes are not taken by {peer}{unread}");
+        }
+        match whole || outbox.is_some_and(Outbox::is_finished) {
+            true => format!("{peer} to answer"),
+            false => format!(
+                "{peer} to answer; this side has not ended its requests (by done_writing, or with their iterator, which a \
+                 `call` pulls only while responses are read)"
+            ),
+        }
     }
 
     /// Whether others make it: see [`deferred`](Self::deferred).

@@ -24,6 +24,9 @@ use super::{CallOptions, Core, MethodPath};
 /// [`intercept_channel`](crate::intercept_channel); of several the first is the outermost. For metadata alone there is
 /// [`Channel::with_metadata`](crate::Channel::with_metadata).
 ///
+/// It should not hold its own channel or a method of that: the channel would not be closed with its last other handle then, and keep
+/// its connection.
+///
 /// An interceptor is above retries: it sees a call once, whatever connections the call is tried on.
 ///
 /// A panic in an interceptor goes on to whoever makes the call, after the call was ended; on a thread of the library it is

@@ -249,7 +249,13 @@ impl CallOptions {
             return "the deadline of the call on whose behalf it was made";
         }
         let own = self.deadline.is_some_and(|at| Deadline::at(at) == deadline);
-        if own && !self.timed { "the option `deadline`" } else { "the option `timeout`" }
+        match (own, self.timed) {
+            (true, false) => "the option `deadline`",
+            (true, true) => {
+                "the option `timeout`, which counts from before the channel's interceptors and listeners,"
+            }
+            (false, _) => "the option `timeout`",
+        }
     }
 
     pub(crate) fn waits_for_ready(&self, default: bool) -> bool {

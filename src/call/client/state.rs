@@ -133,6 +133,11 @@ impl State {
         Some(self.outbox.get_or_insert_with(|| Outbox::new(stream.clone(), sends)).clone())
     }
 
+    /// The sending half, once something was sent.
+    pub(super) fn outbox(&self) -> Option<&Arc<Outbox>> {
+        self.outbox.as_ref()
+    }
+
     /// It is on its second stream: the peer did not take the first.
     pub(super) fn repeated(&self) -> bool {
         self.repeated
