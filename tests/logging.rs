@@ -92,6 +92,27 @@ fn a_channel_tells_of_its_connections() {
 }
 
 #[test]
+fn that_calls_wait_for_a_stream_is_told_but_not_for_each() {
+    listen();
+    let pool = grpc_threads::ThreadPool::new(2);
+    let options = grpc_threads::ServerOptions::default().max_concurrent_streams(1);
+    let server = Server::builder().thread_pool(pool).options(options).build().unwrap();
+    let served = Served::start(server, "127.0.0.1:0", []);
+    let channel = served.channel();
+    let mut watch = channel.raw_stream_stream(BIDI).unwrap().timeout(LONG).open();
+    watch.send(&Bytes::from_static(b"x")).unwrap();
+    watch.recv().unwrap();
+    let echo = channel.raw_unary_unary(ECHO).unwrap().timeout(LONG);
+    let mut futures = [echo.future(&Bytes::new()), echo.future(&Bytes::new())];
+    assert!(futures[0].waits_for().unwrap().contains("a free stream on the connection"));
+    let of = format!("the channel to {}: calls wait for a free stream", served.address());
+    assert!(logged(&["DEBUG grpc_threads::channel", &of, "as many as that takes"]));
+    drop(watch);
+    assert!(futures.iter_mut().all(|future| future.result(None).is_ok()));
+    assert_eq!(logged::count(&[&of]), 1);
+}
+
+#[test]
 fn a_detached_stream_that_is_dropped_is_a_warning_and_its_client_is_told_cancelled() {
     listen();
     let drops = grpc_threads::stream_rpc_method_handler(

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::sync::{Condvar, Mutex, RwLock};
 
-use crate::call::client::{Core, Defaults, Expiry};
+use crate::call::client::{Core, Defaults, Expiry, Refused};
 use crate::http2::types::Reason;
 use crate::link::{Link, Terms};
 use crate::reactor::{Crew, Job, OnTimer, Poller, clock};
@@ -260,15 +260,16 @@ impl Shared {
         }
         drop(inner);
         while let Some((link, call)) = self.next_queued() {
-            if call.bind(&link).is_ok() {
-                continue;
-            }
+            let Err(Refused { full }) = call.bind(&link) else { continue };
             // Full, or going away. Meanwhile the channel may have been told of that, when the
             // queue looked empty: the call is judged anew.
             self.change(|inner, todo| {
                 inner.admit(call, put_back, todo);
                 inner.refused = true;
             });
+            if full {
+                self.tell_full(&link);
+            }
         }
     }
 

@@ -43,6 +43,8 @@ pub(super) struct Inner {
     pub(super) pump_again: bool,
     /// The link took no more in this round.
     pub(super) refused: bool,
+    /// When it was last told that calls wait for a stream.
+    pub(super) crowded: Option<Instant>,
     /// The timers that are set.
     pub(super) alarms: Alarms,
     pub(super) watchers: Vec<Arc<Watcher>>,
@@ -106,6 +108,7 @@ impl Inner {
             pumping: false,
             pump_again: false,
             refused: false,
+            crowded: None,
             alarms: Alarms::new(),
             watchers: Vec::new(),
             keepalive: Keepalive { time: keepalive, told: None },

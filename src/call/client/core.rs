@@ -182,7 +182,7 @@ impl Core {
         }
         let stream = match held.launch.open(link, proof.as_ref(), clock::now()) {
             Ok(stream) => stream,
-            Err(NotOpened::Refused) => return Err(Refused),
+            Err(NotOpened::Refused(refused)) => return Err(refused),
             Err(NotOpened::Failed(status)) => {
                 self.fail(status);
                 return Ok(());

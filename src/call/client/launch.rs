@@ -8,6 +8,7 @@ use bytes::Bytes;
 
 use crate::compression::{Compression, Encoding};
 use crate::deadline::Deadline;
+use crate::http2::Room;
 use crate::link::{Link, Replies, Stream};
 use crate::metadata::Metadata;
 use crate::status::Status;
@@ -71,7 +72,7 @@ impl Launch {
         fits(size, link).map_err(NotOpened::Failed)?;
         let (body, end) = (self.body.clone(), self.body.is_some());
         link.open(&block, body, end, self.receive_limit, self.replies)
-            .map_err(|_| NotOpened::Refused)
+            .map_err(|room| NotOpened::Refused(Refused { full: room == Room::Full }))
     }
 }
 
@@ -83,7 +84,7 @@ pub(super) fn name_of(encoding: Encoding, link: &Link) -> Option<&str> {
 /// Why a stream was not opened.
 pub(super) enum NotOpened {
     /// The link takes none just now.
-    Refused,
+    Refused(Refused),
     /// The server would not take this one.
     Failed(Status),
 }
@@ -100,7 +101,10 @@ pub(super) fn fits(size: usize, link: &Link) -> Result<(), Status> {
 
 /// A link had no room for a stream, or is on its way out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Refused;
+pub(crate) struct Refused {
+    /// It takes others later: when a stream of it has ended, mostly.
+    pub(crate) full: bool,
+}
 
 impl fmt::Debug for Launch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

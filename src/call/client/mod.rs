@@ -51,7 +51,7 @@ pub(crate) use events::ClientEvents;
 pub(crate) use expiry::Expiry;
 pub(crate) use family::{Family, Parent};
 pub(crate) use interceptors::{Interceptors, Lines};
-pub(crate) use launch::{Defaults, Launch, Template};
+pub(crate) use launch::{Defaults, Launch, Refused, Template};
 pub(crate) use receiving::Arrival;
 pub(crate) use sending::{REQUEST_PANICKED, Sending};
 pub(crate) use told::Ready;
