@@ -71,9 +71,7 @@ impl ServerCall {
             }
             Direction::Responses => message.bytes,
         };
-        let mut given = line
-            .all_of_one(Payload::new(bytes), &|_| self.hook_panicked())
-            .map_err(|why| self.failed_by_hook(why))?;
+        let mut given = line.all_of_one(Payload::new(bytes), &|_| self.hook_panicked())?;
         let count = given.len();
         match given.pop() {
             Some(one) if count == 1 => Ok(one.into_bytes().into()),
@@ -102,7 +100,7 @@ impl ServerCall {
         let mut line = intercept.take(Direction::Responses);
         let given = line.pass(response, &|_| self.hook_panicked());
         intercept.put_back(Direction::Responses, line);
-        given.map_err(|why| self.failed_by_hook(why))
+        given
     }
 
     /// There are no more responses: sends what the hooks still give.
@@ -110,9 +108,7 @@ impl ServerCall {
         let hooked = self.intercept().filter(|it| it.is_hooked(Direction::Responses));
         let Some(intercept) = hooked else { return Ok(()) };
         let mut line = intercept.take(Direction::Responses);
-        let mut given = line
-            .all_of_one(Payload::new(bytes), &|_| self.hook_panicked())
-            .map_err(|why| self.failed_by_hook(why))?;
+        let given = line.end(&|_| self.hook_panicked())?;
         given.into_iter().try_for_each(|response| self.send_payload(&response))
     }
 

@@ -52,11 +52,6 @@ impl ServerCall {
         self.failed_by("the codec of the responses", status)
     }
 
-    /// The same of a hook: those who listen to messages have hooks, too.
-    pub(crate) fn failed_by_hook(&self, status: Status) -> Status {
-        self.failed_by("an interceptor's hook, or a listener,", status)
-    }
-
     /// What a failure of the user's code comes to: an OK is none, which is told to the log with whose mistake it is.
     pub(crate) fn failed_by(&self, whose: &str, status: Status) -> Status {
         if !status.is_ok() {

@@ -118,7 +118,6 @@ impl<Req: 'static> RequestIterator<Req> {
             Ok(()) => Ok(None),
             Err(status) => {
                 self.done = true;
-                let status = call.failed_by_hook(status);
                 call.finish(Err(status.clone()));
                 Err(ResultError::Rpc(status))
             }
