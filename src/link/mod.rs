@@ -32,6 +32,7 @@ mod pump;
 mod receiver;
 mod state;
 mod stream;
+mod tail;
 mod terms;
 mod turn;
 mod wait;

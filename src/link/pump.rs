@@ -1,7 +1,6 @@
 //! Moving octets from the socket to the connection, and what follows from a critical section.
 
 use crate::sync::atomic::Ordering;
-use std::cell::RefCell;
 use std::io;
 use std::mem;
 use std::time::Duration;
@@ -16,6 +15,7 @@ use super::cell::Pending;
 use super::face::Incoming;
 use super::me::Me;
 use super::state::{Phase, State};
+use super::tail::Kept;
 use super::turn::{READ_BUFFER, Turn};
 use super::watch::{Read, Todo};
 use super::{LINGER, Link, Stream};
@@ -35,7 +35,7 @@ const TIMER_HELD: u64 = 6;
 const TIMER_ADMIT: u64 = 7;
 
 thread_own! {
-    static READ: RefCell<Vec<u8>> = RefCell::new(Vec::new());
+    static READ: Kept<READ_BUFFER> = Kept::new();
 }
 
 impl Link {
@@ -58,8 +58,7 @@ impl Link {
     /// Reads until the socket is empty, the turn is over or reading rests. On a server the requests that became
     /// complete are added to `jobs`.
     fn read_rounds(&self, mut jobs: Option<&mut Vec<Job>>, turn: &mut Turn) -> Read {
-        // Taken out, not borrowed: telling the channel may come back to a link on this thread.
-        let mut buffer = READ.reach(RefCell::take).unwrap_or_default();
+        let mut buffer = READ.reach(Kept::take).unwrap_or_default();
         if buffer.is_empty() {
             // Not `resize`, which would touch every page.
             buffer = vec![0; READ_BUFFER];
@@ -74,7 +73,7 @@ impl Link {
                 break;
             }
         }
-        READ.reach(|kept| kept.replace(buffer));
+        READ.reach(|kept| kept.put(buffer));
         how
     }
 

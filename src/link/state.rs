@@ -22,6 +22,7 @@ use super::hold::Hold;
 use super::lead::Lead;
 use super::me::Me;
 use super::receiver::{After, Receiver};
+use super::tail::Tail;
 use super::terms::Terms;
 use super::watch::{Facts, Holder, Watch};
 
@@ -34,7 +35,7 @@ pub(super) struct State {
     pub(super) lead: Lead<Me>,
     pub(super) baton: Baton,
     /// Octets taken from the connection that the full socket did not take.
-    pub(super) tail: Vec<u8>,
+    pub(super) tail: Tail,
     pub(super) watch: Watch,
     /// The peer's end has been reported: reading goes on to it, after a short read, too.
     pub(super) hung_up: bool,
@@ -86,7 +87,7 @@ impl State {
             admission: Admission::new(options),
             lead: Lead::new(),
             baton: Baton::Free,
-            tail: Vec::new(),
+            tail: Tail::default(),
             watch: Watch::new(client),
             hung_up: false,
             reads_at_timer: 0,

@@ -1,13 +1,14 @@
 //! Moving octets from the connection to the socket: who holds the baton sends.
 
-use std::cell::RefCell;
 use std::io;
+use std::mem;
 
 use crate::reactor::{clock, courtesy, pool, spares};
 use crate::sync::{MutexGuard, thread_own};
 
 use super::pump::TIMER_LINGER;
 use super::state::State;
+use super::tail::{KEPT, Kept, Tail};
 use super::{CROWD, LINGER, Link};
 
 /// What one write turn takes from the connection: a big message delays nobody by more. A message
@@ -15,7 +16,7 @@ use super::{CROWD, LINGER, Link};
 const TURN: usize = 72 * 1024;
 
 thread_own! {
-    static WRITE: RefCell<Vec<u8>> = RefCell::new(Vec::new());
+    static WRITE: Kept<KEPT> = Kept::new();
 }
 
 impl Link {
@@ -46,10 +47,10 @@ impl Link {
 
     /// Writes until nothing is left or the socket is full. The caller holds the baton.
     fn write<'a>(&'a self, mut state: MutexGuard<'a, State>) {
-        // Taken out, not borrowed: telling the channel may come back to a link on this thread.
-        let mut out = WRITE.reach(RefCell::take).unwrap_or_default();
-        out.clear();
-        out.append(&mut state.tail);
+        let mut out = mem::take(&mut state.tail);
+        if out.is_empty() {
+            out = Tail::with(WRITE.reach(Kept::take).unwrap_or_default());
+        }
         // A handler that has not blocked gives one answer: those are corked together, or are alone.
         let crowd = state.cells.live() >= CROWD;
         if crowd && (self.side.is_client() || pool::has_blocked()) {
@@ -57,12 +58,12 @@ impl Link {
         }
         loop {
             let framed = match out.is_empty() {
-                true => state.output(&mut out, TURN, clock::now()),
+                true => state.output(out.refill(), TURN, clock::now()),
                 false => Vec::new(),
             };
             if out.is_empty() {
                 state.baton.release();
-                WRITE.reach(|kept| kept.replace(out));
+                WRITE.reach(|kept| kept.put(out.into_buffer()));
                 return self.settle(state);
             }
             let last = state.conn.finished() && !state.conn.wants_output();
@@ -71,25 +72,25 @@ impl Link {
             if last {
                 self.pipe.last_word();
             }
-            let written = self.send(&out);
+            let written = self.send(&mut out);
+            // Before the lock: it may free much.
+            let spare = out.lighten();
+            if spare.capacity() > 0 {
+                WRITE.reach(|kept| kept.put(spare));
+            }
             state = self.state.lock();
             match written {
-                Ok(sent) if sent == out.len() => {
-                    state.conn.sent(sent, None);
-                    out.clear();
-                }
+                Ok(sent) if out.is_empty() => state.conn.sent(sent, None),
                 Ok(sent) => {
                     state.conn.sent(sent, Some(clock::now()));
                     if state.baton.stick() {
-                        state.tail.extend_from_slice(&out[sent..]);
+                        state.tail = out;
                         if !self.side.is_client() {
                             // Under the lock, and after the baton: who is told finds it stuck.
                             self.pipe.watch_for_room();
                         }
-                        WRITE.reach(|kept| kept.replace(out));
                         return self.settle(state);
                     }
-                    out.drain(..sent);
                 }
                 Err(_) => return self.cut_off(state),
             }
@@ -107,17 +108,18 @@ impl Link {
         self.state.lock()
     }
 
-    fn send(&self, octets: &[u8]) -> io::Result<usize> {
-        let mut sent = 0;
-        while let Some(rest) = octets.get(sent..).filter(|rest| !rest.is_empty()) {
-            match self.pipe.try_write(rest) {
+    /// Sends until nothing is left or the socket is full: so many octets.
+    fn send(&self, out: &mut Tail) -> io::Result<usize> {
+        let before = out.rest().len();
+        while !out.is_empty() {
+            match self.pipe.try_write(out.rest()) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(n) => sent += n,
+                Ok(n) => out.took(n),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Err(error) => return Err(error),
             }
         }
-        Ok(sent)
+        Ok(before - out.rest().len())
     }
 
     /// The socket failed for writing. What the peer sent before it went may still be in it: the reader finds the
@@ -130,4 +132,10 @@ impl Link {
         }
         self.settle(state);
     }
+}
+
+/// What this thread keeps for writing.
+#[cfg(test)]
+pub(super) fn kept() -> usize {
+    WRITE.reach(Kept::capacity).unwrap_or_default()
 }

@@ -4,7 +4,9 @@ use std::sync::mpsc;
 
 use parking_lot::Condvar;
 
+use super::super::tail::KEPT;
 use super::*;
+use crate::http2::hpack::encode;
 
 /// Unknown frames of 16 octets, which are to be ignored.
 const FLOOD: [u8; 16] = [0, 0, 7, 0xbb, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7];
@@ -186,6 +188,17 @@ fn a_peer_that_never_reads_does_not_keep_a_closed_server_link() {
     pipe.set(|has| has.full = true);
     link.close(Reason::NO_ERROR, "closed by the test");
     assert!(pipe.comes(|has| has.closed), "its socket stays open");
+}
+
+#[test]
+fn a_thread_that_met_a_full_socket_with_much_to_write_keeps_little_of_it() {
+    let (pipe, link) = rude_client();
+    pipe.set(|has| has.full = true);
+    let mut large = block("/echo/Stream");
+    encode::literal(&mut large, b"k", &vec![b'v'; 4 * KEPT]);
+    link.open(&large, None, false, 1 << 20, Replies::Many).unwrap();
+    assert!(!link.state.lock().tail.is_empty());
+    assert!(write::kept() <= KEPT, "{}", write::kept());
 }
 
 #[test]
