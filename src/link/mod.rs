@@ -24,6 +24,7 @@ mod exchange;
 mod face;
 mod hold;
 mod lead;
+mod leave;
 mod me;
 #[cfg(all(test, shuttle))]
 pub(crate) mod model;

@@ -3,14 +3,13 @@
 use crate::sync::atomic::Ordering;
 use std::io;
 use std::mem;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::sync::{MutexGuard, thread_own};
 
 use crate::http2::types::Key;
 use crate::reactor::{Job, OnTimer, Readiness, Ready, clock};
 
-use super::baton::Baton;
 use super::cell::Pending;
 use super::face::Incoming;
 use super::me::Me;
@@ -18,14 +17,14 @@ use super::state::{Phase, State};
 use super::tail::Kept;
 use super::turn::{READ_BUFFER, Turn};
 use super::watch::{Read, Todo};
-use super::{LINGER, Link, Stream};
+use super::{Link, Stream};
 
 /// How long a client's link may be quiet before the poller takes it back.
 const TAKE_BACK: Duration = Duration::from_millis(8);
 /// How long a server's link is quiet before it gives memory back.
 const REST: Duration = Duration::from_secs(1);
 /// Why a connection is lost that has nothing left to say, or cannot say it.
-const CLOSED: &str = "connection closed";
+pub(super) const CLOSED: &str = "connection closed";
 
 pub(super) const TIMER_CONNECTION: u64 = 1;
 pub(super) const TIMER_QUIET: u64 = 2;
@@ -198,7 +197,7 @@ impl Link {
             self.watch_for_quiet(state);
         }
         if todo.quiet {
-            self.set_quiet_timer();
+            self.set_quiet_timer(state);
         }
         todo
     }
@@ -260,43 +259,6 @@ impl Link {
         if state.phase == Phase::Open {
             state.alarm.set(&self.poller, at, TIMER_CONNECTION, || Some(self.timer_target()));
         }
-    }
-
-    /// All is said: our half of the socket is shut, and the peer's is read to its end.
-    fn linger(&self, state: &mut State) {
-        if state.baton != Baton::Free || state.conn.wants_output() {
-            // A peer that never reads would keep the link, and its socket, for ever.
-            if !mem::replace(&mut state.leaving, true) {
-                self.poller.timer(clock::now() + LINGER, self.timer_target(), TIMER_LINGER);
-            }
-            return;
-        }
-        if self.side.is_client() {
-            state.lose(CLOSED);
-            self.pipe.shutdown_write();
-            return self.shut(state, CLOSED);
-        }
-        self.await_end(state, CLOSED);
-    }
-
-    /// Nothing more is said, and what still comes is dropped.
-    fn await_end(&self, state: &mut State, why: &str) {
-        state.lose(why);
-        state.phase = Phase::Lingering;
-        self.pipe.shutdown_write();
-        self.poller.timer(clock::now() + LINGER, self.timer_target(), TIMER_LINGER);
-    }
-
-    /// Closes the socket. No call of it goes on, and the owner hears of it: of `why`, unless it was lost before.
-    fn shut(&self, state: &mut State, why: &str) {
-        if state.phase == Phase::Closed {
-            return;
-        }
-        state.lose(why);
-        state.phase = Phase::Closed;
-        state.effects.dropped = state.hold.close();
-        self.pipe.detach();
-        self.pipe.close();
     }
 
     fn announce_lost(&self, cause: &str) {
@@ -375,8 +337,9 @@ impl Link {
 
     /// A timer looks whether anything was read since it was set. If not, a client's link is
     /// given to the poller, and memory that an idle connection does not need is freed.
-    fn look_whether_quiet(&self) {
+    fn look_whether_quiet(&self, now: Instant) {
         let mut state = self.state.lock();
+        state.quiet.fired(now);
         state.watch.quiet_looked();
         let reads = self.reads.load(Ordering::Relaxed);
         let quiet = mem::replace(&mut state.reads_at_timer, reads) == reads;
@@ -402,21 +365,21 @@ impl Link {
     }
 
     pub(super) fn watch_for_quiet(&self, state: &mut State) {
-        if state.watch.want_quiet() {
-            self.set_quiet_timer();
+        if state.phase != Phase::Closed && state.watch.want_quiet() {
+            self.set_quiet_timer(state);
         }
     }
 
-    fn set_quiet_timer(&self) {
+    fn set_quiet_timer(&self, state: &mut State) {
         let now = clock::now();
         let client = self.side.is_client();
         let at = if client { now + TAKE_BACK } else { clock::coarse(now + REST) };
-        self.poller.timer(at, self.timer_target(), TIMER_QUIET);
+        state.quiet.set(&self.poller, at, TIMER_QUIET, || Some(self.timer_target()));
     }
 }
 
 impl OnTimer for Link {
-    fn fire(&self, tag: u64, now: std::time::Instant, jobs: &mut Vec<Job>) {
+    fn fire(&self, tag: u64, now: Instant, jobs: &mut Vec<Job>) {
         match tag {
             TIMER_CONNECTION => {
                 let mut state = self.state.lock();
@@ -430,7 +393,7 @@ impl OnTimer for Link {
                 }
                 self.flush_now(state);
             }
-            TIMER_QUIET => self.look_whether_quiet(),
+            TIMER_QUIET => self.look_whether_quiet(now),
             TIMER_HELD => self.release_held(jobs),
             TIMER_ADMIT => self.admit_waiting(jobs),
             TIMER_READ => {

@@ -46,8 +46,10 @@ pub(super) struct State {
     /// Streams that have a listener.
     listeners: usize,
     pub(super) phase: Phase,
-    /// A timer is set that closes the socket when the last octets cannot be sent.
-    pub(super) leaving: bool,
+    /// Looks whether the link is quiet.
+    pub(super) quiet: Alarm,
+    /// Closes the socket when the last octets cannot be sent, or the peer does not end.
+    pub(super) leave: Alarm,
     /// What the peer's GOAWAY said: why the connection ends, if it then does (W57).
     farewell: Option<Arc<Farewell>>,
     pub(super) hold: Hold,
@@ -94,7 +96,8 @@ impl State {
             alarm: Alarm::new(),
             listeners: 0,
             phase: Phase::Open,
-            leaving: false,
+            quiet: Alarm::new(),
+            leave: Alarm::new(),
             farewell: None,
             hold: Hold::default(),
             effects: Effects::default(),

@@ -6,10 +6,9 @@ use std::mem;
 use crate::reactor::{clock, courtesy, pool, spares};
 use crate::sync::{MutexGuard, thread_own};
 
-use super::pump::TIMER_LINGER;
 use super::state::State;
 use super::tail::{KEPT, Kept, Tail};
-use super::{CROWD, LINGER, Link};
+use super::{CROWD, Link};
 
 /// What one write turn takes from the connection: a big message delays nobody by more. A message
 /// of 64 KiB goes out whole, with its prefix and frame heads.
@@ -127,9 +126,7 @@ impl Link {
     /// held: nobody writes any more.
     fn cut_off(&self, mut state: MutexGuard<'_, State>) {
         state.conn.cut_off();
-        if !std::mem::replace(&mut state.leaving, true) {
-            self.poller.timer(clock::now() + LINGER, self.timer_target(), TIMER_LINGER);
-        }
+        self.leave_soon(&mut state);
         self.settle(state);
     }
 }

@@ -37,6 +37,14 @@ impl Alarm {
         }
     }
 
+    /// Nothing is due any more: the timer would keep its target's memory until its time comes.
+    pub(crate) fn withdraw(&mut self, poller: &Poller) {
+        self.rung = false;
+        if let Some(set) = self.set.take() {
+            poller.withdraw(set);
+        }
+    }
+
     /// A timer has fired.
     pub(crate) fn fired(&mut self, now: Instant) {
         self.rung |= self.set.is_some_and(|set| set.at() <= now);

@@ -181,8 +181,8 @@ impl Poller {
         }
     }
 
-    /// Sets a timer. It is kept weakly and cannot be taken back: whoever set it looks
-    /// whether it still matters, and when the target is gone so is the timer.
+    /// Sets a timer. It is kept weakly and cannot be taken back (an [`Alarm`](super::Alarm) can): whoever set it looks
+    /// whether it still matters, and when the target is gone so is the timer, sooner or later.
     pub(crate) fn timer(&self, at: Instant, target: Arc<dyn OnTimer>, tag: u64) {
         self.timer_instead(None, at, target, tag);
     }
@@ -204,6 +204,13 @@ impl Poller {
         drop(timers);
         self.tell_later(set);
         timed
+    }
+
+    /// Takes a timer back, if it has not fired. The alarm stays: it finds nothing, then.
+    pub(super) fn withdraw(&self, timed: Timed) {
+        let timer = self.timers.lock().all.remove(&timed);
+        // It may be the last to hold its target's memory.
+        drop(timer);
     }
 
     /// A timer that cannot be set is told of by who turns: whoever sets it may hold locks, which a logger may want.

@@ -326,6 +326,37 @@ fn timers_do_not_gather_on_a_connection_that_lives_for_long() {
     assert!(timers < 10, "{timers}");
 }
 
+#[test]
+fn links_that_have_ended_leave_no_timers_behind() {
+    let pool = ThreadPool::new(1);
+    let poller = pool.poller().unwrap();
+    let before = poller.timers();
+    for n in 0..40 {
+        let pipe = Arc::new(Rude::default());
+        let link = if n % 2 == 0 {
+            let channel = Arc::new(Channel::default());
+            let options = Options::new(Role::Client);
+            Link::client(pipe.clone(), &options, Duration::ZERO, channel, &poller).unwrap()
+        } else {
+            let acceptor = Arc::new(Echo { ended: Mutex::new(Vec::new()) });
+            Link::server(pipe.clone(), &Options::new(Role::Server), acceptor, &poller).unwrap()
+        };
+        let mut state = link.state.lock();
+        link.watch_for_quiet(&mut state);
+        link.settle(state);
+        assert!(poller.timers() > before, "it has no timers at all");
+        pipe.set(|has| has.full = n % 4 > 1);
+        link.close(Reason::NO_ERROR, "closed by the test");
+        link.fail(&io::ErrorKind::ConnectionReset.into());
+        assert!(pipe.comes(|has| has.closed));
+        // What comes too late sets none anew.
+        let mut state = link.state.lock();
+        link.watch_for_quiet(&mut state);
+        link.settle(state);
+    }
+    assert_eq!(poller.timers(), before);
+}
+
 /// Tells when it is told.
 struct Told(mpsc::Sender<()>);
 
