@@ -25,7 +25,7 @@ use crate::http2::types::Reason;
 use crate::metadata::Metadata;
 use crate::status::{Code, Status};
 
-use super::headers::{ResponseHead, Trailers, parse_trailers};
+use super::headers::{FOUND_HERE, ResponseHead, Trailers, parse_trailers};
 
 /// How a stream ended.
 #[derive(Clone, Debug)]
@@ -124,7 +124,9 @@ impl Ending {
             Self::Trailers(status) if deadline_passed && status.code() == Code::Cancelled => {
                 late(status)
             }
-            Self::Trailers(status) if is_of_both(status.code()) => by_peer(status, known.took),
+            Self::Trailers(status) if is_of_both(status.code()) && !found_here(status) => {
+                by_peer(status, known.took)
+            }
             Self::Trailers(status) | Self::Local(status) => status.clone(),
             Self::Several => cardinality(Due::Response, known.method, true),
             Self::NoTrailers(early) => no_trailers(early.as_deref()),
@@ -342,6 +344,11 @@ fn not_counted(early: &str) -> String {
 /// Codes that both sides give for what looks alike: a deadline that passed, a limit. The text says whose it was.
 fn is_of_both(code: Code) -> bool {
     matches!(code, Code::DeadlineExceeded | Code::ResourceExhausted)
+}
+
+/// What is wrong with the trailers themselves. No peer can say so: it has no say in what is told beside a status.
+fn found_here(status: &Status) -> bool {
+    status.debug_error_string() == FOUND_HERE
 }
 
 fn by_peer(status: &Status, took: Option<(Duration, Duration)>) -> Status {
@@ -568,6 +575,19 @@ mod tests {
         assert_eq!(Ending::Local(expired).to_status(true).message(), "late");
         let ok = Ending::Trailers(Status::ok()).to_status(true);
         assert!(ok.is_ok());
+    }
+
+    #[test]
+    fn w29_trailers_over_our_limit_are_not_said_to_be_the_peers_verdict() {
+        let told = |trailers| Ending::from_trailers(trailers, None).to_status(false);
+        let mut many = Fields::new();
+        many.overflow();
+        let status = told(parse_trailers(&many));
+        assert_eq!(status.code(), Code::ResourceExhausted);
+        assert_eq!(status.debug_error_string(), FOUND_HERE);
+        let theirs = [("grpc-status", "8"), ("grpc-message", FOUND_HERE)];
+        let status = told(parse_trailers(&fields(&theirs)));
+        assert!(status.debug_error_string().contains("the peer said so"), "{status:?}");
     }
 
     #[test]

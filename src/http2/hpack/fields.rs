@@ -133,7 +133,7 @@ impl Fields {
     }
 
     /// Drops all fields and marks the list as too long.
-    pub(super) fn overflow(&mut self) {
+    pub(crate) fn overflow(&mut self) {
         self.clear();
         self.overflowed = true;
     }

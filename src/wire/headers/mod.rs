@@ -60,6 +60,9 @@ const HEAD_TOO_LARGE: &str =
 const TRAILERS_TOO_LARGE: &str =
     "the trailers are larger than the client's limit (its max_metadata_size raises it)";
 
+/// Beside what is wrong with a peer's trailers, which is nothing that the peer said.
+pub(crate) const FOUND_HERE: &str = "found by this side";
+
 /// Metadata under a `-bin` key that is no base64 (W27).
 fn bad_binary(name: &[u8]) -> Status {
     Status::internal(format!("received metadata {} is not valid base64", quoted(name)))

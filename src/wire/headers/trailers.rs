@@ -9,7 +9,7 @@ use crate::metadata::{self, Metadata, encode_base64};
 use crate::status::{Code, Status};
 
 use super::intake::{Intake, Once, Torn};
-use super::{Subtype, TRAILERS_TOO_LARGE, percent, put, response_head_as, too_large};
+use super::{FOUND_HERE, Subtype, TRAILERS_TOO_LARGE, percent, put, response_head_as, too_large};
 
 /// Appends the trailers that end a response: code, message and details of `status`, and
 /// `metadata`, which is all there is: the status's own metadata is not looked at.
@@ -103,7 +103,8 @@ pub(crate) struct Trailers {
 /// Reads the fields of a response's last block, or only one.
 pub(crate) fn parse_trailers(fields: &Fields) -> Trailers {
     if fields.overflowed() {
-        return Trailers { status: Some(too_large(TRAILERS_TOO_LARGE)) };
+        let status = too_large(TRAILERS_TOO_LARGE).with_debug(FOUND_HERE);
+        return Trailers { status: Some(status) };
     }
     let (mut code, mut message) = (Once::default(), Once::default());
     let mut intake = Intake::new(fields, TRAILERS_TOO_LARGE);
@@ -130,7 +131,7 @@ pub(crate) fn parse_trailers(fields: &Fields) -> Trailers {
     status = match fault {
         // What the peer says went wrong is worth more than what is wrong with how it says it.
         Some(fault) if !status.is_ok() => status.with_debug(fault.message()),
-        Some(fault) => return Trailers { status: Some(fault) },
+        Some(fault) => return Trailers { status: Some(fault.with_debug(FOUND_HERE)) },
         None => status,
     };
     if !metadata.is_empty() {
