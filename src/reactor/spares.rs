@@ -1,7 +1,9 @@
 //! Buffers of long messages, and states of zlib, kept for the next.
 //!
-//! Allocators give a block of megabytes back to the kernel when it is free, and the kernel fills the next one with zeros,
-//! page by page, as it is first touched: for a message of 4 MiB that takes longer than all the copying. So the buffers in which
+//! Many allocators give a block of megabytes back to the kernel when it is free, and the kernel fills the next one with zeros,
+//! page by page, as it is first touched: for a message of 4 MiB that takes longer than all the copying. (glibc's does so with blocks
+//! above a threshold, which grows, up to 32 MiB, with each such block that is freed: later ones lie in its heap, and
+//! what is free there may stay with the process.) So the buffers in which
 //! long messages were received, or from which they were sent, are kept: a few, for the whole process, until nobody
 //! has used them for a second.
 //!
