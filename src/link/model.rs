@@ -69,7 +69,7 @@ impl Link {
             state.lead.contended(),
             state.conn.wants_output(),
             state.cells.live(),
-            state.tail.len(),
+            state.tail.rest().len(),
             state.conn.stats(),
         )
     }
