@@ -80,6 +80,12 @@ impl<const MOST: usize> Kept<MOST> {
         self.0.take()
     }
 
+    /// The larger of two.
+    pub(super) fn exchange(&self, buffer: Vec<u8>) -> Vec<u8> {
+        let kept = self.take();
+        if kept.capacity() < buffer.capacity() { buffer } else { kept }
+    }
+
     /// Keeps the larger of two, unless it is too large.
     pub(super) fn put(&self, buffer: Vec<u8>) {
         let wanted = self.0.borrow().capacity() < buffer.capacity() && buffer.capacity() <= MOST;

@@ -47,15 +47,17 @@ impl Link {
     /// Writes until nothing is left or the socket is full. The caller holds the baton.
     fn write<'a>(&'a self, mut state: MutexGuard<'a, State>) {
         let mut out = mem::take(&mut state.tail);
-        if out.is_empty() {
-            out = Tail::with(WRITE.reach(Kept::take).unwrap_or_default());
-        }
+        let mut tail = true;
         // A handler that has not blocked gives one answer: those are corked together, or are alone.
         let crowd = state.cells.live() >= CROWD;
         if crowd && (self.side.is_client() || pool::has_blocked()) {
             state = self.let_others_append(state);
         }
         loop {
+            if out.is_empty() && mem::take(&mut tail) {
+                // A tail's buffer is as long as it was: to frame into it would be to make it grow each time.
+                out = WRITE.reach(|kept| Tail::with(kept.exchange(out.into_buffer()))).unwrap_or_default();
+            }
             let framed = match out.is_empty() {
                 true => state.output(out.refill(), TURN, clock::now()),
                 false => Vec::new(),
