@@ -56,7 +56,9 @@ impl Link {
         loop {
             if out.is_empty() && mem::take(&mut tail) {
                 // A tail's buffer is as long as it was: to frame into it would be to make it grow each time.
-                out = WRITE.reach(|kept| Tail::with(kept.exchange(out.into_buffer()))).unwrap_or_default();
+                out = WRITE
+                    .reach(|kept| Tail::with(kept.exchange(out.into_buffer())))
+                    .unwrap_or_default();
             }
             let framed = match out.is_empty() {
                 true => state.output(out.refill(), TURN, clock::now()),
