@@ -104,8 +104,8 @@ fn of_many_stops_at_once_the_shortest_grace_wins_and_all_are_told() {
     assert_eq!(served.server.wait_for_termination(None), Termination::Terminated);
 }
 
-#[test]
-fn serve_until_serves_until_it_is_told_and_gives_calls_their_grace() {
+/// A server that is not started, whose `Held` tells that it was called, and answers when it is let.
+fn holding() -> (Arc<Server>, mpsc::Receiver<()>, mpsc::Sender<()>) {
     let (arrived, inside) = mpsc::channel();
     let (open, gate) = mpsc::channel::<()>();
     let (arrived, gate) = (Mutex::new(arrived), Mutex::new(gate));
@@ -117,6 +117,31 @@ fn serve_until_serves_until_it_is_told_and_gives_calls_their_grace() {
     let server = Arc::new(grpc_threads::server(ThreadPool::new(1)));
     let held = grpc_threads::Service::new("test.Test").method("Held", handler);
     server.add_service(held).unwrap();
+    (server, inside, open)
+}
+
+/// A call that is inside when the signal comes ends well, and `thread`, which serves, with it.
+fn has_its_grace<R>(
+    server: &Server,
+    thread: &thread::JoinHandle<R>,
+    stop: &mpsc::Sender<()>,
+    (inside, open): (mpsc::Receiver<()>, mpsc::Sender<()>),
+) {
+    eventually(LONG, "it listens", || !server.local_addrs().is_empty());
+    let channel = service::channel(&server.local_addrs()[0].to_string());
+    let held = channel.raw_unary_unary("/test.Test/Held").unwrap().timeout(LONG);
+    let mut held = held.future(&Bytes::from_static(b"x"));
+    inside.recv_timeout(LONG).unwrap();
+    stop.send(()).unwrap();
+    eventually(LONG, "it takes no more", || server.local_addrs().is_empty());
+    assert!(!thread.is_finished(), "a call has its grace");
+    open.send(()).unwrap();
+    assert_eq!(held.result(Some(LONG)).unwrap(), "x");
+}
+
+#[test]
+fn serve_until_serves_until_it_is_told_and_gives_calls_their_grace() {
+    let (server, inside, open) = holding();
     assert!(server.serve_until("nonsense", || unreachable!("it did not start"), None).is_err());
     let (stop, signal) = mpsc::channel::<()>();
     let serving = server.clone();
@@ -129,36 +154,14 @@ fn serve_until_serves_until_it_is_told_and_gives_calls_their_grace() {
             LONG,
         )
     });
-    eventually(LONG, "it listens", || !server.local_addrs().is_empty());
-    let channel = service::channel(&server.local_addrs()[0].to_string());
-    let mut held = channel
-        .raw_unary_unary("/test.Test/Held")
-        .unwrap()
-        .timeout(LONG)
-        .future(&Bytes::from_static(b"x"));
-    inside.recv_timeout(LONG).unwrap();
-    stop.send(()).unwrap();
-    eventually(LONG, "it takes no more", || server.local_addrs().is_empty());
-    assert!(!thread.is_finished(), "a call has its grace");
-    open.send(()).unwrap();
-    assert_eq!(held.result(Some(LONG)).unwrap(), "x");
+    has_its_grace(&server, &thread, &stop, (inside, open));
     let ended = within(LONG, move || thread.join().unwrap().unwrap());
     ended.wait(LONG).unwrap();
 }
 
 #[test]
 fn a_signal_that_panics_stops_the_server_with_its_grace_and_its_panic_goes_on() {
-    let (arrived, inside) = mpsc::channel();
-    let (open, gate) = mpsc::channel::<()>();
-    let (arrived, gate) = (Mutex::new(arrived), Mutex::new(gate));
-    let handler = unary(move |request, _| {
-        arrived.lock().unwrap().send(()).unwrap();
-        let _ = gate.lock().unwrap().recv_timeout(LONG);
-        Ok(request)
-    });
-    let server = Arc::new(grpc_threads::server(ThreadPool::new(1)));
-    let held = grpc_threads::Service::new("test.Test").method("Held", handler);
-    server.add_service(held).unwrap();
+    let (server, inside, open) = holding();
     let (stop, signal) = mpsc::channel::<()>();
     let serving = server.clone();
     let thread = thread::spawn(move || {
@@ -168,16 +171,7 @@ fn a_signal_that_panics_stops_the_server_with_its_grace_and_its_panic_goes_on() 
         };
         serving.serve_until("127.0.0.1:0", panics, LONG).map(drop)
     });
-    eventually(LONG, "it listens", || !server.local_addrs().is_empty());
-    let channel = service::channel(&server.local_addrs()[0].to_string());
-    let held = channel.raw_unary_unary("/test.Test/Held").unwrap().timeout(LONG);
-    let mut held = held.future(&Bytes::from_static(b"x"));
-    inside.recv_timeout(LONG).unwrap();
-    stop.send(()).unwrap();
-    eventually(LONG, "it takes no more", || server.local_addrs().is_empty());
-    assert!(!thread.is_finished(), "a call has its grace");
-    open.send(()).unwrap();
-    assert_eq!(held.result(Some(LONG)).unwrap(), "x");
+    has_its_grace(&server, &thread, &stop, (inside, open));
     let thrown = within(LONG, move || thread.join().unwrap_err());
     assert_eq!(thrown.downcast_ref(), Some(&"the signal's own"));
     assert_eq!(server.wait_for_termination(Duration::ZERO), Termination::Terminated);

@@ -173,6 +173,16 @@ fn rude_server() -> (Arc<Rude>, Arc<Link>, ThreadPool) {
     (pipe, link, pool)
 }
 
+/// Either; the pool is a server's.
+fn rude(client: bool) -> (Arc<Rude>, Arc<Link>, Option<ThreadPool>) {
+    if client {
+        let (pipe, link) = rude_client();
+        return (pipe, link, None);
+    }
+    let (pipe, link, pool) = rude_server();
+    (pipe, link, Some(pool))
+}
+
 #[test]
 fn a_peer_that_never_reads_does_not_keep_a_closed_client() {
     let (pipe, link) = rude_client();
@@ -204,12 +214,7 @@ fn a_thread_that_met_a_full_socket_with_much_to_write_keeps_little_of_it() {
 #[test]
 fn a_write_that_fails_where_reads_do_not_ends_the_connection_all_the_same() {
     for client in [true, false] {
-        let (pipe, link, _pool) = if client {
-            let (pipe, link) = rude_client();
-            (pipe, link, ThreadPool::new(1))
-        } else {
-            rude_server()
-        };
+        let (pipe, link, _pool) = rude(client);
         let call = client.then(|| {
             link.open(&block("/echo/Stream"), None, false, 1 << 20, Replies::Many).unwrap()
         });
@@ -246,12 +251,7 @@ const MEETS: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 #[test]
 fn the_last_octets_are_told_to_be_that_and_the_end_follows() {
     for client in [true, false] {
-        let (pipe, link, _pool) = if client {
-            let (pipe, link) = rude_client();
-            (pipe, link, ThreadPool::new(1))
-        } else {
-            rude_server()
-        };
+        let (pipe, link, _pool) = rude(client);
         pipe.set(|has| has.said.clear());
         link.close(Reason::NO_ERROR, "closed by the test");
         assert_eq!(pipe.state.lock().said, ["these are the last", "octets", "the end"]);
