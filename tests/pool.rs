@@ -13,7 +13,7 @@ use grpc_threads::{
     Channel, Code, Raw, RequestIterator, RpcMethodHandler, ServicerContext, Status, ThreadPool,
     stream_unary_rpc_method_handler_with,
 };
-use service::{ECHO, Served, echo, unary};
+use service::{ECHO, SUM, Served, echo, unary};
 use support::{LONG, eventually, logged, within};
 
 const HELD: &str = "/test.Test/Held";
@@ -123,6 +123,42 @@ fn where_the_spares_are_spent_the_log_says_so_and_what_helps() {
     ]));
     assert!(call.cancel());
     drop(served);
+}
+
+/// So many calls whose client sends nothing: their handlers wait for it.
+fn stand_still(channel: &Channel, calls: usize) -> impl Sized + use<> {
+    let sums = channel.raw_stream_unary(SUM).unwrap();
+    (0..calls).map(|_| sums.open()).collect::<Vec<_>>()
+}
+
+#[test]
+fn a_client_whose_calls_all_stand_still_leaves_threads_to_others() {
+    within(4 * LONG, || {
+        logged::listen(log::LevelFilter::Debug);
+        let pool = ThreadPool::new(2);
+        let served = served(&pool, []);
+        let (one, other, honest) = (served.channel(), served.channel(), served.channel());
+        let echo = honest.raw_unary_unary(ECHO).unwrap().timeout(LONG);
+        let first = stand_still(&one, 60);
+        eventually(LONG, "it has more than are left", || pool.running() == 18);
+        assert_eq!(echo.call(&Bytes::from_static(b"1")).unwrap(), "1");
+        let second = stand_still(&other, 60);
+        eventually(LONG, "so has the next, of these", || pool.running() >= 18 + 9);
+        for _ in 0..20 {
+            assert_eq!(echo.call(&Bytes::from_static(b"2")).unwrap(), "2");
+        }
+        // A worker is busy a moment longer than its client waits.
+        eventually(LONG, "the rest waits", || {
+            pool.queued() == 42 + 51 && pool.running() == 18 + 9
+        });
+        assert!(logged::logged(&["WARN", "wait for calls of their own connection"]));
+        // What one lets go of is taken by those of its own that wait.
+        drop(first);
+        eventually(LONG, "all of it has gone", || pool.running() <= 18 && pool.queued() <= 51);
+        drop(second);
+        eventually(LONG, "and all of the other", || pool.running() + pool.queued() == 0);
+        assert_eq!(echo.call(&Bytes::from_static(b"3")).unwrap(), "3");
+    });
 }
 
 #[test]

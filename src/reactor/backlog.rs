@@ -4,13 +4,17 @@
 //! them gives its second. So who asks for a hundred things keeps a neighbour who asks for one no longer than one of them
 //! takes. Jobs of one connection stay in order. Reserved ones come before all others. (This is start-time fair queueing, each job counted as one.)
 //!
+//! Jobs of a connection that holds as many threads as it may ([`shares`](super::shares)) are *held*: set aside until one of its own has
+//! ended, or another has left. They count as waiting calls, and as nothing that a thread is woken or born for.
+//!
 //! Pure, guarded by the pool's lock. The clock is looked at by nobody here: who is told to watches for a second.
 
 use std::cmp::Ordering;
-use std::collections::BinaryHeap;
+use std::collections::{BTreeMap, BinaryHeap};
 
 use super::Job;
 use super::duty::Queued;
+use super::shares::Shares;
 
 /// Short jobs that take no longer than this together are not worth waking a thread for, in nanoseconds.
 const TRIFLE: u64 = 15_000;
@@ -20,7 +24,11 @@ const LANES: usize = 1024;
 
 /// The queue.
 pub(super) struct Backlog {
+    /// The next may run.
     jobs: BinaryHeap<Waiting>,
+    /// Those that may not, by lanes.
+    held: BTreeMap<u16, BinaryHeap<Waiting>>,
+    shares: Shares,
     /// The turn of the job that was taken last.
     turn: u64,
     /// The turn of each lane's next job, unless that is past.
@@ -37,10 +45,13 @@ pub(super) struct Backlog {
     pub(super) strain: Strain,
 }
 
-impl Default for Backlog {
-    fn default() -> Self {
+impl Backlog {
+    /// Of a pool of `own` workers, which may have so many threads in all.
+    pub(super) fn new(own: usize, places: usize) -> Self {
         Self {
             jobs: BinaryHeap::new(),
+            held: BTreeMap::new(),
+            shares: Shares::new(own, places),
             turn: 0,
             lanes: Box::new([0; LANES]),
             expected: 0,
@@ -51,14 +62,18 @@ impl Default for Backlog {
             strain: Strain::default(),
         }
     }
-}
 
-impl Backlog {
+    /// Those that wait, held or not.
     pub(super) fn len(&self) -> usize {
-        self.jobs.len()
+        self.jobs.len() + self.held()
     }
 
-    /// Jobs ever queued, and ever taken from the queue.
+    /// Jobs of connections that hold as many threads as they may.
+    pub(super) fn held(&self) -> usize {
+        self.held.values().map(BinaryHeap::len).sum()
+    }
+
+    /// Jobs ever queued, and ever taken from the queue. One that is held is in neither.
     pub(super) fn counts(&self) -> (u64, u64) {
         (self.pushed, self.taken)
     }
@@ -68,6 +83,12 @@ impl Backlog {
         self.reserved
     }
 
+    /// Whether anything waits, held or not.
+    pub(super) fn waits(&self) -> bool {
+        !self.jobs.is_empty() || !self.held.is_empty()
+    }
+
+    /// Whether there is nothing that may run.
     pub(super) fn is_empty(&self) -> bool {
         self.jobs.is_empty()
     }
@@ -88,36 +109,97 @@ impl Backlog {
         }
     }
 
+    /// The next job, which runs from now on.
     pub(super) fn take(&mut self) -> Option<Job> {
-        let Waiting { turn, job, .. } = self.jobs.pop()?;
-        if job.is_reserved() {
-            self.reserved -= 1;
-        } else {
+        let Waiting { turn, job, .. } = self.pop()?;
+        if !job.is_reserved() {
             self.turn = turn;
         }
-        self.expected -= u64::from(job.expected());
-        self.taken += 1;
+        self.begin(&job);
         Some(job)
+    }
+
+    /// A job that runs from now on without having waited, unless its connection holds as many threads as it may.
+    pub(super) fn start(&mut self, job: Job) -> Option<Job> {
+        if !self.admits(&job) {
+            self.push(job);
+            return None;
+        }
+        self.begin(&job);
+        Some(job)
+    }
+
+    /// A job of this lane has ended.
+    pub(super) fn done(&mut self, lane: u16) {
+        self.shares.end(lane);
+        self.settle();
     }
 
     pub(super) fn push(&mut self, job: Job) {
         let lane = &mut self.lanes[usize::from(job.lane()) % LANES];
         let turn = self.turn.max(*lane);
-        if job.is_reserved() {
-            self.reserved += 1;
-        } else {
+        if !job.is_reserved() {
             *lane = turn + 1;
         }
-        self.expected += u64::from(job.expected());
-        self.jobs.push(Waiting { turn, came: self.pushed, job });
+        self.put(Waiting { turn, came: self.pushed, job });
+        self.settle();
+    }
+
+    fn admits(&self, job: &Job) -> bool {
+        job.is_reserved() || self.shares.admits(job.lane())
+    }
+
+    fn begin(&mut self, job: &Job) {
+        self.shares.begin(job.lane());
+        self.settle();
+    }
+
+    fn put(&mut self, waiting: Waiting) {
+        self.reserved += usize::from(waiting.job.is_reserved());
+        self.expected += u64::from(waiting.job.expected());
+        self.jobs.push(waiting);
         self.pushed += 1;
+    }
+
+    fn pop(&mut self) -> Option<Waiting> {
+        let waiting = self.jobs.pop()?;
+        self.reserved -= usize::from(waiting.job.is_reserved());
+        self.expected -= u64::from(waiting.job.expected());
+        self.taken += 1;
+        Some(waiting)
+    }
+
+    /// What is first in the queue may run afterwards, and what is held may not.
+    #[inline]
+    fn settle(&mut self) {
+        if !self.held.is_empty() {
+            self.release();
+        }
+        while self.jobs.peek().is_some_and(|next| !self.admits(&next.job)) {
+            let Some(waiting) = self.pop() else { return };
+            self.held.entry(waiting.job.lane()).or_default().push(waiting);
+        }
+    }
+
+    /// One job of each connection that may have one more thread. They keep their turns.
+    #[cold]
+    fn release(&mut self) {
+        let mut released = Vec::new();
+        let shares = &self.shares;
+        self.held.retain(|lane, held| {
+            if shares.admits(*lane) {
+                released.extend(held.pop());
+            }
+            !held.is_empty()
+        });
+        released.into_iter().for_each(|waiting| self.put(waiting));
     }
 
     /// All of them, to be dropped after the lock.
     pub(super) fn clear(&mut self) -> impl Sized + use<> {
         self.expected = 0;
         self.reserved = 0;
-        std::mem::take(&mut self.jobs)
+        (std::mem::take(&mut self.jobs), std::mem::take(&mut self.held))
     }
 
     /// The net is set.
@@ -229,7 +311,7 @@ mod tests {
 
     #[test]
     fn connections_take_turns_and_each_keeps_its_order() {
-        let mut backlog = Backlog::default();
+        let mut backlog = Backlog::new(usize::MAX, usize::MAX);
         (0..4).for_each(|number| push(&mut backlog, 1, number));
         (0..2).for_each(|number| push(&mut backlog, 2, number));
         push(&mut backlog, 3, 0);
@@ -240,7 +322,7 @@ mod tests {
 
     #[test]
     fn reserved_jobs_come_first_and_cost_their_connection_no_turn() {
-        let mut backlog = Backlog::default();
+        let mut backlog = Backlog::new(usize::MAX, usize::MAX);
         (0..3).for_each(|number| push(&mut backlog, 1, number));
         push(&mut backlog, 2, 0);
         backlog.push(Job::new(Box::new(Nothing), true).expecting(9).of(2).reserved(true));
@@ -252,7 +334,7 @@ mod tests {
 
     #[test]
     fn who_comes_late_waits_for_one_turn_and_not_for_the_rest() {
-        let mut backlog = Backlog::default();
+        let mut backlog = Backlog::new(usize::MAX, usize::MAX);
         (0..100).for_each(|number| push(&mut backlog, 1, number));
         for _ in 0..50 {
             backlog.take();
@@ -266,6 +348,47 @@ mod tests {
         push(&mut backlog, 4, 0);
         push(&mut backlog, 1, 1);
         assert_eq!(order(&mut backlog)[..2].iter().map(|job| job.1).max(), Some(0));
+    }
+
+    #[test]
+    fn a_connection_that_holds_more_than_is_left_waits_and_others_do_not() {
+        let mut backlog = Backlog::new(2, 10);
+        (0..9).for_each(|number| push(&mut backlog, 1, number));
+        let taken = |backlog: &mut Backlog| backlog.take().map(|job| (job.lane(), job.expected()));
+        for number in 0..6 {
+            assert_eq!(taken(&mut backlog), Some((1, number)));
+        }
+        assert_eq!(taken(&mut backlog), None);
+        assert!(backlog.is_empty() && backlog.waits());
+        assert_eq!((backlog.len(), backlog.held(), backlog.queued()), (3, 3, Queued::Nothing));
+        let (pushed, gone) = backlog.counts();
+        assert_eq!(pushed, gone, "nobody is woken or born for them");
+        // One of its own starts no more, one of another does.
+        let job = |lane| Job::new(Box::new(Nothing), true).expecting(9).of(lane);
+        assert!(backlog.start(job(1)).is_none() && backlog.start(job(2)).is_some());
+        assert_eq!(backlog.held(), 4);
+        // What is reserved is not held.
+        backlog.push(job(1).reserved(true));
+        assert_eq!(taken(&mut backlog), Some((1, 9)));
+        // They go on in their order, one by one.
+        backlog.done(1);
+        assert_eq!(taken(&mut backlog), None, "the reserved one is its own, too");
+        (0..2).for_each(|_| backlog.done(1));
+        assert_eq!((taken(&mut backlog), taken(&mut backlog)), (Some((1, 6)), None));
+        (0..6).for_each(|_| backlog.done(1));
+        let rest: Vec<_> = std::iter::from_fn(|| taken(&mut backlog)).collect();
+        assert_eq!(rest, [(1, 7), (1, 8), (1, 9)]);
+        assert_eq!((backlog.len(), backlog.expected), (0, 0));
+    }
+
+    #[test]
+    fn what_is_held_is_dropped_with_the_rest() {
+        let mut backlog = Backlog::new(1, 3);
+        (0..9).for_each(|number| push(&mut backlog, 1, number));
+        while backlog.take().is_some() {}
+        assert!(backlog.held() > 0);
+        drop(backlog.clear());
+        assert_eq!((backlog.len(), backlog.expected), (0, 0));
     }
 
     #[test]

@@ -95,7 +95,7 @@ impl Engine {
         let growth = Growth::new(setup.workers, setup.most, setup.spares);
         let places = growth.places();
         let state = State {
-            queue: Backlog::default(),
+            queue: Backlog::new(setup.most.max(setup.workers), places),
             duty: Duty::new(places, threads::cpus()),
             growth,
             stopping: false,
@@ -217,9 +217,11 @@ impl Engine {
         loop {
             next = match next {
                 Next::Run(job, more) => {
+                    let lane = job.lane();
                     self.run(job, more);
                     let mut state = self.state.lock();
                     state.duty.finished(own::set_blocked(false));
+                    state.queue.done(lane);
                     self.next(me, state)
                 }
                 Next::Poll => {
@@ -299,6 +301,7 @@ impl Engine {
             // Mostly there is none: on the path of every small call.
             let left_over = (found.len() > 0)
                 .then(|| self.queue(&mut state, usize::from(inline.is_some()), found));
+            let inline = inline.and_then(|job| state.queue.start(job));
             let Some(job) = inline.or_else(|| state.queue.take()) else {
                 drop(state);
                 if let Some(left_over) = left_over {
@@ -375,9 +378,12 @@ impl Engine {
 
     /// The end of a critical section in which jobs were queued or taken.
     fn wake(&self, mut state: MutexGuard<'_, State>, wakes: Wakes) {
-        let full = !state.queue.is_empty() && state.duty.busy() >= state.growth.live();
-        let watch = state.queue.strain.note(full);
-        let grows = full && {
+        let busy = state.duty.busy() >= state.growth.live();
+        let watch = {
+            let waits = busy && state.queue.waits();
+            state.queue.strain.note(waits)
+        };
+        let grows = busy && !state.queue.is_empty() && {
             let sight = self.sight(&state);
             state.growth.note(sight)
         };

@@ -74,11 +74,12 @@ impl Growth {
         self.live
     }
 
-    /// What is to be told of a pool that is full, of whose workers so many wait themselves, and that has so many jobs that wait.
-    pub(super) fn full(&self, blocked: usize, queued: usize) -> Full {
+    /// What is to be told of a pool that is full, of whose workers so many wait themselves, and that has so many jobs that wait, of which so
+    /// many are held.
+    pub(super) fn full(&self, blocked: usize, queued: usize, held: usize) -> Full {
         let spent = blocked >= self.live && self.live >= self.places();
         let spares = if spent { Some(self.spares) } else { None };
-        Full { workers: self.live, blocked, queued, spares }
+        Full { workers: self.live, blocked, queued, held, spares }
     }
 
     /// The most there may ever be.
@@ -134,13 +135,14 @@ pub(super) struct Full {
     workers: usize,
     blocked: usize,
     queued: usize,
+    held: usize,
     /// How many spares there may be, where all are there and all workers wait themselves.
     spares: Option<usize>,
 }
 
 impl fmt::Display for Full {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { workers, blocked, queued, spares } = *self;
+        let Self { workers, blocked, queued, held, spares } = *self;
         match (workers, blocked) {
             (1, 0) => f.write_str("the one worker of a pool has been busy for a second,")?,
             (1, _) => f.write_str(
@@ -153,6 +155,12 @@ impl fmt::Display for Full {
             )?,
         }
         write!(f, " with calls waiting for a worker all the time ({queued} now)")?;
+        if held > 0 {
+            write!(
+                f,
+                "; {held} of these wait for calls of their own connection, which holds more threads than are left"
+            )?;
+        }
         match spares {
             Some(spares) => write!(
                 f,
@@ -192,20 +200,25 @@ mod tests {
     #[test]
     fn a_full_pool_is_told_with_its_number_and_with_the_spares_that_are_spent() {
         let mut growth = Growth::new(1, 1, 1);
-        let one = growth.full(0, 3).to_string();
+        let one = growth.full(0, 3, 0).to_string();
         assert!(
             one.starts_with("the one worker of a pool has been busy for a second, with"),
             "{one}"
         );
         assert!(one.ends_with("(3 now)"), "{one}");
-        let waits = growth.full(1, 1).to_string();
+        let waits = growth.full(1, 1, 0).to_string();
         assert!(waits.contains("waiting for its client") && !waits.contains("spare"), "{waits}");
         assert!(growth.note(sight(1, 1, 2, 1)));
         assert_eq!(growth.look(sight(1, 1, 2, 1)).born, Some(1));
-        let some = growth.full(1, 1).to_string();
+        let some = growth.full(1, 1, 0).to_string();
         assert!(some.starts_with("all 2 workers of a pool have been busy"), "{some}");
         assert!(some.contains("1 of them waiting") && !some.contains("spare"), "{some}");
-        let all = growth.full(2, 1).to_string();
+        let held = growth.full(1, 3, 2).to_string();
+        assert!(
+            held.contains("(3 now); 2 of these wait for calls of their own connection"),
+            "{held}"
+        );
+        let all = growth.full(2, 1, 0).to_string();
         assert!(all.contains("no spare is left (of 1)") && all.contains("raise `spares`"), "{all}");
     }
 

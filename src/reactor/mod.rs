@@ -37,6 +37,7 @@ mod parker;
 mod poller;
 pub(crate) mod pool;
 pub(crate) mod process;
+mod shares;
 pub(crate) mod spares;
 pub(crate) mod threads;
 mod timetable;

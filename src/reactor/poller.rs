@@ -302,9 +302,9 @@ impl Poller {
         self.busy_poll.fetch_max(nanos, Ordering::Relaxed);
     }
 
-    /// A lane for a connection's jobs: others have it only when there are very many.
+    /// A lane for a connection's jobs: others have it only when there are very many. Never 0, that of jobs of no connection.
     pub(crate) fn lane(&self) -> u16 {
-        self.lanes.fetch_add(1, Ordering::Relaxed)
+        self.lanes.fetch_add(1, Ordering::Relaxed) % u16::MAX + 1
     }
 
     /// Timers that are set.

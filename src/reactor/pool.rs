@@ -20,8 +20,9 @@ const QUEUE: usize = 10_000;
 /// of the last of them aborts it.
 const MOST_WORKERS: usize = 8_192;
 
-/// Workers beyond the pool's own, where all of them wait for others: twice as many, and no fewer than this.
-const SPARES: usize = 16;
+/// Workers beyond the pool's own, where all of them wait for others: so many times as many, and no fewer than these.
+const SPARES_EACH: usize = 4;
+const SPARES: usize = 32;
 /// How long a worker beyond them stays that has nothing to do.
 const IDLE: Duration = Duration::from_secs(10);
 
@@ -46,13 +47,17 @@ const IDLE: Duration = Duration::from_secs(10);
 /// # When all workers wait
 /// A handler that calls its own server needs another worker for that call. When all workers wait like that, for calls of theirs or for their
 /// clients, and calls have waited for a worker for 5 ms, the pool has one more, a *spare*: so such handlers get their
-/// answers, and do not wait for each other. There are up to twice as many spares as workers, and up to 16 on small pools (see
+/// answers, and do not wait for each other. There are up to four times as many spares as workers, and up to 32 on small pools (see
 /// [`ThreadPoolBuilder::spares`]); they go after 10 s without work. What a handler waits for
 /// by other means (a lock, a channel, a sleep) the pool does not see, and has no spare for.
 ///
-/// That is the bound: as many calls may wait for each other as there are workers and spares, 18 on a pool of two. Where more do, by
-/// a deeper recursion or by many at once, all of them wait until a deadline ends one, and the log says that no spare is
-/// left. So give such calls deadlines; raise the spares; or have what handlers call run by a pool of its own, which
+/// Spares are shared: a connection that holds more threads than are left gets no more, and its next calls wait for one of its own to
+/// end. So a client whose streams all stand still keeps a bit more than half of all threads (21 on a pool of eight, with its 32
+/// spares), a second one half of what is left, and others are answered; four such clients leave one thread.
+///
+/// That is the bound: as many calls may wait for each other as there are workers and spares, 34 on a pool of two, and 18 of them over
+/// one connection. Where more do, by a deeper recursion or by many at once, all of them wait until a deadline ends one, and the
+/// log says so. So give such calls deadlines; raise the spares; or have what handlers call run by a pool of its own, which
 /// needs none where its own handlers call nobody. Calls over one connection have a bound of their own, the 100 streams of
 /// [`max_concurrent_streams`](crate::ServerOptions::max_concurrent_streams): the next waits in its client for one that ends.
 ///
@@ -102,7 +107,8 @@ impl ThreadPoolBuilder {
     }
 
     /// How many workers there may be beyond all others while these wait for calls of their own, or for their clients, and calls
-    /// wait for a worker. Default: twice as many as there may be otherwise, and 16 at least. 0: none, and handlers that call their own
+    /// wait for a worker. Default: four times as many as there may be otherwise, and 32 at least; a thread that is not needed is not
+    /// there. A connection gets none while it holds more threads than are left. 0: none, and handlers that call their own
     /// server may wait for each other for ever.
     #[must_use]
     pub fn spares(mut self, workers: usize) -> Self {
@@ -124,7 +130,7 @@ impl ThreadPoolBuilder {
     pub fn build(self) -> ThreadPool {
         let workers = self.workers.max(1);
         let most = self.most.max(workers);
-        let spares = self.spares.unwrap_or_else(|| most.saturating_mul(2).max(SPARES));
+        let spares = self.spares.unwrap_or_else(|| most.saturating_mul(SPARES_EACH).max(SPARES));
         // Bounded by what there may be, which counts only where it is asked for.
         let spares = spares.min(MOST_WORKERS.saturating_sub(most));
         let setup = Setup { workers, most, spares, queue: self.queue, idle: self.idle };

@@ -68,7 +68,7 @@ impl Engine {
     fn look_whether_full(&self) {
         let mut state = self.state.lock();
         let watched = state.queue.strain.look();
-        let full = state.growth.full(state.duty.blocked(), state.queue.len());
+        let full = state.growth.full(state.duty.blocked(), state.queue.len(), state.queue.held());
         drop(state);
         if watched.again {
             self.watch();
