@@ -5,6 +5,7 @@
 //! (parsed, validated and dropped), upgrade from HTTP/1.1, CONNECT.
 
 mod age;
+mod batch;
 mod conn;
 pub(crate) mod error;
 pub(crate) mod flow;
@@ -19,6 +20,7 @@ mod stream;
 pub(crate) mod types;
 
 pub(crate) use age::AgeOptions;
+pub(crate) use batch::{Batch, SLICES};
 #[cfg(feature = "_tls")]
 pub(crate) use conn::greeting;
 pub(crate) use conn::{Connection, Options, Room, Sink};

@@ -12,9 +12,9 @@ use crate::reactor::{Job, OnTimer, Readiness, Ready, clock};
 
 use super::cell::Pending;
 use super::face::Incoming;
+use super::kept::Kept;
 use super::me::Me;
 use super::state::{Phase, State};
-use super::tail::Kept;
 use super::turn::{READ_BUFFER, Turn};
 use super::watch::{Read, Todo};
 use super::{Link, Stream};

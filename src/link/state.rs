@@ -6,7 +6,7 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use crate::http2::types::{Key, Reason};
-use crate::http2::{Connection, Options, Sink};
+use crate::http2::{Batch, Connection, Options, Sink};
 use crate::net::Interest;
 use crate::reactor::{Alarm, clock};
 use crate::status::Status;
@@ -22,7 +22,6 @@ use super::hold::Hold;
 use super::lead::Lead;
 use super::me::Me;
 use super::receiver::{After, Receiver};
-use super::tail::Tail;
 use super::terms::Terms;
 use super::watch::{Facts, Holder, Watch};
 
@@ -35,7 +34,7 @@ pub(super) struct State {
     pub(super) lead: Lead<Me>,
     pub(super) baton: Baton,
     /// Octets taken from the connection that the full socket did not take.
-    pub(super) tail: Tail,
+    pub(super) tail: Batch,
     pub(super) watch: Watch,
     /// The peer's end has been reported: reading goes on to it, after a short read, too.
     pub(super) hung_up: bool,
@@ -89,7 +88,7 @@ impl State {
             admission: Admission::new(options),
             lead: Lead::new(),
             baton: Baton::Free,
-            tail: Tail::default(),
+            tail: Batch::default(),
             watch: Watch::new(client),
             hung_up: false,
             reads_at_timer: 0,
@@ -124,12 +123,10 @@ impl State {
         }
     }
 
-    /// Moves about `budget` octets of output to `out`. What is returned is not needed any more, and is
-    /// long perhaps: it is for dropping once the lock is released.
-    pub(super) fn output(&mut self, out: &mut Vec<u8>, budget: usize, now: Instant) -> Vec<Bytes> {
+    /// Moves about `budget` octets of output to `out`.
+    pub(super) fn output(&mut self, out: &mut Batch, budget: usize, now: Instant) {
         self.conn.at(now);
         self.with_receiver(now, &Side::None, |conn, sink| conn.poll_output(out, budget, sink));
-        self.conn.take_sent()
     }
 
     /// What there is to send, for [`unsent_since`](Self::unsent_since).

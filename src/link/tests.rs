@@ -14,7 +14,7 @@ use crate::metadata::Metadata;
 use crate::net::{MemoryPipe, Waited};
 use crate::reactor::{Interest, Job, Readiness, ThreadPool, Work, client_poller};
 use crate::status::Status;
-use crate::wire::framing::Messages;
+use crate::wire::framing::{self, Messages};
 use crate::wire::headers::{self, RequestHead, RequestTemplate};
 use crate::wire::outcome::Ending;
 
@@ -305,6 +305,8 @@ struct FullOnce {
     ready: Mutex<Option<Arc<dyn Ready>>>,
     refuses: AtomicBool,
     written: AtomicUsize,
+    /// Where the slices of vectored writes lay.
+    slices: Mutex<Vec<std::ops::Range<usize>>>,
 }
 
 impl std::fmt::Debug for FullOnce {
@@ -328,6 +330,16 @@ impl Pipe for FullOnce {
         }
         self.written.fetch_add(from.len(), Ordering::SeqCst);
         Ok(from.len())
+    }
+
+    fn takes_slices(&self) -> bool {
+        true
+    }
+
+    fn try_write_slices(&self, from: &[io::IoSlice<'_>]) -> io::Result<usize> {
+        let places = from.iter().map(|slice| addresses(slice));
+        self.slices.lock().extend(places);
+        Ok(from.iter().map(|slice| slice.len()).sum())
     }
 
     fn wait(&self, _: Interest, _: Option<Instant>) -> io::Result<Waited> {
@@ -370,6 +382,30 @@ fn an_edge_between_a_full_socket_and_the_stuck_baton_is_not_lost() {
     pipe.refuses.store(true, Ordering::SeqCst);
     server.drain();
     assert!(pipe.written.load(Ordering::SeqCst) > before, "the GOAWAY waits for a second edge");
+    pipe.detach();
+}
+
+fn addresses(octets: &[u8]) -> std::ops::Range<usize> {
+    let first = octets.as_ptr() as usize;
+    first..first + octets.len()
+}
+
+/// A message is copied by its codec, into its own buffer, and by nobody after that.
+#[test]
+fn a_long_message_is_sent_from_where_it_was_framed() {
+    const LEN: usize = 60_000;
+    let pipe = Arc::new(FullOnce::default());
+    let poller = client_poller().unwrap();
+    let (options, channel) = (Options::new(Role::Client), Arc::new(Channel::default()));
+    let client = Link::client(pipe.clone(), &options, Duration::ZERO, channel, &poller).unwrap();
+    let late = || Status::new(crate::Code::DeadlineExceeded, "late");
+    let (request, body) = (block("/echo/Unary"), framed(&[7; LEN]));
+    let message = addresses(&body);
+    let soon = Some(clock::now() + Duration::from_millis(20));
+    drop(client.exchange(&request, body, 100, soon, late));
+    let slices = pipe.slices.lock();
+    let lent = slices.iter().filter(|at| message.contains(&at.start)).map(ExactSizeIterator::len);
+    assert_eq!(lent.sum::<usize>(), LEN + framing::PREFIX);
     pipe.detach();
 }
 

@@ -1,13 +1,14 @@
 //! Moving octets from the connection to the socket: who holds the baton sends.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::mem;
 
+use crate::http2::{Batch, SLICES};
 use crate::reactor::{clock, courtesy, pool, spares};
 use crate::sync::{MutexGuard, thread_own};
 
+use super::kept::{KEPT, Kept};
 use super::state::State;
-use super::tail::{KEPT, Kept, Tail};
 use super::{CROWD, Link};
 
 /// What one write turn takes from the connection: a big message delays nobody by more. A message
@@ -57,13 +58,12 @@ impl Link {
             if out.is_empty() && mem::take(&mut tail) {
                 // A tail's buffer is as long as it was: to frame into it would be to make it grow each time.
                 out = WRITE
-                    .reach(|kept| Tail::with(kept.exchange(out.into_buffer())))
+                    .reach(|kept| self.batch(kept.exchange(out.into_buffer())))
                     .unwrap_or_default();
             }
-            let framed = match out.is_empty() {
-                true => state.output(out.refill(), TURN, clock::now()),
-                false => Vec::new(),
-            };
+            if out.is_empty() {
+                state.output(&mut out, TURN, clock::now());
+            }
             if out.is_empty() {
                 state.baton.release();
                 WRITE.reach(|kept| kept.put(out.into_buffer()));
@@ -71,16 +71,16 @@ impl Link {
             }
             let last = state.conn.finished() && !state.conn.wants_output();
             drop(state);
-            framed.into_iter().for_each(spares::put);
             if last {
                 self.pipe.last_word();
             }
             let written = self.send(&mut out);
             // Before the lock: it may free much.
-            let spare = out.lighten();
+            let spare = out.lighten(KEPT);
             if spare.capacity() > 0 {
                 WRITE.reach(|kept| kept.put(spare));
             }
+            out.take_done().into_iter().for_each(spares::put);
             state = self.state.lock();
             match written {
                 Ok(sent) if out.is_empty() => state.conn.sent(sent, None),
@@ -100,6 +100,10 @@ impl Link {
         }
     }
 
+    fn batch(&self, buffer: Vec<u8>) -> Batch {
+        Batch::with(buffer, self.pipe.takes_slices())
+    }
+
     /// Lets callers that are ready to run append their requests, so that one system call takes them all.
     fn let_others_append<'a>(&'a self, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
         let now = clock::now();
@@ -112,17 +116,26 @@ impl Link {
     }
 
     /// Sends until nothing is left or the socket is full: so many octets.
-    fn send(&self, out: &mut Tail) -> io::Result<usize> {
-        let before = out.rest().len();
+    fn send(&self, out: &mut Batch) -> io::Result<usize> {
+        let before = out.len();
         while !out.is_empty() {
-            match self.pipe.try_write(out.rest()) {
+            match self.send_some(out) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(n) => out.took(n),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Err(error) => return Err(error),
             }
         }
-        Ok(before - out.rest().len())
+        Ok(before - out.len())
+    }
+
+    fn send_some(&self, out: &Batch) -> io::Result<usize> {
+        if !out.lent() {
+            return self.pipe.try_write(out.rest());
+        }
+        let mut slices = [IoSlice::new(&[]); SLICES];
+        let count = out.slices(&mut slices);
+        self.pipe.try_write_slices(slices.get(..count).unwrap_or_default())
     }
 
     /// The socket failed for writing. What the peer sent before it went may still be in it: the reader finds the

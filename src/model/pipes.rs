@@ -48,6 +48,10 @@ impl Pipe for SlowPipe {
         wrote
     }
 
+    fn takes_slices(&self) -> bool {
+        true
+    }
+
     fn wait(&self, interest: Interest, deadline: Option<Instant>) -> io::Result<Waited> {
         self.trace(format_args!("waits for {interest:?}"));
         let waited = self.inner.wait(interest, deadline);

@@ -130,6 +130,10 @@ impl Pipe for MemoryPipe {
         Ok(room)
     }
 
+    fn takes_slices(&self) -> bool {
+        true
+    }
+
     fn wait(&self, interest: Interest, deadline: Option<Instant>) -> io::Result<Waited> {
         let mut ends = self.shared.state.lock();
         loop {

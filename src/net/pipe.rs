@@ -1,7 +1,7 @@
 //! What a link needs of its socket.
 
 use std::fmt::Debug;
-use std::io;
+use std::io::{self, IoSlice};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -18,6 +18,30 @@ pub(crate) trait Pipe: Send + Sync + Debug {
 
     /// Writes what fits; `WouldBlock` when nothing does.
     fn try_write(&self, from: &[u8]) -> io::Result<usize>;
+
+    /// Whether slices are sent from where they are. Else it is all one to gather them first.
+    fn takes_slices(&self) -> bool {
+        false
+    }
+
+    /// As [`try_write`](Self::try_write), of what the slices hold together.
+    fn try_write_slices(&self, from: &[IoSlice<'_>]) -> io::Result<usize> {
+        let mut sent = 0;
+        for slice in from {
+            match self.try_write(slice) {
+                Ok(n) => {
+                    sent += n;
+                    if n < slice.len() {
+                        break;
+                    }
+                }
+                Err(error) if sent == 0 => return Err(error),
+                // Whoever writes next meets it.
+                Err(_) => break,
+            }
+        }
+        Ok(sent)
+    }
 
     /// Blocks the thread until `interest` is possible, a kick, or the deadline.
     fn wait(&self, interest: Interest, deadline: Option<Instant>) -> io::Result<Waited>;

@@ -1,6 +1,6 @@
 //! A TCP connection as a pipe.
 
-use std::io::{self, Read, Write};
+use std::io::{self, IoSlice, Read, Write};
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, OnceLock};
@@ -103,6 +103,18 @@ impl Pipe for TcpPipe {
             return retry(|| Ok(send(&self.socket, from, flags)?));
         }
         retry(|| (&self.socket).write(from))
+    }
+
+    fn takes_slices(&self) -> bool {
+        true
+    }
+
+    fn try_write_slices(&self, from: &[IoSlice<'_>]) -> io::Result<usize> {
+        if self.last.load(Ordering::Relaxed) {
+            // With flags, which a vectored write has not.
+            return from.first().map_or(Ok(0), |slice| self.try_write(slice));
+        }
+        retry(|| (&self.socket).write_vectored(from))
     }
 
     fn wait(&self, interest: Interest, deadline: Option<Instant>) -> io::Result<Waited> {

@@ -6,8 +6,7 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
-use bytes::{Buf, Bytes};
-
+use super::super::batch::Batch;
 use super::super::flow::SendWindow;
 use super::super::frame::{self, data};
 use super::super::hpack::encode;
@@ -32,8 +31,6 @@ pub(super) struct Output {
     pub(super) ready: VecDeque<Key>,
     pub(super) window: SendWindow,
     pub(super) account: Account,
-    /// Queued octets that have been framed to their end, for whoever wants their buffers.
-    pub(super) sent: Vec<Bytes>,
     /// The peer shrank the decoder's table below our encoder's: said at the next block.
     pub(super) table_update: bool,
 }
@@ -45,7 +42,6 @@ impl Output {
             ready: VecDeque::new(),
             window: SendWindow::new(super::super::flow::DEFAULT_WINDOW),
             account: Account::default(),
-            sent: Vec::new(),
             table_update: false,
         }
     }
@@ -115,17 +111,6 @@ impl Output {
         if self.ready.is_empty() {
             self.ready = VecDeque::new();
         }
-        self.sent = Vec::new();
-    }
-
-    /// Moves the control bytes to `out`; by swapping, if that is all there is.
-    fn flush(&mut self, out: &mut Vec<u8>) {
-        if out.is_empty() {
-            std::mem::swap(out, &mut self.control);
-        } else {
-            out.extend_from_slice(&self.control);
-            self.control.clear();
-        }
     }
 }
 
@@ -145,10 +130,9 @@ impl Connection {
     }
 
     /// Appends what is to be written: all control bytes, then DATA until `out` has `budget` bytes.
-    pub(crate) fn poll_output(&mut self, out: &mut Vec<u8>, budget: usize, sink: &mut dyn Sink) {
+    pub(crate) fn poll_output(&mut self, out: &mut Batch, budget: usize, sink: &mut dyn Sink) {
         let before = out.len();
-        self.out.sent.clear();
-        self.out.flush(out);
+        out.append(&mut self.out.control);
         while out.len() < budget && self.out.window.available() > 0 {
             let Some(key) = self.out.ready.pop_front() else { break };
             self.turn(key, out, sink);
@@ -160,7 +144,7 @@ impl Connection {
             self.die(Reason::NO_ERROR, "drained", sink);
         }
         if !self.out.control.is_empty() {
-            self.out.flush(out);
+            out.append(&mut self.out.control);
         }
         self.out.account.take(out.len() - before);
         self.deliver(sink);
@@ -200,14 +184,8 @@ impl Connection {
         self.out.account.provoked(self.out.control.len().saturating_sub(before));
     }
 
-    /// Octets given to [`data`](Self::data) that [`poll_output`](Self::poll_output) has framed to their end: to be
-    /// asked for after it, as to free them may take long.
-    pub(crate) fn take_sent(&mut self) -> Vec<Bytes> {
-        std::mem::take(&mut self.out.sent)
-    }
-
     /// One stream's turn: one DATA frame, made of as many pieces as fit.
-    fn turn(&mut self, key: Key, out: &mut Vec<u8>, sink: &mut dyn Sink) {
+    fn turn(&mut self, key: Key, out: &mut Batch, sink: &mut dyn Sink) {
         let conn_room = self.out.window.available();
         let Some(slot) = self.streams.get(key).filter(|slot| slot.ready) else { return };
         slot.ready = false;
@@ -216,8 +194,8 @@ impl Connection {
             return; // A smaller INITIAL_WINDOW_SIZE closed the window; its credit enlists again.
         }
         let last = n == slot.queued && slot.sending == Sending::Ending;
-        data::encode_head(out, key.id, n as u32, last);
-        take_pieces(slot, n, out, &mut self.out.sent);
+        data::encode_head(out.octets(), key.id, n as u32, last);
+        take_pieces(slot, n, out);
         self.out.account.unqueue(n);
         slot.send_window.take(n);
         self.out.window.take(n);
@@ -236,10 +214,7 @@ impl Connection {
             self.sent_end(key);
             // Behind its own data and before anybody else's: nothing may overtake a reset that
             // `sent_end` may have appended.
-            let control = std::mem::take(&mut self.out.control);
-            out.extend_from_slice(&control);
-            self.out.control = control;
-            self.out.control.clear();
+            out.append(&mut self.out.control);
         }
         if tell && !silent {
             sink.writable(key);
@@ -282,18 +257,16 @@ impl Connection {
 pub(super) struct Overflowed;
 
 /// Moves `n` octets from the stream's queue to `out`.
-fn take_pieces(slot: &mut Slot, mut n: usize, out: &mut Vec<u8>, sent: &mut Vec<Bytes>) {
-    out.reserve(n);
+fn take_pieces(slot: &mut Slot, mut n: usize, out: &mut Batch) {
     slot.queued -= n;
     while n > 0 {
         let Some(piece) = slot.queue.front_mut() else { return };
         if piece.len() > n {
-            out.extend_from_slice(piece.get(..n).unwrap_or_default());
-            piece.advance(n);
-            return;
+            return out.part(piece, n);
         }
         n -= piece.len();
-        out.extend_from_slice(piece);
-        sent.extend(slot.queue.pop_front());
+        if let Some(piece) = slot.queue.pop_front() {
+            out.piece(piece);
+        }
     }
 }

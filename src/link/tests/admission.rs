@@ -1,6 +1,7 @@
 //! Who of a connection's requests runs, waits, or ends before: a link's state, by bytes and in virtual time.
 
 use super::*;
+use crate::http2::Batch;
 use crate::http2::types::Key;
 
 const LIMIT: u32 = 3;
@@ -93,10 +94,11 @@ impl Requests {
     fn look(&mut self) -> &mut Self {
         let incoming = std::mem::take(&mut self.state.effects.incoming);
         self.handed.extend(incoming.into_iter().map(|(key, _)| key));
-        let mut out = Vec::new();
+        let mut out = Batch::default();
         while self.state.conn.wants_output() {
             self.state.output(&mut out, usize::MAX, self.now);
         }
+        let out = out.gather();
         let mut rest = &out[..];
         while let Some((head, after)) = rest.split_first_chunk::<9>() {
             let number = |at: usize| u32::from_be_bytes(head[at..at + 4].try_into().unwrap());

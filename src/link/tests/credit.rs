@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::*;
 use crate::http2::types::Key;
 use crate::http2::xorshift::XorShift;
-use crate::http2::{DRAINED, Taker};
+use crate::http2::{Batch, DRAINED, Taker};
 use crate::reactor::spares;
 
 const DATA: u8 = 0;
@@ -76,10 +76,11 @@ impl Strict {
 
     /// Reads the link's frames for what they say of windows.
     fn hear(&mut self) {
-        let mut out = Vec::new();
+        let mut out = Batch::default();
         while self.state.conn.wants_output() {
             self.state.output(&mut out, usize::MAX, self.now);
         }
+        let out = out.gather();
         let mut rest = out.strip_prefix(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").unwrap_or(&out);
         while let Some((head, after)) = rest.split_first_chunk::<9>() {
             let number = |at: usize| u32::from_be_bytes(head[at..at + 4].try_into().unwrap());

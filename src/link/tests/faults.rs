@@ -4,7 +4,7 @@ use std::sync::mpsc;
 
 use parking_lot::Condvar;
 
-use super::super::tail::KEPT;
+use super::super::kept::KEPT;
 use super::*;
 use crate::http2::hpack::encode;
 

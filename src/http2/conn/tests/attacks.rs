@@ -247,7 +247,7 @@ fn requests_to_a_peer_that_takes_nothing_have_a_bound() {
 fn a_peer_that_takes_nothing_is_given_up_whatever_it_sends() {
     for role in [Role::Client, Role::Server] {
         let mut s = if role == Role::Client { Side::client() } else { Side::server() };
-        let mut out = Vec::new();
+        let mut out = Batch::default();
         s.input(&frame(PING, 0, 0, &[0; 8]));
         s.conn.poll_output(&mut out, 1 << 20, &mut s.sink);
         s.conn.sent(0, Some(s.now));

@@ -18,7 +18,7 @@ use bytes::Bytes;
 
 use super::*;
 use crate::http2::hpack::Fields;
-use crate::http2::{Claim, Heard, Taker};
+use crate::http2::{Batch, Claim, Heard, Taker};
 
 /// Some instant, always the same: tests move on from it.
 #[allow(clippy::disallowed_methods, reason = "a starting point; from there time is virtual")]
@@ -249,12 +249,12 @@ impl Side {
     }
 
     pub(super) fn bytes(&mut self) -> Vec<u8> {
-        let mut out = Vec::new();
+        let mut out = Batch::default();
         while self.conn.wants_output() {
             self.conn.poll_output(&mut out, usize::MAX, &mut self.sink);
         }
         self.conn.sent(out.len(), None);
-        out
+        out.gather()
     }
 
     /// The frames written since last time.

@@ -150,10 +150,10 @@ impl World {
                 half.conn.handle_timeout(self.now, &mut half.views);
             }
             if half.conn.wants_output() {
-                let mut out = Vec::new();
+                let mut out = Batch::with(Vec::new(), true);
                 let budget = [1, 1000, 65_536][self.random.below(3)];
                 half.conn.poll_output(&mut out, budget, &mut half.views);
-                half.wire.push_back((self.now + self.delay, out));
+                half.wire.push_back((self.now + self.delay, out.gather()));
             }
             while let Some((at, _)) = self.halves[from].wire.front() {
                 if *at > self.now {
@@ -385,9 +385,9 @@ fn f1_bulk_over_a_long_line_is_not_bound_by_the_first_window() {
         }
         // 200 MB/s: what the line takes in a millisecond.
         let half = &mut world.halves[0];
-        let mut out = Vec::new();
+        let mut out = Batch::with(Vec::new(), true);
         half.conn.poll_output(&mut out, 200_000, &mut half.views);
-        half.wire.push_back((world.now + world.delay, out));
+        half.wire.push_back((world.now + world.delay, out.gather()));
         world.exchange();
         let half = &mut world.halves[1];
         for (key, view) in half.views.streams.values_mut() {

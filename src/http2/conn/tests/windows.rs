@@ -101,11 +101,11 @@ fn the_budget_bounds_a_poll_but_not_the_control_bytes() {
     s.input(&update(0, 1 << 20));
     s.conn.data(key, bytes(500_000), true);
     s.input(&frame(PING, 0, 0, &[0; 8]));
-    let mut out = Vec::new();
+    let mut out = Batch::default();
     s.conn.poll_output(&mut out, 64 * 1024, &mut s.sink);
     assert!((64 * 1024..81 * 1024).contains(&out.len()), "{}", out.len());
-    out.truncate(17);
-    assert_eq!(frames(&out)[0].kind, PING);
+    let out = &out.gather()[..17];
+    assert_eq!(frames(out)[0].kind, PING);
     assert!(s.conn.wants_output());
 }
 
@@ -138,8 +138,6 @@ fn small_pieces_share_a_frame() {
     s.conn.data(key, Bytes::new(), false);
     s.conn.data(key, Bytes::new(), true);
     assert_eq!(sent(&s.output()), [(0, true)], "an end needs no window");
-    s.conn.rest();
-    assert_eq!(s.conn.out.sent.capacity(), 0, "an idle connection holds nothing");
 }
 
 #[test]
