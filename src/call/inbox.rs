@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::deadline::Deadline;
-use crate::link::{Stream, Want};
+use crate::link::{Stream, Took};
 use crate::status::Status;
 use crate::wire::framing::{self, Messages};
 use crate::wire::headers::ResponseHead;
@@ -49,16 +49,15 @@ impl Inbox {
         Self { stream, messages: Messages::default(), head: None, end: None }
     }
 
-    /// The next message. Waits for it, for the stream's end or for `deadline`; the
-    /// thread leads the link or parks.
+    /// A handler's next message. Waits for it, for the stream's end or for `deadline`.
     pub(crate) fn next(&mut self, deadline: Deadline) -> Next {
-        loop {
-            if let Some(next) = self.try_next() {
-                return next;
-            }
-            if !self.stream.wait(Want::Message, deadline.instant()) {
-                return Next::TimedOut;
-            }
+        if let Some(next) = self.at_hand() {
+            return next;
+        }
+        let consumed = self.messages.consumed();
+        match self.stream.receive(consumed, &mut self.messages, deadline.instant()) {
+            Some(took) => self.found(took).unwrap_or(Next::TimedOut),
+            None => Next::TimedOut,
         }
     }
 
@@ -82,21 +81,12 @@ impl Inbox {
     /// Like [`try_next`](Self::try_next), for who holds a lock of its own: sends nothing. True: its stream has to be
     /// flushed once that is released.
     pub(crate) fn look(&mut self) -> (Option<Next>, bool) {
-        if let Some(message) = self.waiting() {
-            return (Some(Next::Message(message)), false);
+        if let Some(next) = self.at_hand() {
+            return (Some(next), false);
         }
-        if let Some(end) = &self.end {
-            return (Some(Next::End(end.clone())), false);
-        }
-        let (over, flush) = self.swap();
-        if let Some(message) = self.messages.next() {
-            return (Some(Next::Message(message)), flush);
-        }
-        if over {
-            let end = self.end.get_or_insert(Finish::HalfClosed);
-            return (Some(Next::End(end.clone())), flush);
-        }
-        (None, flush)
+        let consumed = self.messages.consumed();
+        let (took, flush) = self.stream.look(consumed, &mut self.messages);
+        (self.found(took), flush)
     }
 
     /// Whether whole messages wait, here or on the stream.
@@ -114,11 +104,16 @@ impl Inbox {
         &self.stream
     }
 
-    /// Returns the credit of what was consumed and takes what is there. True: no more will come; the
-    /// stream has to be flushed.
-    fn swap(&mut self) -> (bool, bool) {
-        let consumed = self.messages.consumed();
-        let (took, flush) = self.stream.look(consumed, &mut self.messages);
+    /// The next of what was taken from the stream before. Asks nobody.
+    pub(crate) fn at_hand(&mut self) -> Option<Next> {
+        if let Some(message) = self.waiting() {
+            return Some(Next::Message(message));
+        }
+        self.end.clone().map(Next::End)
+    }
+
+    /// The first of what was taken from the stream just now.
+    fn found(&mut self, took: Took) -> Option<Next> {
         if took.head.is_some() {
             self.head = took.head;
         }
@@ -129,6 +124,6 @@ impl Inbox {
                 (None, None) => Finish::HalfClosed,
             });
         }
-        (took.over, flush)
+        self.at_hand()
     }
 }

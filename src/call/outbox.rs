@@ -181,12 +181,16 @@ impl Outbox {
         stream.is_none_or(|stream| stream.wait(Want::Room, deadline.instant()))
     }
 
+    /// Whether something framed waits for more.
+    pub(crate) fn holds_back(&self) -> bool {
+        self.buffer.lock().holds_back()
+    }
+
     /// Hands everything framed so far to the link.
     pub(crate) fn flush(&self) {
-        let mut buffer = self.buffer.lock();
-        if buffer.head.is_some() || !buffer.framed.is_empty() {
-            self.hand_over(&mut buffer, End::No);
-            flush_stream(buffer);
+        let buffer = self.buffer.lock();
+        if buffer.holds_back() {
+            self.send_on(buffer, End::No);
         }
     }
 
@@ -199,9 +203,7 @@ impl Outbox {
         }
         buffer.finished = true;
         self.closed.store(true, Ordering::Relaxed);
-        let queued = self.hand_over(&mut buffer, end);
-        flush_stream(buffer);
-        queued == Some(0)
+        self.send_on(buffer, end) == Some(0)
     }
 
     /// The call is over: what is framed goes nowhere, and the stream is let go of. Who still keeps the
@@ -253,7 +255,7 @@ impl Outbox {
             return Err(SendError::Ended);
         }
         if !buffer.framed.is_empty() && message.len() >= FULL {
-            self.hand_over(&mut buffer, End::No);
+            self.hand_over(&mut buffer);
         }
         buffer.take_in(message);
         if buffer.may_cork() {
@@ -262,16 +264,31 @@ impl Outbox {
             }
             return Ok(0);
         }
-        let queued = self.hand_over(&mut buffer, End::No);
-        flush_stream(buffer);
+        let queued = self.send_on(buffer, End::No);
         self.buffer.lock().idle_since = Some(clock::now());
         queued.ok_or(SendError::Ended)
     }
 
-    fn hand_over(&self, buffer: &mut Buffer, end: End<'_>) -> Option<usize> {
-        let queued = buffer.hand_over(end);
+    /// Appends what is framed to the link. More has to follow, with [`send_on`](Self::send_on).
+    fn hand_over(&self, buffer: &mut Buffer) {
+        let Some(stream) = buffer.stream.clone() else { return };
+        let (head, data) = buffer.take_out();
+        let queued = stream.append(Outgoing { head: head.as_deref(), data, end: End::No });
         self.queued.store(queued.unwrap_or(0), Ordering::Relaxed);
-        queued
+    }
+
+    /// Appends what is framed to the link and sends it, that with no lock of ours held: in one critical section of the
+    /// link's. The octets that are queued then; `None`: the stream has ended.
+    fn send_on(&self, mut buffer: MutexGuard<'_, Buffer>, end: End<'_>) -> Option<usize> {
+        let stream = buffer.stream.clone()?;
+        let (head, data) = buffer.take_out();
+        let mut waits = None;
+        stream.send_and(Outgoing { head: head.as_deref(), data, end }, |queued| {
+            self.queued.store(queued.unwrap_or(0), Ordering::Relaxed);
+            waits = queued;
+            drop(buffer);
+        });
+        waits
     }
 
     fn set_net(&self, buffer: MutexGuard<'_, Buffer>) {
@@ -280,15 +297,6 @@ impl Outbox {
         if let (Some(this), Some(stream)) = (self.this.upgrade(), stream) {
             stream.link().poller().timer(clock::now() + NET, this, flushes);
         }
-    }
-}
-
-/// Sends what was appended, with no lock of ours held.
-fn flush_stream(buffer: MutexGuard<'_, Buffer>) {
-    let stream = buffer.stream.clone();
-    drop(buffer);
-    if let Some(stream) = stream {
-        stream.flush();
     }
 }
 
@@ -341,17 +349,19 @@ impl Buffer {
             && now.saturating_duration_since(first) < LATE
     }
 
-    /// Appends what is framed to the link. `None`: the stream has ended.
-    fn hand_over(&mut self, end: End<'_>) -> Option<usize> {
-        let stream = self.stream.as_ref()?;
-        let head = self.head.take();
+    /// Whether something waits for more.
+    fn holds_back(&self) -> bool {
+        self.head.is_some() || !self.framed.is_empty()
+    }
+
+    /// What is to go out now: the head, and whole messages.
+    fn take_out(&mut self) -> (Option<Vec<u8>>, Option<Bytes>) {
         let corked = self.streak >= STREAK;
         let room = if corked { FULL + FULL / 4 } else { 0 };
         let framed = mem::replace(&mut self.framed, Vec::with_capacity(room));
         self.first = None;
         self.flushes = self.flushes.wrapping_add(1);
-        let data = (!framed.is_empty()).then(|| Bytes::from(framed));
-        stream.append(Outgoing { head: head.as_deref(), data, end })
+        (self.head.take(), (!framed.is_empty()).then(|| Bytes::from(framed)))
     }
 }
 
@@ -366,8 +376,7 @@ impl OnTimer for Outbox {
             self.set_net(buffer);
         } else {
             buffer.net = false;
-            self.hand_over(&mut buffer, End::No);
-            flush_stream(buffer);
+            self.send_on(buffer, End::No);
         }
     }
 }

@@ -228,6 +228,11 @@ impl ServerCall {
         }
     }
 
+    /// Whether there is something to [`flush`](Self::flush).
+    pub(crate) fn holds_back(&self) -> bool {
+        self.outbox.get().is_some_and(|outbox| outbox.holds_back())
+    }
+
     /// Sends the response head now, with `metadata` in it.
     pub(crate) fn send_initial_metadata(&self, metadata: &Metadata) -> Result<(), Status> {
         let outbox = match self.hears_head() {

@@ -64,7 +64,7 @@ pub(crate) use face::{
     Acceptor, Admit, End, Entry, Incoming, LinkEvents, Notify, Outgoing, Replies, Want, When,
 };
 pub(crate) use hold::Held;
-pub(crate) use stream::Stream;
+pub(crate) use stream::{Stream, Took};
 pub(crate) use terms::Terms;
 
 /// Header lists up to this size are sent without asking what the peer takes: the smallest limits

@@ -41,8 +41,15 @@ impl Stream {
     /// Appends and flushes (or corks), in one append. Never blocks. Nothing happens when
     /// the stream has ended.
     pub(crate) fn send(&self, out: Outgoing<'_>) {
+        self.send_and(out, |_| ());
+    }
+
+    /// Like [`send`](Self::send). Before anything is sent, and with the lock held, `then` is told how many octets of the stream
+    /// wait for the window or the socket, as by [`append`](Self::append): for who holds a lock of its own that fixes the
+    /// order, and lets go of it there.
+    pub(crate) fn send_and(&self, out: Outgoing<'_>, then: impl FnOnce(Option<usize>)) {
         let mut state = self.link.state.lock();
-        state.append(self.key, out);
+        then(state.append(self.key, out));
         self.link.flush_or_cork(state);
     }
 
@@ -83,6 +90,17 @@ impl Stream {
         let unsent = state.unsent();
         let took = state.take(self.key, consumed, into);
         (took, state.unsent_since(unsent))
+    }
+
+    /// Like [`take`](Self::take), for a handler: where nothing is there it waits for the first message, for the end (it
+    /// has it then) or for the deadline (`None`).
+    pub(crate) fn receive(
+        &self,
+        consumed: usize,
+        into: &mut Messages,
+        deadline: Option<Instant>,
+    ) -> Option<Took> {
+        self.link.receive(self.key, consumed, into, deadline)
     }
 
     /// Whether whole messages wait here.

@@ -2,6 +2,7 @@
 
 use crate::sync::atomic::Ordering;
 use std::cell::Cell;
+use std::mem;
 use std::time::Instant;
 
 use crate::deadline::Deadline;
@@ -9,6 +10,7 @@ use crate::http2::types::Key;
 use crate::net::Interest;
 use crate::reactor::{clock, courtesy, pool};
 use crate::sync::{thread, thread_own};
+use crate::wire::framing::Messages;
 
 use super::cell::Waiting;
 use super::face::Want;
@@ -16,6 +18,7 @@ use super::lead::Turn;
 use super::me::Me;
 use super::patience::{Look, Patience};
 use super::state::State;
+use super::stream::Took;
 use super::{CROWD, Link};
 
 const READ: Interest = Interest { read: true, write: false };
@@ -133,6 +136,51 @@ impl Link {
             drop(state);
             if !(crowd && self.look_around(&me, deadline)) {
                 me.park(deadline);
+            }
+        }
+    }
+
+    /// What has come for a handler: returns the credit of `consumed` octets and moves out the whole messages. Where there
+    /// is none, and the end is not there either, it waits; `None`: the deadline has passed.
+    ///
+    /// One critical section before the wait and one behind it: on this lock meet all handlers of the connection.
+    pub(super) fn receive(
+        &self,
+        key: Key,
+        mut consumed: usize,
+        into: &mut Messages,
+        deadline: Option<Instant>,
+    ) -> Option<Took> {
+        // Before anybody is asked for a permit: what is sent may run the user's logger, which may wait for something itself.
+        pool::flush_all();
+        let me = Me::current();
+        let mut blocked = None;
+        loop {
+            let mut state = self.state.lock();
+            let unsent = state.unsent();
+            let took = state.take(key, mem::take(&mut consumed), into);
+            let there = took.over || !into.is_empty();
+            let expired = !there && deadline.is_some_and(|at| clock::now() >= at);
+            // Credit that stayed here would leave a starved sender waiting for ever.
+            let flush = state.unsent_since(unsent);
+            let waits = !there && !expired && !flush;
+            if let Some(cell) = state.cells.get_mut(key) {
+                cell.receiver = waits.then(|| Waiting { me: me.clone(), want: Want::Message });
+            }
+            let crowd = state.cells.live() >= CROWD;
+            match (flush, there) {
+                (false, _) => drop(state),
+                (true, true) => self.flush_or_cork(state),
+                (true, false) => self.flush_now(state),
+            }
+            if there || expired {
+                return there.then_some(took);
+            }
+            if waits {
+                blocked = blocked.or_else(|| Some(pool::block()));
+                if !(crowd && self.look_around(&me, deadline)) {
+                    me.park(deadline);
+                }
             }
         }
     }

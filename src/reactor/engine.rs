@@ -37,7 +37,7 @@ mod room;
 mod timers;
 
 pub(super) use own::read_here;
-pub(crate) use own::{before_block, defer, has_blocked, is_worker, note_expired};
+pub(crate) use own::{before_block, block, defer, has_blocked, is_worker, note_expired};
 
 /// Threads that may run reserved jobs beside a pool that is busy.
 const ASIDE: usize = 4;
@@ -53,6 +53,8 @@ pub(super) struct Engine {
     state: Mutex<State>,
     ended: Condvar,
     net: AtomicBool,
+    /// Jobs wait: as of the last critical section that changed it.
+    waits: AtomicBool,
     /// Workers that wait in their jobs now.
     asleep: AtomicUsize,
     /// Runs what must not wait for a worker.
@@ -110,6 +112,7 @@ impl Engine {
             state: Mutex::new(state),
             ended: Condvar::new(),
             net: AtomicBool::new(false),
+            waits: AtomicBool::new(false),
             asleep: AtomicUsize::new(0),
             aside: Crew::new("reserved", ASIDE),
             refused: AtomicU64::new(0),
@@ -378,12 +381,12 @@ impl Engine {
 
     /// The end of a critical section in which jobs were queued or taken.
     fn wake(&self, mut state: MutexGuard<'_, State>, wakes: Wakes) {
+        let waits = !state.queue.is_empty();
+        self.waits.store(waits, Ordering::Relaxed);
         let busy = state.duty.busy() >= state.growth.live();
-        let watch = {
-            let waits = busy && state.queue.waits();
-            state.queue.strain.note(waits)
-        };
-        let grows = busy && !state.queue.is_empty() && {
+        let full = busy && state.queue.waits();
+        let watch = state.queue.strain.note(full);
+        let grows = busy && waits && {
             let sight = self.sight(&state);
             state.growth.note(sight)
         };

@@ -12,7 +12,8 @@ use super::engine::Engine;
 use super::growth::Setup;
 use super::{Executor, Job, Poller, Rejected};
 
-pub(crate) use super::engine::{before_block, defer, has_blocked, is_worker, note_expired};
+pub(crate) use super::cork::flush_all;
+pub(crate) use super::engine::{before_block, block, defer, has_blocked, is_worker, note_expired};
 
 /// Jobs that may wait for a worker, by default.
 const QUEUE: usize = 10_000;

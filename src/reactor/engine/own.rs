@@ -23,9 +23,14 @@ impl Engine {
     /// About to block in a job.
     fn block(&self) {
         self.asleep.fetch_add(1, Ordering::Relaxed);
+        let first = !set_blocked(true);
+        // All handlers would meet on this lock for each message. Whoever queues a job knows of us already.
+        if !first && !self.waits.load(Ordering::Relaxed) {
+            return;
+        }
         let mut state = self.state.lock();
         let left = state.queue.queued();
-        let wakes = state.duty.block(!set_blocked(true), left);
+        let wakes = state.duty.block(first, left);
         self.wake(state, wakes);
     }
 }
@@ -45,6 +50,12 @@ pub(crate) fn has_blocked() -> bool {
 /// somebody polls is sure already: a worker sees to that before it runs a job. To be kept until the wait is over.
 pub(crate) fn before_block() -> Blocked {
     cork::flush_all();
+    block()
+}
+
+/// The second half of [`before_block`], for who has called [`cork::flush_all`] before and holds nothing back since. Runs
+/// nobody else's code, so whoever waits for a permit may have said so already.
+pub(crate) fn block() -> Blocked {
     with_home(Engine::block);
     Blocked(())
 }

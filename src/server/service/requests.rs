@@ -85,11 +85,15 @@ impl<Req: 'static> RequestIterator<Req> {
 
     fn next_within(&mut self, local: Deadline) -> Result<Next, ResultError> {
         let deadline = self.call.deadline();
-        let next = self.inbox.try_next().unwrap_or_else(|| {
-            // The client may send nothing before it has what we hold back.
-            self.call.flush();
-            self.inbox.next(Deadline::earliest(local, deadline))
-        });
+        let mut next = self.inbox.at_hand();
+        if next.is_none() && self.call.holds_back() {
+            next = self.inbox.try_next();
+            if next.is_none() {
+                // The client may send nothing before it has what we hold back.
+                self.call.flush();
+            }
+        }
+        let next = next.unwrap_or_else(|| self.inbox.next(Deadline::earliest(local, deadline)));
         if matches!(next, Next::TimedOut) && deadline.expired(clock::now()) {
             // The timer does the same; whoever notices first.
             self.call.expire();
