@@ -148,9 +148,7 @@ fn a_client_whose_calls_all_stand_still_leaves_threads_to_others() {
             assert_eq!(echo.call(&Bytes::from_static(b"2")).unwrap(), "2");
         }
         // A worker is busy a moment longer than its client waits.
-        eventually(LONG, "the rest waits", || {
-            pool.queued() == 42 + 51 && pool.running() == 18 + 9
-        });
+        eventually(LONG, "the rest waits", || pool.queued() == 42 + 51 && pool.running() == 18 + 9);
         assert!(logged::logged(&["WARN", "wait for calls of their own connection"]));
         // What one lets go of is taken by those of its own that wait.
         drop(first);

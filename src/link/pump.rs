@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use crate::sync::{MutexGuard, thread_own};
 
 use crate::http2::types::Key;
+use crate::reactor::habit;
 use crate::reactor::{Job, OnTimer, Readiness, Ready, clock};
 
 use super::cell::Pending;
@@ -96,6 +97,7 @@ impl Link {
             }
         };
         self.reads.fetch_add(1, Ordering::Relaxed);
+        habit::heard(self.local);
         let now = clock::now();
         turn.came(now);
         let mut state = self.state.lock();

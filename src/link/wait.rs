@@ -8,6 +8,7 @@ use std::time::Instant;
 use crate::deadline::Deadline;
 use crate::http2::types::Key;
 use crate::net::Interest;
+use crate::reactor::habit;
 use crate::reactor::{clock, courtesy, pool};
 use crate::sync::{thread, thread_own};
 use crate::wire::framing::Messages;
@@ -59,6 +60,7 @@ impl Link {
         }
         let me = Me::current();
         let mut spin = self.busy_poll;
+        let mut habit = None;
         let mut state = self.state.lock();
         let satisfied = loop {
             if state.satisfied(key, want) {
@@ -78,10 +80,13 @@ impl Link {
             match state.lead.enter(&me) {
                 Turn::Lead => {
                     let interest = state.need();
-                    let alone = !state.lead.contended();
-                    if alone && interest == READ && !spin.is_zero() {
+                    let alone = !state.lead.contended() && interest == READ;
+                    if alone && !spin.is_zero() {
                         drop(state);
                         self.look_longer(&mut spin);
+                    } else if alone && self.looks(&mut habit) {
+                        drop(state);
+                        self.look_once(&mut habit);
                     } else {
                         state.watch.poll(interest);
                         drop(state);
@@ -108,7 +113,21 @@ impl Link {
         if let Some(next) = next {
             next.unpark();
         }
+        if let Some(wait) = habit {
+            wait.end();
+        }
         done
+    }
+
+    /// Whether a leader that nobody else is behind looks once more before it sleeps, without having been asked to.
+    fn looks(&self, wait: &mut Option<habit::Wait>) -> bool {
+        self.local && wait.get_or_insert_with(habit::Wait::begin).looks()
+    }
+
+    fn look_once(&self, wait: &mut Option<habit::Wait>) {
+        if let Some(wait) = wait.as_mut().filter(|_| self.read()) {
+            wait.found();
+        }
     }
 
     /// On a server the pool's pollers read; a handler parks, once somebody else is sure to poll.

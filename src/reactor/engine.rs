@@ -289,7 +289,7 @@ impl Engine {
     /// Stays in the epoll until there is something to run. The thread is counted as polling.
     fn poll(&self, jobs: &mut Vec<Job>) -> Next {
         loop {
-            self.turn(jobs);
+            self.turn(|| self.poller.turn_and_look(jobs));
             let mut state = self.state.lock();
             state.duty.back();
             if state.stopping {
@@ -354,7 +354,7 @@ impl Engine {
                 self.parkers[me].park(None);
                 continue;
             }
-            self.turn(&mut jobs);
+            self.turn(|| self.poller.turn(&mut jobs));
             let mut state = self.state.lock();
             let left_over = self.queue(&mut state, 0, jobs.drain(..));
             let queued = state.queue.queued();
@@ -364,9 +364,8 @@ impl Engine {
         }
     }
 
-    fn turn(&self, jobs: &mut Vec<Job>) {
-        let turned = tell::contain(|| self.poller.turn(jobs));
-        match turned {
+    fn turn(&self, turn: impl FnOnce() -> io::Result<()>) {
+        match tell::contain(turn) {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tell::error!("a server's poller failed: {error}"),
             Err(_) => tell::error!("an event's receiver panicked"),

@@ -25,6 +25,7 @@ mod face;
 pub(crate) mod few;
 mod global;
 mod growth;
+pub(crate) mod habit;
 pub(crate) mod helper;
 mod job;
 mod keep;

@@ -18,7 +18,7 @@ use crate::sync::{Mutex, MutexGuard, thread};
 use super::agenda::{Agenda, Later};
 use super::face::{Interest, Mode, OnTimer, Readiness, Ready, Token};
 use super::kernel::{Event, Kernel, Told, no_event, told};
-use super::{Job, clock, user};
+use super::{Job, clock, habit, user};
 use crate::deadline::Deadline;
 use crate::tell;
 
@@ -243,10 +243,19 @@ impl Poller {
 
     /// Waits for events, a kick or the next timer, and tells everybody concerned.
     pub(crate) fn turn(&self, jobs: &mut Vec<Job>) -> io::Result<()> {
+        self.turn_after(None, jobs)
+    }
+
+    /// As [`turn`](Self::turn), for a thread that may look for events before it sleeps, where that has paid lately.
+    pub(super) fn turn_and_look(&self, jobs: &mut Vec<Job>) -> io::Result<()> {
+        self.turn_after(Some(habit::Wait::begin()), jobs)
+    }
+
+    fn turn_after(&self, mut wait: Option<habit::Wait>, jobs: &mut Vec<Job>) -> io::Result<()> {
         let mut events = [no_event(); BATCH];
         let mut count = self.look_longer(&mut events)?;
         if count == 0 {
-            count = self.kernel.wait(&mut events, true)?;
+            count = self.wait(&mut events, wait.as_mut())?;
         }
         // What was left before comes first. Mostly there is nothing, and no lock is needed.
         let (waits, mut over) = (self.waits.load(Ordering::Acquire), false);
@@ -268,6 +277,9 @@ impl Poller {
         }
         if waits || over {
             self.pass_on(over, jobs);
+        }
+        if let Some(wait) = wait {
+            wait.end_if(count == 1 && jobs.len() <= 1);
         }
         Ok(())
     }
@@ -311,6 +323,18 @@ impl Poller {
     #[cfg(test)]
     pub(crate) fn timers(&self) -> usize {
         self.timers.lock().all.len()
+    }
+
+    /// Sleeps until there is something, and looks for it before where that has paid lately.
+    fn wait(&self, events: &mut [Event], mut wait: Option<&mut habit::Wait>) -> io::Result<usize> {
+        while wait.as_mut().is_some_and(|wait| wait.looks()) {
+            let count = self.kernel.wait(events, false)?;
+            if count > 0 {
+                wait.map(habit::Wait::found);
+                return Ok(count);
+            }
+        }
+        self.kernel.wait(events, true)
     }
 
     fn look_longer(&self, events: &mut [Event]) -> io::Result<usize> {
