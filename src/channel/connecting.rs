@@ -38,7 +38,7 @@ impl Shared {
         let events = Arc::new(Events::new(self.this.clone(), attempt, &self.terms));
         let mut options = self.settings.http2.clone();
         options.keepalive.time = self.inner.lock().keepalive.time();
-        match Link::client(pipe, &options, self.settings.busy_poll, events, &self.poller) {
+        match Link::client(pipe, &options.into(), self.settings.busy_poll, events, &self.poller) {
             Ok(link) => self.linked(attempt, link),
             Err(error) => self.failed(attempt, format!("the connection cannot be polled: {error}")),
         }

@@ -93,7 +93,8 @@ impl Dial for Within {
         let (near, far) = MemoryPipe::pair();
         let poller = self.pool.poller().unwrap();
         let options = Options::new(Role::Server);
-        let link = Link::server(Arc::new(far), &options, self.peer.clone(), &poller).unwrap();
+        let link = Link::server(Arc::new(far), &options.clone().into(), self.peer.clone(), &poller)
+            .unwrap();
         self.peer.links.lock().push(link);
         outcome(Ok(Arc::new(near)));
     }

@@ -111,7 +111,7 @@ impl Link {
     /// A client's link over a connected pipe. `poller` reads it while no caller leads.
     pub(crate) fn client(
         pipe: Arc<dyn Pipe>,
-        options: &Options,
+        options: &Arc<Options>,
         busy_poll: Duration,
         events: Arc<dyn LinkEvents>,
         poller: &Arc<Poller>,
@@ -131,7 +131,7 @@ impl Link {
     /// A server's link over an accepted pipe, read by whoever waits on `poller`.
     pub(crate) fn server(
         pipe: Arc<dyn Pipe>,
-        options: &Options,
+        options: &Arc<Options>,
         acceptor: Arc<dyn Acceptor>,
         poller: &Arc<Poller>,
     ) -> io::Result<Arc<Self>> {
@@ -147,13 +147,13 @@ impl Link {
     fn new(
         pipe: Arc<dyn Pipe>,
         role: Role,
-        options: &Options,
+        options: &Arc<Options>,
         side: Side,
         poller: &Arc<Poller>,
         busy_poll: Duration,
     ) -> Arc<Self> {
         #[cfg(all(test, shuttle))]
-        let options = &model::options(options);
+        let options = &Arc::new(model::options(options));
         let (poller, lane, terms) = (poller.clone(), poller.lane(), side.terms());
         let state = Mutex::new(State::new(
             Connection::new(role, options, clock::now()),

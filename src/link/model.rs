@@ -69,7 +69,7 @@ impl Link {
             state.lead.contended(),
             state.conn.wants_output(),
             state.cells.live(),
-            state.tail.rest().len(),
+            state.tail.as_ref().map_or(0, |tail| tail.len()),
             state.conn.stats(),
         )
     }

@@ -34,7 +34,7 @@ pub(super) struct State {
     pub(super) lead: Lead<Me>,
     pub(super) baton: Baton,
     /// Octets taken from the connection that the full socket did not take.
-    pub(super) tail: Batch,
+    pub(super) tail: Option<Box<Batch>>,
     pub(super) watch: Watch,
     /// The peer's end has been reported: reading goes on to it, after a short read, too.
     pub(super) hung_up: bool,
@@ -88,7 +88,7 @@ impl State {
             admission: Admission::new(options),
             lead: Lead::new(),
             baton: Baton::Free,
-            tail: Batch::default(),
+            tail: None,
             watch: Watch::new(client),
             hung_up: false,
             reads_at_timer: 0,

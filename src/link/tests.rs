@@ -119,11 +119,13 @@ fn rig() -> Rig {
     let (near, far) = MemoryPipe::pair();
     let acceptor = Arc::new(Echo { ended: Mutex::new(Vec::new()) });
     let options = Options::new(Role::Server);
-    let server = Link::server(Arc::new(far), &options, acceptor, &pool.poller().unwrap()).unwrap();
+    let server =
+        Link::server(Arc::new(far), &options.clone().into(), acceptor, &pool.poller().unwrap())
+            .unwrap();
     let channel = Arc::new(Channel::default());
     let client = Link::client(
         Arc::new(near),
-        &Options::new(Role::Client),
+        &Arc::new(Options::new(Role::Client)),
         Duration::ZERO,
         channel.clone(),
         &client_poller().unwrap(),
@@ -293,7 +295,7 @@ fn the_end_that_comes_with_the_octets_edge_is_read() {
     let options = Options::new(Role::Server);
     let pipe = Arc::new(TcpPipe::new(far).unwrap());
     let poller = pool.poller().unwrap();
-    let _server = Link::server(pipe, &options, acceptor.clone(), &poller).unwrap();
+    let _server = Link::server(pipe, &options.clone().into(), acceptor.clone(), &poller).unwrap();
     while acceptor.ended.lock().is_empty() {
         thread::yield_now();
     }
@@ -377,7 +379,7 @@ fn an_edge_between_a_full_socket_and_the_stuck_baton_is_not_lost() {
     let pipe = Arc::new(FullOnce::default());
     let poller = pool.poller().unwrap();
     let options = Options::new(Role::Server);
-    let server = Link::server(pipe.clone(), &options, acceptor, &poller).unwrap();
+    let server = Link::server(pipe.clone(), &options.clone().into(), acceptor, &poller).unwrap();
     let before = pipe.written.load(Ordering::SeqCst);
     pipe.refuses.store(true, Ordering::SeqCst);
     server.drain();
@@ -397,7 +399,9 @@ fn a_long_message_is_sent_from_where_it_was_framed() {
     let pipe = Arc::new(FullOnce::default());
     let poller = client_poller().unwrap();
     let (options, channel) = (Options::new(Role::Client), Arc::new(Channel::default()));
-    let client = Link::client(pipe.clone(), &options, Duration::ZERO, channel, &poller).unwrap();
+    let client =
+        Link::client(pipe.clone(), &options.clone().into(), Duration::ZERO, channel, &poller)
+            .unwrap();
     let late = || Status::new(crate::Code::DeadlineExceeded, "late");
     let (request, body) = (block("/echo/Unary"), framed(&[7; LEN]));
     let message = addresses(&body);
@@ -414,7 +418,9 @@ fn the_reset_of_a_unary_call_that_has_expired_goes_out() {
     let pipe = Arc::new(FullOnce::default());
     let poller = client_poller().unwrap();
     let (options, channel) = (Options::new(Role::Client), Arc::new(Channel::default()));
-    let client = Link::client(pipe.clone(), &options, Duration::ZERO, channel, &poller).unwrap();
+    let client =
+        Link::client(pipe.clone(), &options.clone().into(), Duration::ZERO, channel, &poller)
+            .unwrap();
     let expired = || Status::new(crate::Code::DeadlineExceeded, "late");
     let request = block("/echo/Unary");
     let exchanged = client.exchange(&request, framed(b""), 100, Some(clock::now()), expired);

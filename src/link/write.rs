@@ -47,7 +47,7 @@ impl Link {
 
     /// Writes until nothing is left or the socket is full. The caller holds the baton.
     fn write<'a>(&'a self, mut state: MutexGuard<'a, State>) {
-        let mut out = mem::take(&mut state.tail);
+        let mut out = state.tail.take().map(|tail| *tail).unwrap_or_default();
         let mut tail = true;
         // A handler that has not blocked gives one answer: those are corked together, or are alone.
         let crowd = state.cells.live() >= CROWD;
@@ -87,7 +87,7 @@ impl Link {
                 Ok(sent) => {
                     state.conn.sent(sent, Some(clock::now()));
                     if state.baton.stick() {
-                        state.tail = out;
+                        state.tail = Some(Box::new(out));
                         if !self.side.is_client() {
                             // Under the lock, and after the baton: who is told finds it stuck.
                             self.pipe.watch_for_room();

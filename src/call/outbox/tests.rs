@@ -28,8 +28,14 @@ fn rig() -> (Arc<Outbox>, Arc<Stream>, MemoryPipe) {
     let (near, far) = MemoryPipe::pair();
     let options = Options::new(Role::Client);
     let poller = client_poller().unwrap();
-    let link =
-        Link::client(Arc::new(near), &options, Duration::ZERO, Arc::new(Nobody), &poller).unwrap();
+    let link = Link::client(
+        Arc::new(near),
+        &options.clone().into(),
+        Duration::ZERO,
+        Arc::new(Nobody),
+        &poller,
+    )
+    .unwrap();
     // A block of four fields of the static table: GET, http, /, and 200 in the place of an authority. Nobody reads it.
     let stream = link.open(&[0x82, 0x86, 0x84], None, false, 1 << 20, Replies::Many).unwrap();
     let sends = Sends { limit: 1 << 20, encoding: Default::default() };

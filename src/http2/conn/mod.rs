@@ -30,6 +30,7 @@ pub(crate) mod tests;
 mod timers;
 mod validate;
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -95,7 +96,7 @@ pub(crate) struct Stats {
 #[derive(Debug)]
 pub(crate) struct Connection {
     role: Role,
-    options: Options,
+    options: Arc<Options>,
     /// The latest `now` that came in with a call.
     now: Instant,
     streams: Streams,
@@ -138,12 +139,12 @@ struct Notices {
 /// What a connection's output begins with, whatever comes.
 #[cfg(feature = "_tls")]
 pub(crate) fn greeting(role: Role, options: &Options, now: Instant) -> Vec<u8> {
-    Connection::new(role, options, now).out.control
+    Connection::new(role, &Arc::new(options.clone()), now).out.control
 }
 
 impl Connection {
     /// A connection whose transport is just up. Its output begins with the preface (client) and SETTINGS.
-    pub(crate) fn new(role: Role, options: &Options, now: Instant) -> Self {
+    pub(crate) fn new(role: Role, options: &Arc<Options>, now: Instant) -> Self {
         // A client asked for what comes, and has deadlines.
         let patience = Patience { limit: options.message_timeout, strict: role == Role::Server };
         let mut conn = Self {

@@ -54,7 +54,7 @@ impl Requests {
         };
         let now = clock::now();
         let state = State::new(
-            Connection::new(Role::Server, &options, now),
+            Connection::new(Role::Server, &Arc::new(options.clone()), now),
             false,
             &options,
             &Arc::default(),

@@ -46,7 +46,7 @@ impl Strict {
     fn meet(role: Role, side: Side, preface: &[u8]) -> Self {
         let now = clock::now();
         let state = State::new(
-            Connection::new(role, &Options::new(role), now),
+            Connection::new(role, &Arc::new(Options::new(role)), now),
             role == Role::Client,
             &Options::new(role),
             &Arc::default(),

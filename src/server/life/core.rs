@@ -1,6 +1,5 @@
 //! What all parts of one server share: its options, its calls, its poller and its life.
 
-use std::borrow::Cow;
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
 use std::sync::{Arc, Weak};
@@ -21,7 +20,7 @@ use crate::server::service::ServerInterceptor;
 /// See the module. The server and its connections keep it alive.
 pub(in crate::server) struct Core {
     options: ServerOptions,
-    http2: http2::Options,
+    http2: Arc<http2::Options>,
     /// What every connection begins with.
     #[cfg(feature = "_tls")]
     greeting: Arc<[u8]>,
@@ -53,7 +52,7 @@ impl Core {
         Arc::new_cyclic(|this| Self {
             #[cfg(feature = "_tls")]
             greeting: http2::greeting(Role::Server, &http2, clock::now()).into(),
-            http2,
+            http2: http2.into(),
             options,
             terms,
             calls,
@@ -72,10 +71,10 @@ impl Core {
     }
 
     /// For one connection: not all that come together are to grow old together.
-    pub(super) fn http2_of_one(&self) -> Cow<'_, http2::Options> {
-        let mut own = Cow::Borrowed(&self.http2);
+    pub(super) fn http2_of_one(&self) -> Arc<http2::Options> {
+        let mut own = self.http2.clone();
         if self.http2.age.as_ref().is_some_and(|limits| limits.age.is_some()) {
-            let limits = own.to_mut().age.as_mut();
+            let limits = Arc::make_mut(&mut own).age.as_mut();
             if let Some(age) = limits.and_then(|limits| limits.age.as_mut()) {
                 *age = about(*age, random());
             }

@@ -212,7 +212,11 @@ pub(super) struct Side {
 impl Side {
     pub(super) fn raw(role: Role, options: &Options) -> Self {
         let now = start();
-        Self { conn: Connection::new(role, options, now), sink: Recorder::default(), now }
+        Self {
+            conn: Connection::new(role, &Arc::new(options.clone()), now),
+            sink: Recorder::default(),
+            now,
+        }
     }
 
     /// A server that has exchanged SETTINGS with its client.

@@ -131,7 +131,7 @@ impl World {
             options.window_budget = [0, 100_000, 16 << 20][random.below(3)];
             options.connection_window = [65_535, 1 << 20][random.below(2)];
             Half {
-                conn: Connection::new(role, &options, now),
+                conn: Connection::new(role, &Arc::new(options), now),
                 views: Views::default(),
                 states: HashMap::new(),
                 wire: VecDeque::new(),
@@ -370,8 +370,9 @@ fn f1_bulk_over_a_long_line_is_not_bound_by_the_first_window() {
     let mut world = World::new(1);
     world.delay = Duration::from_millis(20);
     let options = Options::default();
-    world.halves[0].conn = Connection::new(Role::Client, &options, world.now);
-    world.halves[1].conn = Connection::new(Role::Server, &Options::new(Role::Server), world.now);
+    world.halves[0].conn = Connection::new(Role::Client, &Arc::new(options), world.now);
+    world.halves[1].conn =
+        Connection::new(Role::Server, &Arc::new(Options::new(Role::Server)), world.now);
     world.settle();
     let half = &mut world.halves[0];
     let key = half.conn.open(&block(GET), false).expect("room");
