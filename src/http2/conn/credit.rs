@@ -1,12 +1,15 @@
 //! Credit for the peer: the facts that [`super::super::grant`] judges, and frames for what it says.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::super::frame::{MAX_31, WindowUpdate};
 use super::super::grant::{Claim, Heard, Pace, Taker};
 use super::super::stream::Closed;
 use super::super::types::{Key, Reason};
 use super::{Connection, Sink};
+
+/// A round trip of a long line: nearer by, a window grows in less time than a call takes.
+const FAR: Duration = Duration::from_millis(1);
 
 impl Connection {
     /// Who takes the stream's messages, if not a reader.
@@ -99,6 +102,16 @@ impl Connection {
         let credit = slot.intake.drop_octets(n, ledger);
         self.announce(key, credit);
         self.regrant();
+    }
+
+    /// A new stream has, on a long line, the window that the last one came to: each would else spend its first round trips
+    /// on growing. Small ones have what all have.
+    pub(super) fn begin_wide(&mut self, key: Key) {
+        let Some(size) = self.learnt else { return };
+        let far = self.round_trip.smoothed().is_some_and(|rtt| rtt >= FAR);
+        let Some((slot, ledger)) = self.streams.with_ledger(key).filter(|_| far) else { return };
+        let credit = slot.intake.widen(size, ledger);
+        self.announce(key, credit);
     }
 
     /// The owner of a stream that lives on has gone.

@@ -3,7 +3,7 @@
 //! Owns the bookkeeping at every end: halves, slots, budgets, waiting lists, and the news that
 //! were met in calls without a sink.
 
-use super::super::frame::{GoAway, Ping, RstStream};
+use super::super::frame::{GoAway, MAX_31, Ping, RstStream};
 use super::super::goaway::Phase;
 use super::super::ping::Probe;
 use super::super::stream::{Closed, Receiving, Sending};
@@ -42,8 +42,10 @@ impl Connection {
     /// The peer's half has ended.
     #[inline]
     pub(super) fn received_end(&mut self, key: Key) {
+        let max = i64::from(self.options.max_window.min(MAX_31));
         let Some((slot, ledger)) = self.streams.with_ledger(key) else { return };
         slot.receiving = Receiving::Done;
+        self.learnt = slot.intake.needed(max);
         slot.intake.end(key, ledger);
         if slot.sending == Sending::Done {
             self.resets.earn();

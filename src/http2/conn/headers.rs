@@ -141,6 +141,9 @@ impl Connection {
         }
         let taker = sink.headers(key, &list.fields, end);
         self.takes(key, taker);
+        if !end {
+            self.begin_wide(key);
+        }
         Ok(())
     }
 

@@ -121,6 +121,8 @@ pub(crate) struct Connection {
     resets: Bucket,
     glitches: Bucket,
     lapses: Lapses,
+    /// The window that the last stream needed, if that was more than the first one.
+    learnt: Option<i64>,
     /// Streams in which long messages have begun with the input at hand.
     begun: Vec<Key>,
     notices: Notices,
@@ -168,6 +170,7 @@ impl Connection {
             resets: Bucket::new(options.peer_resets, now),
             glitches: Bucket::new(options.glitches, now),
             lapses: Lapses::default(),
+            learnt: None,
             begun: Vec::new(),
             notices: Notices::default(),
             stats: Stats::default(),
@@ -226,6 +229,7 @@ impl Connection {
         self.notices.ids_used_up |= self.next_id > self.options.max_stream_id;
         let key = self.insert(id);
         self.out.block(id, block, end, &self.peer);
+        self.begin_wide(key);
         self.strikes.on_sent();
         if end {
             self.sent_end(key);

@@ -298,6 +298,25 @@ impl Intake {
         self.end(key, ledger);
     }
 
+    /// The window that would have done for what came: none beyond the first, or what it has come to, or all that came.
+    pub(crate) fn needed(&self, max: i64) -> Option<i64> {
+        let total = i64::try_from(self.total).unwrap_or(max);
+        (total > self.initial)
+            .then(|| if self.size > self.initial { self.size } else { total.min(max) })
+    }
+
+    /// Begins with a larger window, if the budget has room for that. What to announce.
+    pub(crate) fn widen(&mut self, size: i64, ledger: &mut Ledger) -> Option<u32> {
+        let by = size - self.size;
+        if by <= 0 || !ledger.may_grow(by) {
+            return None;
+        }
+        ledger.book(Account::Grown, by);
+        self.size += by;
+        self.open += by;
+        increment(by)
+    }
+
     /// Some time has passed. Whether the message has made no progress for the ledger's limit.
     pub(crate) fn look(&mut self, passed: Duration, ledger: &mut Ledger) -> bool {
         if !self.unfinished() {
@@ -429,13 +448,7 @@ impl Intake {
 
     fn grow(&mut self, max: i64, ledger: &mut Ledger) -> i64 {
         let by = self.size.min(max - self.size);
-        if by <= 0 || !ledger.may_grow(by) {
-            return 0;
-        }
-        ledger.book(Account::Grown, by);
-        self.size += by;
-        self.open += by;
-        by
+        self.widen(self.size + by, ledger).map_or(0, i64::from)
     }
 
     fn flush(&mut self) -> i64 {
