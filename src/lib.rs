@@ -109,6 +109,8 @@
 //! | [`StreamHooks::on_end`] on a client | the notifier; around one response ([`Next::call`]) where the interceptor runs; of a call that was over as it began, the caller's |
 //! | [`StreamHooks::on_end`] on a server | the worker, behind the handler; the notifier, where the call goes on without its handler |
 //! | fetchers of a secure port's certificates | one of the library's for each port |
+//! | callbacks of [`Server::on_stop`] | that which stops the server, or drops it |
+//! | functions of health checks ([`health::ServiceCheck`]) | one of the library's for each check |
 //! | plugins of [`CallCredentials`] | the library's, up to 16 for each channel, while there is something to ask |
 //! | listeners to a channel's events ([`Channel::listen`]) | the caller's: that sends, that takes, or that is the first to ask for what came; the notifier, where nobody can ask any more |
 //! | listeners to a server's events ([`Server::listen`]) | the handler's |
@@ -155,6 +157,7 @@
 //! | warn | `net` | a renewal of credentials that does not end |
 //! | warn | `reactor` | threads for plugins of call credentials that stay at the same work |
 //! | warn | `reactor` | a callback that keeps the others waiting for a second, while it does and afterwards; timers that are late |
+//! | warn | `health` | a health check that fails, and did not before |
 //! | debug | `channel` | each change of a channel's state with its target and why; to whom it is connected; how each connection ended |
 //! | debug | `server` | how each connection ended, such as "does not speak HTTP/2" of a client with TLS |
 //! | debug | `server` | who was turned away from a secure port, and why |
@@ -187,6 +190,8 @@ pub mod credentials;
 mod deadline;
 #[cfg(feature = "runtime")]
 mod error;
+#[cfg(feature = "runtime")]
+mod message;
 #[cfg(feature = "runtime")]
 pub mod metadata;
 #[cfg(feature = "runtime")]
@@ -285,6 +290,9 @@ mod channel;
 mod client;
 #[cfg(feature = "runtime")]
 mod server;
+
+#[cfg(feature = "runtime")]
+pub mod health;
 
 #[cfg(feature = "_internals")]
 #[doc(hidden)]

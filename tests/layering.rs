@@ -31,6 +31,7 @@ const RANKS: [&[&str]; 8] = [
         "credentials",
         "sync",
         "tell",
+        "message",
     ],
     &["http2"],
     &["wire"],
@@ -38,7 +39,7 @@ const RANKS: [&[&str]; 8] = [
     &["link"],
     &["call"],
     &["channel", "client", "server", "events"],
-    &["health", "reflection", "channelz", "testing", "_bench", "model"],
+    &["health", "reflection", "channelz", "rich", "signals", "testing", "_bench", "model"],
 ];
 
 /// The generator, apart from all that: it knows none of those modules, and none of them knows it.

@@ -39,7 +39,7 @@ pub use self::service::{
 };
 
 use self::dispatch::{Method, Registry, check_name, check_path};
-use self::life::{Core, Guard, Phase};
+use self::life::{Core, Guard, OnStop, Phase};
 use crate::call::Flow;
 use crate::compression::{Compressor, Encodings};
 use crate::credentials::ServerCredentials;
@@ -82,6 +82,7 @@ pub struct Server {
     registry: Arc<Registry>,
     /// Kept alive until the server is dropped.
     pool: ThreadPool,
+    on_stop: OnStop,
 }
 
 /// Sets up a [`Server`]; see [`Server::builder`].
@@ -184,7 +185,7 @@ impl Server {
     }
 
     fn with(pool: ThreadPool, core: Arc<Core>) -> Self {
-        Self { core, registry: Arc::default(), pool }
+        Self { core, registry: Arc::default(), pool, on_stop: OnStop::new() }
     }
 
     /// Adds a service: a [`Service`], or a generated server. All of its methods, or none.
@@ -432,6 +433,13 @@ impl Server {
         Ok(end())
     }
 
+    /// Has `callback` run when the server is told to stop, by the first [`stop`](Self::stop) or by its drop, before its listeners close: for
+    /// what is to be told to clients while calls still end, such as health. It runs on the thread that stops it, which waits for it, so be quick;
+    /// a panic in it is logged. Of a server that was told to already, it runs here and now.
+    pub fn on_stop(&self, callback: impl FnOnce() + Send + 'static) {
+        self.on_stop.add(Box::new(callback));
+    }
+
     /// Stops the server, without blocking. Listeners close at once and no new call is taken;
     /// calls in progress have `grace` to end, then they are cancelled: their clients see
     /// `UNAVAILABLE`. `None` is no grace.
@@ -440,6 +448,7 @@ impl Server {
     /// back waits for the end; dropping it changes nothing, and it may outlive the server, of which it holds nothing.
     /// Dropping the server during a grace ends the grace.
     pub fn stop(&self, grace: impl Into<Option<Duration>>) -> Stopped {
+        self.on_stop.tell();
         let now = clock::now();
         let until = now.checked_add(grace.into().unwrap_or_default());
         // A grace beyond the clock's range ends with the last call.
