@@ -293,6 +293,8 @@ mod server;
 
 #[cfg(feature = "runtime")]
 pub mod health;
+#[cfg(feature = "runtime")]
+pub mod rpc_status;
 
 #[cfg(feature = "_internals")]
 #[doc(hidden)]

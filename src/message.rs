@@ -94,6 +94,28 @@ repeated! {
     Bytes, octets;
 }
 
+/// One that tells nought from nothing.
+impl Field for Option<i64> {
+    fn put(&self, tag: u32, buf: &mut impl BufMut) {
+        if let Some(value) = self {
+            int64::encode(tag, value, buf);
+        }
+    }
+
+    fn merge(
+        &mut self,
+        wire_type: WireType,
+        buf: &mut impl Buf,
+        context: DecodeContext,
+    ) -> Result<(), DecodeError> {
+        int64::merge(wire_type, self.get_or_insert_default(), buf, context)
+    }
+
+    fn len(&self, tag: u32) -> usize {
+        self.as_ref().map_or(0, |value| int64::encoded_len(tag, value))
+    }
+}
+
 /// Packed, as proto3 sends them; taken either way.
 impl Field for Vec<i32> {
     fn put(&self, tag: u32, buf: &mut impl BufMut) {
@@ -290,6 +312,7 @@ mod tests {
             9 many: Vec<Inner>,
             10 words: BTreeMap<String, String>,
             11 named: BTreeMap<String, Inner>,
+            12 told: Option<i64>,
         }
     }
 
@@ -324,6 +347,8 @@ mod tests {
         words: BTreeMap<String, String>,
         #[prost(btree_map = "string, message", tag = "11")]
         named: BTreeMap<String, DerivedInner>,
+        #[prost(int64, optional, tag = "12")]
+        told: Option<i64>,
     }
 
     fn full() -> Outer {
@@ -342,6 +367,7 @@ mod tests {
                 ("n".into(), Inner { number: 3 }),
                 ("".into(), Inner::default()),
             ]),
+            told: Some(0),
         }
     }
 

@@ -39,7 +39,7 @@ const RANKS: [&[&str]; 8] = [
     &["link"],
     &["call"],
     &["channel", "client", "server", "events"],
-    &["health", "reflection", "channelz", "rich", "signals", "testing", "_bench", "model"],
+    &["health", "reflection", "channelz", "rpc_status", "signals", "testing", "_bench", "model"],
 ];
 
 /// The generator, apart from all that: it knows none of those modules, and none of them knows it.
