@@ -2,6 +2,8 @@
 //! blocks in any of it; the outcome is told by whichever thread met it.
 
 use std::io;
+#[cfg(feature = "_tls")]
+use std::net::Ipv4Addr;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +13,7 @@ use crate::sync::Mutex;
 use crate::deadline::Deadline;
 #[cfg(feature = "_tls")]
 use crate::net::tls;
-use crate::net::{self, Connecting, Pipe, TcpPipe};
+use crate::net::{self, Connecting, Endpoint, Pipe, SocketPipe};
 use crate::reactor::{Poller, clock};
 
 use super::target::{Place, Target};
@@ -100,7 +102,7 @@ impl Stage {
     }
 }
 
-/// Over TCP, to where a target says.
+/// Over TCP or a UNIX socket, to where a target says.
 pub(super) struct Tcp {
     target: Target,
     security: Security,
@@ -142,12 +144,13 @@ impl Dial for Tcp {
             outcome,
         };
         match self.target.place() {
-            Place::Addresses(addresses) => attempt.connect(addresses.clone()),
+            Place::Addresses(addresses) => attempt.connect(ends(addresses)),
+            Place::Unix(end) => attempt.connect(vec![end.clone()]),
             Place::Name { host, port } => {
                 let name = host.clone();
                 let answer = Box::new(move |found: io::Result<Vec<SocketAddr>>| match found {
                     _ if attempt.dialing.cancelled() => {}
-                    Ok(addresses) => attempt.connect(addresses),
+                    Ok(addresses) => attempt.connect(ends(&addresses)),
                     Err(error) => {
                         let why = format!("cannot resolve the name {name:?}: {error}");
                         (attempt.outcome)(Err(why));
@@ -164,6 +167,10 @@ pub(super) fn cannot_connect(target: &str) -> String {
     format!("cannot connect to {target}: ")
 }
 
+fn ends(addresses: &[SocketAddr]) -> Vec<Endpoint> {
+    addresses.iter().copied().map(Endpoint::from).collect()
+}
+
 /// One connection in the making.
 struct Attempt {
     target: String,
@@ -175,12 +182,12 @@ struct Attempt {
 }
 
 impl Attempt {
-    fn connect(self, mut addresses: Vec<SocketAddr>) {
+    fn connect(self, mut addresses: Vec<Endpoint>) {
         if matches!(self.security, Security::Local) {
             let all = addresses.clone();
-            addresses.retain(net::is_loopback);
+            addresses.retain(Endpoint::is_loopback);
             if addresses.is_empty() {
-                let found = all.iter().map(SocketAddr::to_string).collect::<Vec<_>>().join(", ");
+                let found = all.iter().map(Endpoint::to_string).collect::<Vec<_>>().join(", ");
                 return self.failed(&format!(
                     "local credentials are for loopback addresses, and {found} is none: use TLS"
                 ));
@@ -199,7 +206,7 @@ impl Attempt {
         self.deadline.remaining(clock::now()).unwrap_or(Duration::MAX)
     }
 
-    fn connected(self, pipe: TcpPipe) {
+    fn connected(self, pipe: SocketPipe) {
         self.dialing.enter(Stage::Connected);
         match self.security.clone() {
             Security::None | Security::Local => (self.outcome)(Ok(Arc::new(pipe))),
@@ -218,8 +225,10 @@ impl Attempt {
     }
 
     #[cfg(feature = "_tls")]
-    fn shake(self, security: &TlsSecurity, pipe: TcpPipe) {
-        let name = security.name.clone().unwrap_or_else(|| pipe.address().ip().into());
+    fn shake(self, security: &TlsSecurity, pipe: SocketPipe) {
+        // Of a UNIX socket the name is known from its target.
+        let address = pipe.end().ip().map_or(Ipv4Addr::LOCALHOST.into(), |ip| ip.ip());
+        let name = security.name.clone().unwrap_or_else(|| address.into());
         let (dialing, poller, left) = (self.dialing.clone(), self.poller.clone(), self.left());
         let shaken: tls::Outcome = Box::new(move |result| match result {
             Ok(pipe) => (self.outcome)(Ok(pipe)),

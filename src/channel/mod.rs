@@ -85,7 +85,8 @@ struct Handle {
 /// `target` is `host:port`, `[ipv6]:port`, `dns:///host:port`, `ipv4:address:port` or
 /// `ipv6:[address]:port`; the last two take a list with commas, tried in turn. Without a port it is 443, as
 /// everywhere in gRPC, also where there is no TLS. An IPv6 address may have a zone, as in `[fe80::1%eth0]:50051`. There is no
-/// `http://` in front of it. Nothing is connected yet.
+/// `http://` in front of it. A UNIX socket is `unix:/run/my.sock` (also with a relative path, or as `unix:///run/my.sock`) or
+/// `unix-abstract:name`; its server is told that it is `localhost`. Nothing is connected yet.
 ///
 /// # Errors
 /// When the target cannot be read, or the process cannot start the thread that serves all channels.

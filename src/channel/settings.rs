@@ -129,6 +129,9 @@ impl Settings {
                 let text = format!("channel target {:?}: {why}", self.target.text());
                 ConfigError::new(ConfigErrorKind::Target, text)
             })?),
+            (None, Place::Unix(_)) => {
+                Some(tls::server_name(self.target.authority()).map_err(wrong)?)
+            }
             (None, Place::Addresses(_)) => None,
         };
         let renewals = Arc::default();

@@ -1,7 +1,7 @@
 //! What a channel's target means: whom to resolve, and what to call the server (`:authority`).
 //!
 //! § `doc/naming.md`: `dns:[//authority/]host[:port]`, `ipv4:address[:port][,…]`,
-//! `ipv6:address[:port][,…]`; without a scheme, `dns`. The default port is 443.
+//! `ipv6:address[:port][,…]`; `unix:path`, `unix:///absolute`, `unix-abstract:name`; without a scheme, `dns`. The default port is 443.
 //! An IPv6 address may have a zone, which is not sent (RFC 6874 §4).
 
 use std::borrow::Cow;
@@ -9,6 +9,7 @@ use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 
 use crate::error::{ConfigError, ConfigErrorKind};
+use crate::net::Endpoint;
 use crate::net::address::{self, split};
 
 /// A target that could be read.
@@ -26,6 +27,8 @@ pub(crate) enum Place {
     Name { host: String, port: u16 },
     /// Addresses, in the order they are tried.
     Addresses(Vec<SocketAddr>),
+    /// A UNIX socket.
+    Unix(Endpoint),
 }
 
 const DEFAULT_PORT: u16 = 443;
@@ -79,8 +82,9 @@ fn read(text: &str) -> Result<(String, Place), String> {
             Ok(found.map(|(ip, zone)| SocketAddrV6::new(ip, port, 0, zone).into()))
         });
     }
-    if text.starts_with("unix:") || text.starts_with("unix-abstract:") {
-        return Err("unix sockets are not supported yet".into());
+    if let Some(end) = Endpoint::unix(text) {
+        // § grpc's resolver for it: there is no host, and this is what proxies and certificates know.
+        return Ok(("localhost".into(), Place::Unix(end?)));
     }
     if let Some(why) = address::no_uri(text).or_else(|| no_list(text)) {
         return Err(why);
@@ -191,6 +195,15 @@ mod tests {
     }
 
     #[test]
+    fn unix_sockets_are_localhost_to_their_server() {
+        for text in ["unix:/a", "unix:///a", "unix:a", "unix-abstract:a"] {
+            let target = Target::parse(text).unwrap();
+            assert_eq!(target.authority(), "localhost");
+            assert_eq!(target.place(), &Place::Unix(Endpoint::unix(text).unwrap().unwrap()));
+        }
+    }
+
+    #[test]
     fn addresses_in_order() {
         let target = Target::parse("ipv4:127.0.0.1:1,127.0.0.2").unwrap();
         let expected = ["127.0.0.1:1", "127.0.0.2:443"].map(|a| a.parse().unwrap());
@@ -266,7 +279,9 @@ mod tests {
             "ipv4:host:1",
             "ipv4:",
             "ipv6:127.0.0.1:1",
-            "unix:/x",
+            "unix:",
+            "unix://x",
+            "unix-abstract:",
             "[::1",
             "[::1]x",
             "a/b:1",

@@ -38,7 +38,21 @@ use super::der::{AlternativeName, Certificate};
 #[derive(Clone)]
 pub struct AuthContext(Arc<Known>);
 
+/// The process at the other end of a UNIX socket, as the kernel knows it (`SO_PEERCRED`): as it was when it connected, or began to listen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct PeerProcess {
+    /// Its number. The process may have ended since, and the number be another's.
+    pub pid: i32,
+    /// Its effective user.
+    pub uid: u32,
+    /// Its effective group.
+    pub gid: u32,
+}
+
+#[derive(Clone)]
 struct Known {
+    /// Of a UNIX socket.
+    process: Option<PeerProcess>,
     properties: Vec<(&'static str, Vec<Bytes>)>,
     identity: Option<&'static str>,
     certificates: Vec<Bytes>,
@@ -75,6 +89,19 @@ impl AuthContext {
     #[must_use]
     pub fn peer_certificates(&self) -> &[Bytes] {
         &self.0.certificates
+    }
+
+    /// Which process the peer is, where it came by a UNIX socket: on one machine that says more than a certificate does. `None`: it came by
+    /// another way.
+    #[must_use]
+    pub fn peer_process(&self) -> Option<PeerProcess> {
+        self.0.process
+    }
+
+    /// The same of a peer that is this process.
+    pub(crate) fn of(mut self, process: Option<PeerProcess>) -> Self {
+        Arc::make_mut(&mut self.0).process = process;
+        self
     }
 
     /// Of a connection in plaintext.
@@ -145,7 +172,8 @@ pub(crate) struct Agreed<'a> {
 
 impl Known {
     fn new(kind: &'static str) -> Self {
-        let mut known = Self { properties: Vec::new(), identity: None, certificates: Vec::new() };
+        let (properties, certificates) = (Vec::new(), Vec::new());
+        let mut known = Self { process: None, properties, identity: None, certificates };
         known.add("transport_security_type", kind);
         known
     }

@@ -51,7 +51,7 @@ pub use call::{
 };
 #[cfg(feature = "_tls")]
 pub use channel::{ChannelCredentialsBuilder, ssl_channel_credentials};
-pub use identity::AuthContext;
+pub use identity::{AuthContext, PeerProcess};
 #[cfg(feature = "_tls")]
 pub use server::{
     Fetched, ServerCertificateConfiguration, ServerCredentialsBuilder,

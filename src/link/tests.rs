@@ -279,7 +279,7 @@ fn a_closed_link_loses_its_streams_and_says_so_once() {
 
 #[test]
 fn the_end_that_comes_with_the_octets_edge_is_read() {
-    use crate::net::TcpPipe;
+    use crate::net::SocketPipe;
     use std::io::Write;
     use std::net::{TcpListener, TcpStream};
 
@@ -293,7 +293,7 @@ fn the_end_that_comes_with_the_octets_edge_is_read() {
     let pool = ThreadPool::new(1);
     let acceptor = Arc::new(Echo { ended: Mutex::new(Vec::new()) });
     let options = Options::new(Role::Server);
-    let pipe = Arc::new(TcpPipe::new(far).unwrap());
+    let pipe = Arc::new(SocketPipe::new(far).unwrap());
     let poller = pool.poller().unwrap();
     let _server = Link::server(pipe, &options.clone().into(), acceptor.clone(), &poller).unwrap();
     while acceptor.ended.lock().is_empty() {

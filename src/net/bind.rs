@@ -1,13 +1,18 @@
 //! From the text of an address to sockets that listen: one for each address of a name, all on one port.
 
 use std::fmt;
+use std::fs;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV6, TcpListener, ToSocketAddrs};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV6, ToSocketAddrs};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::address;
+use super::endpoint::{Endpoint, UnixName};
 use crate::tell;
 
 /// How to listen.
@@ -18,11 +23,97 @@ pub(crate) struct Listening {
     pub(crate) backlog: u32,
     /// Others may listen on the same address (SO_REUSEPORT).
     pub(crate) shared: bool,
+    /// `[::]` does not take IPv4.
+    pub(crate) v6only: bool,
 }
 
 impl Default for Listening {
     fn default() -> Self {
-        Self { backlog: u32::MAX, shared: false }
+        Self { backlog: u32::MAX, shared: false, v6only: false }
+    }
+}
+
+/// A socket that listens.
+#[derive(Debug)]
+pub(crate) struct Bound {
+    socket: Socket,
+    local: Endpoint,
+    /// It was bound here, not given.
+    own: bool,
+    /// The file that was made for it, by its name and by what it is.
+    file: Option<(PathBuf, (u64, u64))>,
+}
+
+impl Bound {
+    pub(crate) fn socket(&self) -> &Socket {
+        &self.socket
+    }
+
+    /// Where it listens.
+    pub(crate) fn local(&self) -> &Endpoint {
+        &self.local
+    }
+
+    /// No other process has the socket.
+    pub(crate) fn is_own(&self) -> bool {
+        self.own
+    }
+
+    fn new(socket: Socket, own: bool) -> io::Result<Self> {
+        let local = Endpoint::of(&socket.local_addr()?).ok_or(io::ErrorKind::Unsupported)?;
+        Ok(Self { socket, local, own, file: None })
+    }
+
+    /// Removes its file, unless another has come in its place.
+    pub(crate) fn unlink(&self) {
+        if let Some((path, file)) = &self.file {
+            if identity(path).is_ok_and(|found| found == *file) {
+                // Gone already, or not ours to remove any more: there is nobody to tell.
+                let _ = fs::remove_file(path);
+            }
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn own(socket: impl Into<Socket>) -> Self {
+        Self::new(socket.into(), true).unwrap()
+    }
+}
+
+/// One that never opens leaves no file behind.
+impl Drop for Bound {
+    fn drop(&mut self) {
+        self.unlink();
+    }
+}
+
+/// Which file this is.
+fn identity(path: &Path) -> io::Result<(u64, u64)> {
+    fs::symlink_metadata(path).map(|file| (file.dev(), file.ino()))
+}
+
+/// A socket that listens already.
+///
+/// # Errors
+/// It does not listen, or is of no kind that is served here.
+pub(crate) fn adopt(given: OwnedFd) -> Result<Bound, BindError> {
+    let socket = Socket::from(given);
+    let told = |why: &str| io::Error::new(io::ErrorKind::InvalidInput, why);
+    let look = || {
+        let address = socket.local_addr()?;
+        if Endpoint::of(&address).is_none() || socket.r#type()? != Type::STREAM {
+            return Err(told("it is neither TCP nor a stream of UNIX sockets"));
+        }
+        if !socket.is_listener()? {
+            return Err(told("it does not listen: call listen() first"));
+        }
+        Ok(())
+    };
+    match look() {
+        Ok(()) => {
+            Bound::new(socket, false).map_err(|error| BindError::new("a given socket", error))
+        }
+        Err(error) => Err(BindError::new("a given socket", error)),
     }
 }
 
@@ -79,8 +170,13 @@ impl std::error::Error for BindError {
 /// # Errors
 /// A bad address, a name without addresses, or what the operating system says of one of them. Of several, those that
 /// this machine does not have are only logged: `localhost` is `::1` also where there is no IPv6.
-pub(crate) fn bind(text: &str, how: Listening) -> Result<Vec<TcpListener>, BindError> {
+pub(crate) fn bind(text: &str, how: Listening) -> Result<Vec<Bound>, BindError> {
     let fail = |error| BindError::new(text, error);
+    if let Some(end) = Endpoint::unix(text) {
+        let wrong = |why| fail(io::Error::new(io::ErrorKind::InvalidInput, why));
+        let end = end.map_err(wrong)?;
+        return bind_unix(&end, how).map(|bound| vec![bound]).map_err(fail);
+    }
     let addresses = addresses(text).map_err(fail)?;
     bind_all(&addresses, &|address| bind_one(address, how)).map_err(fail)
 }
@@ -90,9 +186,6 @@ fn addresses(text: &str) -> io::Result<Vec<SocketAddr>> {
     let wrong = |why: String| io::Error::new(io::ErrorKind::InvalidInput, why);
     if let Some(why) = address::no_uri(text) {
         return Err(wrong(why));
-    }
-    if text.starts_with("unix:") || text.starts_with("unix-abstract:") {
-        return Err(wrong("unix sockets are not supported yet".into()));
     }
     let (host, port) = address::split(text).map_err(wrong)?;
     if let Some(why) = no_host(host, port).or_else(|| address::no_name(host)) {
@@ -133,9 +226,9 @@ fn no_host(host: &str, port: Option<u16>) -> Option<String> {
     ))
 }
 
-type BindOne<'a> = dyn Fn(SocketAddr) -> io::Result<TcpListener> + 'a;
+type BindOne<'a> = dyn Fn(SocketAddr) -> io::Result<Bound> + 'a;
 
-fn bind_all(addresses: &[SocketAddr], bind_one: &BindOne<'_>) -> io::Result<Vec<TcpListener>> {
+fn bind_all(addresses: &[SocketAddr], bind_one: &BindOne<'_>) -> io::Result<Vec<Bound>> {
     let mut tries = 1;
     loop {
         match bind_once(addresses, bind_one) {
@@ -153,8 +246,8 @@ fn bind_all(addresses: &[SocketAddr], bind_one: &BindOne<'_>) -> io::Result<Vec<
 fn bind_once(
     addresses: &[SocketAddr],
     bind_one: &BindOne<'_>,
-) -> Result<Vec<TcpListener>, (io::Error, bool)> {
-    let mut bound: Vec<TcpListener> = Vec::new();
+) -> Result<Vec<Bound>, (io::Error, bool)> {
+    let mut bound: Vec<Bound> = Vec::new();
     let mut missing = Vec::new();
     let mut chosen = None;
     for address in addresses {
@@ -165,7 +258,7 @@ fn bind_once(
         match bind_one(wanted) {
             Ok(listener) => {
                 if wanted.port() == 0 {
-                    chosen = listener.local_addr().ok().map(|local| local.port());
+                    chosen = listener.local().ip().map(|local| local.port());
                 }
                 bound.push(listener);
             }
@@ -198,7 +291,7 @@ fn is(error: &io::Error, errno: Errno) -> bool {
     error.raw_os_error() == Some(errno.raw_os_error())
 }
 
-fn bind_one(address: SocketAddr, how: Listening) -> io::Result<TcpListener> {
+fn bind_one(address: SocketAddr, how: Listening) -> io::Result<Bound> {
     bind_with(address, how, &|domain| Socket::new(domain, Type::STREAM, Some(Protocol::TCP)))
 }
 
@@ -206,18 +299,18 @@ fn bind_with(
     address: SocketAddr,
     how: Listening,
     socket: &dyn Fn(Domain) -> io::Result<Socket>,
-) -> io::Result<TcpListener> {
+) -> io::Result<Bound> {
     let any = address.is_ipv6() && address.ip().is_unspecified();
     let socket = match socket(Domain::for_address(address)) {
         // `[::]` means every address; without IPv6 (`ipv6.disable=1`) these are those of IPv4.
-        Err(error) if any && is(&error, Errno::AFNOSUPPORT) => {
+        Err(error) if any && !how.v6only && is(&error, Errno::AFNOSUPPORT) => {
             let every = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), address.port());
             return bind_with(every, how, socket);
         }
         socket => socket?,
     };
-    if any {
-        socket.set_only_v6(false)?;
+    if any || (address.is_ipv6() && how.v6only) {
+        socket.set_only_v6(how.v6only)?;
     }
     socket.set_reuse_address(true)?;
     if how.shared {
@@ -225,7 +318,45 @@ fn bind_with(
     }
     socket.bind(&address.into())?;
     socket.listen(i32::try_from(how.backlog).unwrap_or(i32::MAX))?;
-    Ok(socket.into())
+    Bound::new(socket, true)
+}
+
+/// Binds a UNIX socket. A file that a server has left behind that ended without removing it is taken away; one of a server that listens, or that
+/// is no socket, is an error.
+fn bind_unix(end: &Endpoint, how: Listening) -> io::Result<Bound> {
+    let address = end.to_system()?;
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    let path = match end {
+        Endpoint::Unix(UnixName::Path(path)) => Some(path),
+        _ => None,
+    };
+    match (socket.bind(&address), path) {
+        (Err(error), Some(path)) if is(&error, Errno::ADDRINUSE) => {
+            remove_stale(path)?;
+            socket.bind(&address)?;
+        }
+        (result, _) => result?,
+    }
+    let file = path.map(|path| Ok::<_, io::Error>((path.clone(), identity(path)?))).transpose()?;
+    let bound = Bound { socket, local: end.clone(), own: true, file };
+    bound.socket.listen(i32::try_from(how.backlog).unwrap_or(i32::MAX))?;
+    Ok(bound)
+}
+
+/// Removes the file of a socket that nobody listens on.
+fn remove_stale(path: &Path) -> io::Result<()> {
+    let told = |why: &str| io::Error::new(io::ErrorKind::AddrInUse, why);
+    // What a link leads to is not looked at: the system does not bind through one either.
+    if !fs::symlink_metadata(path)?.file_type().is_socket() {
+        return Err(told("there is a file of that name, which is no socket"));
+    }
+    let probe = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    probe.set_nonblocking(true)?;
+    match probe.connect(&socket2::SockAddr::unix(path)?) {
+        Err(error) if is(&error, Errno::CONNREFUSED) => fs::remove_file(path),
+        // A full queue is somebody's who listens, too; and who may not look is not to remove it.
+        _ => Err(told("another server listens there")),
+    }
 }
 
 #[cfg(test)]
@@ -237,7 +368,7 @@ mod tests {
     #[test]
     fn a_port_in_use_names_the_address_and_the_reason() {
         let first = bind("127.0.0.1:0", Listening::default()).unwrap();
-        let address = first[0].local_addr().unwrap().to_string();
+        let address = first[0].local().to_string();
         let error = bind(&address, Listening::default()).unwrap_err();
         assert_eq!(error.address(), address);
         assert_eq!(error.io_error().kind(), io::ErrorKind::AddrInUse);
@@ -262,7 +393,10 @@ mod tests {
             ("https://[::]:443/", "credentials are what makes it secure"),
             ("tcp://h:1", "\"tcp\""),
             (" 127.0.0.1:80", "' ' cannot stand in a host name"),
-            ("unix:/tmp/x", "unix"),
+            ("unix:", "path of the socket is missing"),
+            ("unix-abstract:", "name of the socket is missing"),
+            ("unix:/no/such/folder/x", "No such file"),
+            ("unix:/proc/x", ""),
             ("127.0.0.1:99999", "99999"),
             ("[fe80::1%no-such-one]:0", "no-such-one"),
             ("no-such-host.invalid:1", ""),
@@ -275,7 +409,7 @@ mod tests {
     #[test]
     fn the_unspecified_address_of_ipv6_takes_ipv4() {
         let listeners = bind("[::]:0", Listening::default()).unwrap();
-        let port = listeners[0].local_addr().unwrap().port();
+        let port = listeners[0].local().ip().unwrap().port();
         TcpStream::connect(("127.0.0.1", port)).unwrap();
     }
 
@@ -287,7 +421,7 @@ mod tests {
         };
         let listener =
             bind_with("[::]:0".parse().unwrap(), Listening::default(), &no_ipv6).unwrap();
-        let local = listener.local_addr().unwrap();
+        let local = listener.local().ip().unwrap();
         assert!(local.is_ipv4() && local.ip().is_unspecified());
         TcpStream::connect(("127.0.0.1", local.port())).unwrap();
         let error =
@@ -305,9 +439,9 @@ mod tests {
         let bound =
             bind_all(&sockets(&hosts, 0), &|address| bind_one(address, Listening::default()))
                 .unwrap();
-        let port = bound[0].local_addr().unwrap().port();
+        let port = bound[0].local().ip().unwrap().port();
         for (listener, address) in bound.iter().zip(sockets(&hosts, port)) {
-            assert_eq!(listener.local_addr().unwrap(), address);
+            assert_eq!(listener.local().ip(), Some(address));
             TcpStream::connect(address).unwrap();
         }
         assert_eq!(bound.len(), hosts.len());
@@ -316,7 +450,7 @@ mod tests {
     #[test]
     fn an_address_of_a_name_that_cannot_be_bound_is_named_and_none_is_kept() {
         let taken = bind("127.0.0.2:0", Listening::default()).unwrap();
-        let port = taken[0].local_addr().unwrap().port();
+        let port = taken[0].local().ip().unwrap().port();
         for hosts in [["127.0.0.1", "127.0.0.2"], ["127.0.0.2", "127.0.0.1"]] {
             let error = bind_all(&sockets(&hosts, port), &|address| {
                 bind_one(address, Listening::default())
@@ -339,7 +473,7 @@ mod tests {
             bind_one(address, Listening::default())
         };
         let bound = bind_all(&sockets(&["127.0.0.1", "127.0.0.2"], 0), &bind_later).unwrap();
-        let ports: Vec<_> = bound.iter().map(|one| one.local_addr().unwrap().port()).collect();
+        let ports: Vec<_> = bound.iter().map(|one| one.local().ip().unwrap().port()).collect();
         assert_eq!((ports.len(), ports[0]), (2, ports[1]));
     }
 

@@ -9,7 +9,6 @@
 //! told after it is released.
 
 use std::io;
-use std::net::{SocketAddr, TcpStream};
 use std::os::fd::AsFd;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
@@ -17,14 +16,14 @@ use std::time::{Duration, Instant};
 use crate::sync::Mutex;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Socket, Type};
 
-use super::TcpPipe;
+use super::{Endpoint, SocketPipe};
 use crate::reactor::{Interest, Job, Mode, OnTimer, Poller, Readiness, Ready, Token, clock};
 
 /// What is done with the socket, or with why there is none. Runs on the poller, or on the
 /// thread that connects: never blocks.
-pub(crate) type Outcome = Box<dyn FnOnce(io::Result<TcpPipe>) + Send>;
+pub(crate) type Outcome = Box<dyn FnOnce(io::Result<SocketPipe>) + Send>;
 
 /// How long a silent address is waited for before the next is tried, too.
 const STAGGER: Duration = Duration::from_millis(250);
@@ -37,7 +36,7 @@ pub(crate) struct Connecting(Arc<Race>);
 
 struct Race {
     poller: Arc<Poller>,
-    addresses: Vec<SocketAddr>,
+    addresses: Vec<Endpoint>,
     /// Guards the progress. A leaf.
     state: Mutex<State>,
     this: Weak<Race>,
@@ -69,7 +68,7 @@ enum Begun {
 /// Connects to the first of `addresses` that answers within `timeout`. The outcome is told once.
 pub(crate) fn connect(
     poller: &Arc<Poller>,
-    addresses: Vec<SocketAddr>,
+    addresses: Vec<Endpoint>,
     timeout: Duration,
     outcome: Outcome,
 ) -> Connecting {
@@ -112,7 +111,7 @@ impl Race {
             let number = state.next;
             let Some(address) = self.addresses.get(number) else { break };
             state.next += 1;
-            match self.begin(number, *address) {
+            match self.begin(number, address) {
                 Ok(Begun::Answered(socket)) => {
                     drop(state);
                     return self.answered(number, socket);
@@ -140,13 +139,18 @@ impl Race {
         }
     }
 
-    fn begin(self: &Arc<Self>, number: usize, address: SocketAddr) -> io::Result<Begun> {
-        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    fn begin(self: &Arc<Self>, number: usize, address: &Endpoint) -> io::Result<Begun> {
+        let address = address.to_system()?;
+        let socket = Socket::new(address.domain(), Type::STREAM, None)?;
         socket.set_nonblocking(true)?;
-        match socket.connect(&address.into()) {
+        match socket.connect(&address) {
             Ok(()) => {}
             // Interrupted it goes on all the same.
             Err(error) if is(&error, Errno::INPROGRESS) || is(&error, Errno::INTR) => {}
+            // § unix(7): what TCP would wait for is an error here.
+            Err(error) if is(&error, Errno::AGAIN) => {
+                return Err(io::Error::new(error.kind(), "its queue of connections is full"));
+            }
             Err(error) => return Err(error),
         }
         if is_answered(&socket) {
@@ -176,7 +180,7 @@ impl Race {
 
     fn answered(self: &Arc<Self>, number: usize, socket: Socket) {
         let result = match socket.take_error() {
-            Ok(None) => TcpPipe::led(TcpStream::from(socket)),
+            Ok(None) => SocketPipe::led(socket),
             Ok(Some(error)) | Err(error) => Err(error),
         };
         let mut state = self.state.lock();
@@ -191,7 +195,7 @@ impl Race {
                 }
             }
             Err(error) => {
-                let address = self.addresses.get(number).map(SocketAddr::to_string);
+                let address = self.addresses.get(number).map(Endpoint::to_string);
                 state.failures.push(format!("{}: {error}", address.unwrap_or_default()));
                 let next = state.next;
                 drop(state);
@@ -270,19 +274,25 @@ impl OnTimer for Race {
 
 #[cfg(test)]
 mod tests {
-    use std::net::TcpListener;
+    use std::net::{SocketAddr, TcpListener};
     use std::sync::mpsc::channel;
+
+    use socket2::Domain;
 
     use super::*;
     use crate::net::{Pipe, Waited};
     use crate::reactor::client_poller;
     use crate::reactor::few::{hoard, with_few};
 
-    fn outcome_of(addresses: Vec<SocketAddr>) -> io::Result<TcpPipe> {
+    fn ends(addresses: Vec<SocketAddr>) -> Vec<Endpoint> {
+        addresses.into_iter().map(Endpoint::from).collect()
+    }
+
+    fn outcome_of(addresses: Vec<SocketAddr>) -> io::Result<SocketPipe> {
         let (sender, receiver) = channel();
         let poller = client_poller().unwrap();
         let tell = Box::new(move |outcome| sender.send(outcome).unwrap());
-        let _attempt = connect(&poller, addresses, Duration::from_secs(5), tell);
+        let _attempt = connect(&poller, ends(addresses), Duration::from_secs(5), tell);
         receiver.recv().unwrap()
     }
 
@@ -342,11 +352,11 @@ mod tests {
         // A busy machine may take its time now and then.
         let at_once = (0..100).any(|_| {
             let (sender, receiver) = channel();
-            let tell = Box::new(move |outcome: io::Result<TcpPipe>| {
+            let tell = Box::new(move |outcome: io::Result<SocketPipe>| {
                 sender.send((outcome.is_ok(), std::thread::current().id())).unwrap();
             });
             let address = live.local_addr().unwrap();
-            let _race = connect(&poller, vec![address], Duration::from_secs(5), tell);
+            let _race = connect(&poller, ends(vec![address]), Duration::from_secs(5), tell);
             let (connected, by) = receiver.recv().unwrap();
             let _ = live.accept().unwrap();
             assert!(connected);
@@ -371,8 +381,8 @@ mod tests {
         let (sender, receiver) = channel();
         let tell = Box::new(move |outcome| sender.send(outcome).unwrap());
         let poller = client_poller().unwrap();
-        let _race = connect(&poller, vec![silent], Duration::from_millis(20), tell);
-        let outcome: io::Result<TcpPipe> = receiver.recv().unwrap();
+        let _race = connect(&poller, ends(vec![silent]), Duration::from_millis(20), tell);
+        let outcome: io::Result<SocketPipe> = receiver.recv().unwrap();
         let text = outcome.unwrap_err().to_string();
         assert_eq!(text, format!("{silent}: no answer in time"));
     }
@@ -380,10 +390,10 @@ mod tests {
     #[test]
     fn a_cancelled_race_tells_nothing_and_is_let_go() {
         let (silent, _holders) = silent();
-        let (sender, receiver) = channel::<io::Result<TcpPipe>>();
+        let (sender, receiver) = channel::<io::Result<SocketPipe>>();
         let tell = Box::new(move |outcome| sender.send(outcome).unwrap());
         let poller = client_poller().unwrap();
-        let race = connect(&poller, vec![silent], Duration::from_secs(3600), tell);
+        let race = connect(&poller, ends(vec![silent]), Duration::from_secs(3600), tell);
         let weak = Arc::downgrade(&race.0);
         race.cancel();
         drop(race);

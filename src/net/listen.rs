@@ -2,21 +2,20 @@
 
 use std::io;
 use std::mem;
-use std::net::{Shutdown, TcpListener};
+use std::net::Shutdown;
 use std::os::fd::AsFd;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use crate::sync::Mutex;
-use rustix::io::Errno;
-use socket2::SockRef;
-
-use super::TcpPipe;
+use super::SocketPipe;
+use super::bind::Bound;
 use crate::reactor::{Job, Mode, OnTimer, Poller, Readiness, Ready, Token, clock};
+use crate::sync::Mutex;
 use crate::tell;
+use rustix::io::Errno;
 
 /// What is done with each connection. Runs on a polling thread: never blocks.
-pub(crate) type OnAccept = Box<dyn Fn(TcpPipe) + Send + Sync>;
+pub(crate) type OnAccept = Box<dyn Fn(SocketPipe) + Send + Sync>;
 
 /// Connections that are accepted at a stretch.
 const ROUNDS: usize = 16;
@@ -29,8 +28,6 @@ pub(crate) struct Listener {
     poller: Arc<Poller>,
     /// A leaf.
     state: Mutex<State>,
-    /// No other process has the socket.
-    own: bool,
     on_accept: OnAccept,
     this: Weak<Listener>,
 }
@@ -38,33 +35,31 @@ pub(crate) struct Listener {
 #[derive(Default)]
 struct State {
     /// Gone once closed.
-    socket: Option<(Arc<TcpListener>, Token)>,
+    socket: Option<(Arc<Bound>, Token)>,
     rest: Rest,
     /// There may be more, and its turn is still to come: edges are nothing until then.
     later: bool,
 }
 
 impl Listener {
-    /// Accepts from now on. `own`: the socket was bound here.
+    /// Accepts from now on.
     pub(crate) fn open(
-        listener: TcpListener,
-        own: bool,
+        bound: Bound,
         poller: &Arc<Poller>,
         on_accept: OnAccept,
     ) -> io::Result<Arc<Self>> {
-        listener.set_nonblocking(true)?;
+        bound.socket().set_nonblocking(true)?;
         let this = Arc::new_cyclic(|this| Self {
             poller: poller.clone(),
             state: Mutex::default(),
-            own,
             on_accept,
             this: this.clone(),
         });
         let ready: Arc<dyn Ready> = this.clone();
         // Held over the registration, so that the first event finds the socket.
         let mut state = this.state.lock();
-        let token = poller.add(listener.as_fd(), Mode::Edge, ready)?;
-        state.socket = Some((Arc::new(listener), token));
+        let token = poller.add(bound.socket().as_fd(), Mode::Edge, ready)?;
+        state.socket = Some((Arc::new(bound), token));
         drop(state);
         Ok(this)
     }
@@ -72,12 +67,13 @@ impl Listener {
     /// Stops accepting and closes the socket: new connections are refused from here on.
     pub(crate) fn close(&self) {
         let last = self.state.lock().socket.take();
-        if let Some((socket, token)) = last {
-            self.poller.remove(token, socket.as_fd());
+        if let Some((bound, token)) = last {
+            self.poller.remove(token, bound.socket().as_fd());
             // A thread that accepts just now holds the descriptor for a moment more; its address is free from here on. A socket
             // that was given to us may be others' as well, who go on listening.
-            if self.own {
-                let _ = SockRef::from(&*socket).shutdown(Shutdown::Both);
+            if bound.is_own() {
+                let _ = bound.socket().shutdown(Shutdown::Both);
+                bound.unlink();
             }
         }
     }
@@ -85,9 +81,9 @@ impl Listener {
     /// Accepts what is there, or a few: who connects without end has to let others have their turn.
     fn accept_some(&self) {
         for _ in 0..ROUNDS {
-            let Some(socket) = self.open_socket() else { return };
-            match socket.accept() {
-                Ok((stream, _)) => match TcpPipe::new(stream) {
+            let Some(bound) = self.open_socket() else { return };
+            match bound.socket().accept() {
+                Ok((stream, _)) => match SocketPipe::new(stream) {
                     Ok(pipe) => (self.on_accept)(pipe),
                     Err(error) => {
                         tell::debug!("a connection was gone before it was served: {error}")
@@ -106,7 +102,7 @@ impl Listener {
     }
 
     /// The socket, while somebody may accept.
-    fn open_socket(&self) -> Option<Arc<TcpListener>> {
+    fn open_socket(&self) -> Option<Arc<Bound>> {
         let state = self.state.lock();
         let waits = state.rest.resting || state.later;
         let (socket, _) = state.socket.as_ref().filter(|_| !waits)?;
@@ -205,7 +201,7 @@ const TOLD_AGAIN_AFTER: Duration = Duration::from_secs(10);
 #[cfg(test)]
 mod tests {
     use std::fs::File;
-    use std::net::{SocketAddr, TcpStream};
+    use std::net::{SocketAddr, TcpListener, TcpStream};
     use std::sync::atomic::{AtomicBool, Ordering};
     use std::sync::mpsc::{Receiver, channel};
 
@@ -215,13 +211,13 @@ mod tests {
     use crate::reactor::few::{hoard, with_few};
 
     /// A listener that keeps what it accepts and counts it.
-    fn accepting(poller: &Arc<Poller>) -> (SocketAddr, Arc<Listener>, Receiver<TcpPipe>) {
+    fn accepting(poller: &Arc<Poller>) -> (SocketAddr, Arc<Listener>, Receiver<SocketPipe>) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let (sender, receiver) = channel();
         let sender = Mutex::new(sender);
         let on_accept = Box::new(move |pipe| sender.lock().send(pipe).unwrap());
-        (address, Listener::open(listener, true, poller, on_accept).unwrap(), receiver)
+        (address, Listener::open(Bound::own(listener), poller, on_accept).unwrap(), receiver)
     }
 
     #[test]
@@ -280,7 +276,7 @@ mod tests {
                 let on_accept = Box::new(move |_| {
                     let _ = accepted.lock().send(());
                 });
-                let open = Listener::open(socket, true, &poller, on_accept).unwrap();
+                let open = Listener::open(Bound::own(socket), &poller, on_accept).unwrap();
                 accepts.recv().unwrap();
                 open.close();
                 next = TcpListener::bind(address);

@@ -7,25 +7,27 @@
 pub(crate) mod address;
 mod bind;
 mod connect;
+mod endpoint;
 mod listen;
 #[cfg(any(test, feature = "_internals"))]
 mod memory;
 mod pipe;
 mod resolve;
-mod tcp;
+mod socket;
 #[cfg(feature = "_tls")]
 pub(crate) mod tls;
 
 pub use bind::BindError;
 
-pub(crate) use bind::{Listening, bind};
+pub(crate) use bind::{Bound, Listening, adopt, bind};
 pub(crate) use connect::{Connecting, connect};
+pub(crate) use endpoint::Endpoint;
 pub(crate) use listen::Listener;
 #[cfg(any(test, feature = "_internals"))]
 pub(crate) use memory::MemoryPipe;
 pub(crate) use pipe::{Pipe, Waited};
 pub(crate) use resolve::resolve;
-pub(crate) use tcp::TcpPipe;
+pub(crate) use socket::SocketPipe;
 
 pub(crate) use crate::reactor::Interest;
 

@@ -10,20 +10,23 @@
 //! - `service`: what users write, and what their handlers see.
 //!
 //! Threads: handlers, generic handlers and codecs run on the workers of the pool (or in the
-//! user's [`Executor`]); callbacks on the notifier thread; look-ups, deadlines, accepts and
+//! user's [`Executor`](crate::Executor)); callbacks on the notifier thread; look-ups, deadlines, accepts and
 //! the end of a grace on the pool's polling threads. Lock ranks: `life` (registry) →
 //! a call's `reply` → the link's; the calls' `deadlines` → the poller's; the registry's `pending` and the `idle` of the
 //! running handlers are leaves.
 
+mod builder;
 mod dispatch;
 mod life;
 mod service;
 
 use std::fmt;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use self::builder::ServerBuilder;
 pub use self::life::{ServeError, ServerOptions, StillRunning, Stopped, Termination};
 pub use self::service::{
     Cardinality, GenericRpcHandler, HandlerCallDetails, InterceptedCall, IntoService,
@@ -41,13 +44,12 @@ pub use self::service::{
 use self::dispatch::{Method, Registry, check_name, check_path};
 use self::life::{Core, Guard, OnStop, Phase};
 use crate::call::Flow;
-use crate::compression::{Compressor, Encodings};
 use crate::credentials::ServerCredentials;
 use crate::deadline::Deadline;
 use crate::error::{ConfigError, ConfigErrorKind};
 use crate::link::Terms;
 use crate::net::BindError;
-use crate::reactor::{Executor, ThreadPool, clock, user};
+use crate::reactor::{ThreadPool, clock, user};
 use crate::status::Status;
 use crate::tell;
 
@@ -85,105 +87,7 @@ pub struct Server {
     on_stop: OnStop,
 }
 
-/// Sets up a [`Server`]; see [`Server::builder`].
-#[derive(Default)]
-pub struct ServerBuilder {
-    pool: Option<ThreadPool>,
-    executor: Option<Arc<dyn Executor>>,
-    interceptors: Vec<Arc<dyn ServerInterceptor>>,
-    options: ServerOptions,
-    compressors: Vec<Arc<dyn Compressor>>,
-}
-
-impl ServerBuilder {
-    /// The workers that run the handlers. Pools may be shared by servers. Default: a pool of
-    /// its own with 10 workers.
-    #[must_use]
-    pub fn thread_pool(mut self, pool: ThreadPool) -> Self {
-        self.pool = Some(pool);
-        self
-    }
-
-    /// Runs the handlers on threads of your own. The thread pool then only reads: one worker
-    /// is enough for it, and the default.
-    ///
-    /// The server, its connections and its calls hold the executor, and the last that lets go drops it: the thread that
-    /// drops the server, a worker of the thread pool, or one of the executor's own, whose job was the last. So its `Drop` must
-    /// not join its own threads: tell them to end, and join them elsewhere, or not at all. A thread that reads sockets does
-    /// not drop it.
-    #[must_use]
-    pub fn executor(mut self, executor: impl Executor) -> Self {
-        self.executor = Some(Arc::new(executor));
-        self
-    }
-
-    /// Puts this around all handlers, inside of those that were given before. Default: none; a server without one pays
-    /// nothing for them. With one, calls of unknown methods reach a worker, too, so that it sees them.
-    #[must_use]
-    pub fn interceptor(mut self, interceptor: impl ServerInterceptor) -> Self {
-        self.interceptors.push(Arc::new(interceptor));
-        self
-    }
-
-    /// All other settings.
-    #[must_use]
-    pub fn options(mut self, options: ServerOptions) -> Self {
-        self.options = options;
-        self
-    }
-
-    /// A compression of your own: for requests that come in it, and for responses where
-    /// [`Compression::Custom`](crate::Compression::Custom) of its name is asked for. Two of one name are a [`ConfigError`]. The library's
-    /// notifier thread drops it.
-    #[must_use]
-    pub fn compressor(mut self, compressor: impl Compressor) -> Self {
-        self.compressors.push(Arc::new(compressor));
-        self
-    }
-
-    /// The server: no port, no method, not started.
-    ///
-    /// # Errors
-    /// Options that cannot work.
-    pub fn build(self) -> Result<Server, ConfigError> {
-        self.options.validate()?;
-        let accepted = self.options.accept_compression.as_deref();
-        let encodings = Encodings::new(&self.compressors, accepted)?;
-        encodings.configured(self.options.compression)?;
-        let workers = if self.executor.is_some() { 1 } else { 10 };
-        let pool = self.pool.unwrap_or_else(|| ThreadPool::new(workers));
-        let terms = Terms::new(encodings);
-        let core = Core::new(self.options, terms, self.executor, self.interceptors);
-        Ok(Server::with(pool, core))
-    }
-}
-
-impl fmt::Debug for ServerBuilder {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ServerBuilder")
-            .field("pool", &self.pool)
-            .field("options", &self.options)
-            .finish_non_exhaustive()
-    }
-}
-
 impl Server {
-    /// A server with options.
-    ///
-    /// ```
-    /// use grpc_threads::{Server, ServerOptions, ThreadPool};
-    ///
-    /// let server = Server::builder()
-    ///     .thread_pool(ThreadPool::new(4))
-    ///     .options(ServerOptions::default().max_receive_message_size(1 << 20))
-    ///     .build()?;
-    /// # Ok::<(), grpc_threads::ConfigError>(())
-    /// ```
-    #[must_use]
-    pub fn builder() -> ServerBuilder {
-        ServerBuilder::default()
-    }
-
     fn with(pool: ThreadPool, core: Arc<Core>) -> Self {
         Self { core, registry: Arc::default(), pool, on_stop: OnStop::new() }
     }
@@ -301,8 +205,12 @@ impl Server {
     /// A name listens on all its addresses, on one port. `[::]` is every address of the machine, of IPv4 too; where there
     /// is no IPv6 it is `0.0.0.0`.
     ///
+    /// `unix:/run/my.sock`, also with a relative path or as `unix:///run/my.sock`, is a UNIX socket, and `unix-abstract:name` one
+    /// without a file; their "port" is 1, as in grpc. A file that a server left behind that ended without removing it is taken away; the
+    /// server removes its own when it stops. Who may connect is a matter of the file's and its folder's rights.
+    ///
     /// # Errors
-    /// An address that cannot be read, such as one without a port; what could not be bound, and what the system said. Of
+    /// An address that cannot be read, such as one without a port; a file that another server listens on, or that is no socket; what could not be bound, and what the system said. Of
     /// a name with several addresses, one that this machine does not have is left out, with a warning in the log; any
     /// other that cannot be bound is the error, and none is kept.
     pub fn add_insecure_port(&self, address: &str) -> Result<u16, BindError> {
@@ -326,12 +234,26 @@ impl Server {
         life::bind(address, Guard::of(credentials), &self.core, &self.registry)
     }
 
-    /// Accepts on a socket that listens already, such as one inherited from a supervisor.
+    /// Accepts on a socket that listens already: a `TcpListener`, a `UnixListener`, or the `OwnedFd` of one, such as one inherited from a
+    /// supervisor (systemd's socket activation; crates such as `listenfd` hand its descriptors over). It is closed with the server; its file,
+    /// where it has one, stays.
     ///
     /// # Errors
-    /// When the system refuses to use it.
-    pub fn add_listener(&self, listener: TcpListener) -> Result<u16, BindError> {
-        life::adopt(listener, &self.core, &self.registry)
+    /// It does not listen, is neither TCP nor a stream of UNIX sockets, or the system refuses to use it.
+    pub fn add_listener(&self, listener: impl Into<OwnedFd>) -> Result<u16, BindError> {
+        life::adopt(listener.into(), Guard::None, &self.core, &self.registry)
+    }
+
+    /// As [`add_listener`](Self::add_listener), for clients of these credentials.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn add_secure_listener(
+        &self,
+        listener: impl Into<OwnedFd>,
+        credentials: &ServerCredentials,
+    ) -> Result<u16, BindError> {
+        life::adopt(listener.into(), Guard::of(credentials), &self.core, &self.registry)
     }
 
     /// Serves a connection that was not accepted here.
@@ -340,10 +262,15 @@ impl Server {
         life::accept(&self.core, &self.registry, pipe);
     }
 
-    /// The addresses that are listened on.
+    /// The addresses that are listened on; a UNIX socket is none.
     #[must_use]
     pub fn local_addrs(&self) -> Vec<SocketAddr> {
-        self.core.life().ports().iter().flat_map(|port| port.local_addrs().to_vec()).collect()
+        self.core
+            .life()
+            .ports()
+            .iter()
+            .flat_map(|port| port.local_addrs().collect::<Vec<_>>())
+            .collect()
     }
 
     /// Begins to accept calls. Does not block. Before it, clients that have found a bound port are connected by the system and

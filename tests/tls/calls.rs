@@ -191,3 +191,19 @@ fn futures_are_answered_though_nobody_waits() {
         assert!(future.result(None).unwrap() == pattern(at * 1000), "{at}");
     }
 }
+
+/// The certificate is for `localhost`, which a UNIX socket's server is called.
+#[test]
+fn tls_goes_over_a_unix_socket_and_tells_the_process() {
+    let name = format!("unix-abstract:grpc-threads-tls-{}", std::process::id());
+    let process = unary(|_, context| {
+        let known = context.auth_context();
+        Ok(format!("{} {:?}", context.peer(), known.peer_process().map(|peer| peer.pid)).into())
+    });
+    let served = Served::with(1, [("Process", process)]);
+    served.server.add_secure_port(&name, &server_credentials()).unwrap();
+    let channel = secure(&name).connect_lazily().unwrap();
+    let told = channel.raw_unary_unary("/test.Test/Process").unwrap().timeout(LONG);
+    let told = told.call(&Bytes::new()).unwrap();
+    assert_eq!(told, format!("unix: Some({})", std::process::id()));
+}

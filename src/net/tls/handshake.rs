@@ -24,7 +24,7 @@ use rustls::{ClientConfig, ServerConfig};
 use super::pipe::TlsPipe;
 use super::queue::Queue;
 use super::session::Session;
-use crate::net::{Pipe, TcpPipe};
+use crate::net::{Pipe, SocketPipe};
 use crate::reactor::{Interest, Job, Mode, OnTimer, Poller, Readiness, Ready, Token, clock};
 use crate::sync::Mutex;
 
@@ -40,7 +40,7 @@ const ROUNDS: usize = 8;
 const HEARD: usize = 24;
 
 /// What is done with the pipe, or with why there is none. Runs on the poller, or on the thread that begins: never blocks.
-pub(crate) type Outcome = Box<dyn FnOnce(Result<Arc<TlsPipe<TcpPipe>>, Failure>) + Send>;
+pub(crate) type Outcome = Box<dyn FnOnce(Result<Arc<TlsPipe<SocketPipe>>, Failure>) + Send>;
 
 /// What a server's connection begins with.
 pub(crate) type Greeting = Arc<[u8]>;
@@ -333,7 +333,7 @@ enum Stage {
 }
 
 struct Running {
-    opening: Opening<TcpPipe>,
+    opening: Opening<SocketPipe>,
     token: Token,
     /// Its socket is in the poller.
     entered: bool,
@@ -344,7 +344,7 @@ struct Running {
 /// Begins a client's, over a connected socket.
 pub(crate) fn client(
     poller: &Arc<Poller>,
-    pipe: TcpPipe,
+    pipe: SocketPipe,
     (config, name): (Arc<ClientConfig>, ServerName<'static>),
     timeout: Duration,
     outcome: Outcome,
@@ -355,7 +355,7 @@ pub(crate) fn client(
 /// Begins a server's, over an accepted socket. `greeting` is what the connection is going to begin with, in any case.
 pub(crate) fn server(
     poller: &Arc<Poller>,
-    pipe: TcpPipe,
+    pipe: SocketPipe,
     (config, greeting): (Arc<ServerConfig>, Greeting),
     timeout: Duration,
     outcome: Outcome,
@@ -366,7 +366,7 @@ pub(crate) fn server(
 /// `None`: it is over already, and that has been told.
 pub(super) fn begin(
     poller: &Arc<Poller>,
-    pipe: TcpPipe,
+    pipe: SocketPipe,
     (session, greeting): (Result<Session, rustls::Error>, Option<Greeting>),
     timeout: Duration,
     outcome: Outcome,

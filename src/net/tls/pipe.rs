@@ -548,7 +548,11 @@ impl<P: Pipe> Pipe for TlsPipe<P> {
     }
 
     fn auth_context(&self) -> AuthContext {
-        self.auth.get_or_init(|| self.state.lock().session.auth_context()).clone()
+        let make = || {
+            let process = self.inner.auth_context().peer_process();
+            self.state.lock().session.auth_context().of(process)
+        };
+        self.auth.get_or_init(make).clone()
     }
 
     fn is_local(&self) -> bool {

@@ -14,7 +14,7 @@ use crate::credentials::{
     ChannelCredentials, ServerCredentials, ServerCredentialsBuilder, ssl_channel_credentials,
     ssl_server_credentials,
 };
-use crate::net::{Interest, MemoryPipe, Pipe, TcpPipe, Waited};
+use crate::net::{Interest, MemoryPipe, Pipe, SocketPipe, Waited};
 use crate::reactor::{Job, Mode, Poller, Readiness, Ready, client_poller, clock};
 use crate::sync::atomic::{AtomicUsize, Ordering};
 

@@ -1,7 +1,7 @@
 //! A server's ports, bound and opened, and the way of what comes in through a port's guard.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use super::accept::accept;
@@ -11,7 +11,7 @@ use super::port::Gate;
 use super::port::{Guard, Port};
 #[cfg(feature = "_tls")]
 use crate::net::tls;
-use crate::net::{self, BindError, Pipe, TcpPipe};
+use crate::net::{self, BindError, Pipe, SocketPipe};
 #[cfg(feature = "_tls")]
 use crate::reactor::clock;
 use crate::server::dispatch::Registry;
@@ -24,31 +24,24 @@ pub(in crate::server) fn bind(
     core: &Arc<Core>,
     registry: &Arc<Registry>,
 ) -> Result<u16, BindError> {
-    add(
-        Port::new(
-            address.to_owned(),
-            guard,
-            net::bind(address, core.options().listening())?,
-            true,
-        )?,
-        core,
-        registry,
-    )
+    let sockets = net::bind(address, core.options().listening())?;
+    add(Port::new(address.to_owned(), guard, sockets), core, registry)
 }
 
 /// Listens by a socket that listens already.
 pub(in crate::server) fn adopt(
-    listener: TcpListener,
+    given: OwnedFd,
+    guard: Guard,
     core: &Arc<Core>,
     registry: &Arc<Registry>,
 ) -> Result<u16, BindError> {
-    let address = listener.local_addr().map_or_else(|_| "?".into(), |local| local.to_string());
-    add(Port::new(address, Guard::None, vec![listener], false)?, core, registry)
+    let socket = net::adopt(given)?;
+    add(Port::new(socket.local().to_string(), guard, vec![socket]), core, registry)
 }
 
 fn add(port: Port, core: &Arc<Core>, registry: &Arc<Registry>) -> Result<u16, BindError> {
     let port = Arc::new(port);
-    let number = port.local_addrs().first().map_or(0, SocketAddr::port);
+    let number = port.number();
     match core.life().add_port(&port) {
         Some(false) => {}
         Some(true) => open(&port, core, registry)?,
@@ -72,10 +65,10 @@ pub(in crate::server) fn open(
 }
 
 /// Takes what the listener has accepted through the port's guard.
-fn let_in(core: &Arc<Core>, registry: &Arc<Registry>, guard: &Guard, pipe: TcpPipe) {
+fn let_in(core: &Arc<Core>, registry: &Arc<Registry>, guard: &Guard, pipe: SocketPipe) {
     match guard {
         Guard::None => accept(core, registry, Arc::new(pipe)),
-        Guard::Local if net::is_loopback(&pipe.address()) => {
+        Guard::Local if pipe.end().is_loopback() => {
             accept(core, registry, Arc::new(pipe.let_in_as_local()));
         }
         Guard::Local => {
@@ -95,7 +88,7 @@ fn let_in(core: &Arc<Core>, registry: &Arc<Registry>, guard: &Guard, pipe: TcpPi
 
 /// Begins a handshake.
 #[cfg(feature = "_tls")]
-fn shake(core: &Arc<Core>, registry: &Arc<Registry>, gate: &Gate, pipe: TcpPipe) {
+fn shake(core: &Arc<Core>, registry: &Arc<Registry>, gate: &Gate, pipe: SocketPipe) {
     let Some(poller) = core.poller() else { return };
     let (peer, greeting) = (pipe.peer(), core.greeting());
     let timeout = core.options().handshake_timeout;

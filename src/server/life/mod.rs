@@ -11,6 +11,7 @@ mod options;
 mod phase;
 mod port;
 mod stopped;
+mod valid;
 
 pub use self::error::ServeError;
 pub use self::options::ServerOptions;

@@ -1,18 +1,14 @@
 //! What may be set on a server, in one struct: [`ServerOptions`].
 
-use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use crate::bounds::within;
 use crate::compression::Compression;
-use crate::error::ConfigError;
 use crate::http2::types::Role;
 use crate::http2::{AgeOptions, Enforcement, Options, Rate};
 use crate::net::Listening;
-use crate::reactor::LONGEST_BUSY_POLL;
 
 /// Settings of a [`Server`](crate::Server). The defaults are safe for a server that strangers can reach. A value out of its
-/// bounds is a [`ConfigError`] of [`ServerBuilder::build`](crate::ServerBuilder::build), which names both.
+/// bounds is a [`ConfigError`](crate::ConfigError) of [`ServerBuilder::build`](crate::ServerBuilder::build), which names both.
 ///
 /// ```
 /// use grpc_threads::ServerOptions;
@@ -118,6 +114,9 @@ pub struct ServerOptions {
     /// Whether other sockets may listen on the same addresses and ports (`SO_REUSEPORT`), in this process or in others of the same user, if
     /// they say so as well: the system spreads connections over them. Default false: an address that is taken is an error.
     pub reuse_port: bool,
+    /// Whether an address of IPv6 takes IPv6 alone (`IPV6_V6ONLY`). Default false: `[::]` is every address of the machine, of IPv4 too. For
+    /// a server that has a port of its own for IPv4 at the same number.
+    pub v6only: bool,
     /// How much of a call's requests a client may send before any of it is read, at first, in bytes: the window grows with what is
     /// read, up to 16 MiB. Default 128 KiB; 65 535 to 2³¹-1. Each open call may hold that much memory. More saves a round trip where lines
     /// are long and messages large.
@@ -169,6 +168,7 @@ impl Default for ServerOptions {
             handshake_timeout: Duration::from_secs(20),
             listen_backlog: u32::MAX,
             reuse_port: false,
+            v6only: false,
             initial_window: 128 << 10,
             connection_window: 16 << 20,
             busy_poll: Duration::ZERO,
@@ -333,6 +333,13 @@ impl ServerOptions {
         self
     }
 
+    /// Sets [`v6only`](Self::v6only).
+    #[must_use]
+    pub fn v6only(mut self, only: bool) -> Self {
+        self.v6only = only;
+        self
+    }
+
     /// Sets [`initial_window`](Self::initial_window) and [`connection_window`](Self::connection_window).
     #[must_use]
     pub fn windows(mut self, of_a_call: u32, of_a_connection: u32) -> Self {
@@ -400,95 +407,9 @@ impl ServerOptions {
 
     /// How it listens.
     pub(super) fn listening(&self) -> Listening {
-        Listening { backlog: self.listen_backlog, shared: self.reuse_port }
-    }
-
-    /// Finds values that cannot work.
-    pub(in crate::server) fn validate(&self) -> Result<(), ConfigError> {
-        let ms = Duration::from_millis;
-        [
-            within(
-                "max_concurrent_streams",
-                self.max_concurrent_streams,
-                1..,
-                "no call could begin",
-            ),
-            within(
-                "maximum_concurrent_rpcs",
-                self.maximum_concurrent_rpcs.unwrap_or(usize::MAX),
-                1..,
-                "every call would be refused",
-            ),
-            within(
-                "max_metadata_size",
-                self.max_metadata_size,
-                1 << 10..,
-                "ordinary requests would be refused",
-            ),
-            within("request_timeout", self.request_timeout, ms(1).., "no request could come whole"),
-            within("reset_burst", self.reset_burst, 1.., "the first would end its connection"),
-            within("error_burst", self.error_burst, 1.., "the first would end its connection"),
-            within(
-                "receive_budget",
-                self.receive_budget,
-                64 << 10..,
-                "that is the smallest window",
-            ),
-            within("send_buffer", self.send_buffer, 1.., "nothing could be sent"),
-            within(
-                "write_timeout",
-                self.write_timeout,
-                ms(100)..,
-                "busy clients would lose their connections",
-            ),
-            within(
-                "message_timeout",
-                self.message_timeout,
-                ms(1_000)..,
-                "honest clients would be cut off",
-            ),
-            within(
-                "max_connection_idle",
-                self.max_connection_idle,
-                ms(1)..,
-                "no connection would have a call",
-            ),
-            within(
-                "max_connection_age",
-                self.max_connection_age,
-                ms(1)..,
-                "no connection would have a call",
-            ),
-            within(
-                "handshake_timeout",
-                self.handshake_timeout,
-                ms(100)..=ms(20_000),
-                "honest clients would not come in, or half-open connections be kept",
-            ),
-            within("listen_backlog", self.listen_backlog, 1.., "nobody could connect"),
-            within("initial_window", self.initial_window, WINDOWS, "HTTP/2 has no other"),
-            within("connection_window", self.connection_window, WINDOWS, "HTTP/2 has no other"),
-            within(
-                "busy_poll",
-                self.busy_poll,
-                ..=LONGEST_BUSY_POLL,
-                "it would only burn CPU time",
-            ),
-            within("keepalive_time", self.keepalive_time, ms(1).., "it would only send PINGs"),
-            within(
-                "keepalive_timeout",
-                self.keepalive_timeout,
-                ms(1)..,
-                "no answer could be in time",
-            ),
-        ]
-        .into_iter()
-        .collect()
+        Listening { backlog: self.listen_backlog, shared: self.reuse_port, v6only: self.v6only }
     }
 }
-
-/// What a window may be at first.
-const WINDOWS: RangeInclusive<u32> = 65_535..=(1 << 31) - 1;
 
 #[cfg(test)]
 mod tests {

@@ -1,7 +1,6 @@
 //! What an address is listened on by, and what a connection goes through before it is served: [`Port`], [`Guard`].
 
-use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::sync::Mutex;
@@ -9,7 +8,7 @@ use crate::sync::Mutex;
 use crate::credentials::{ServerCredentials, ServerSecurity};
 #[cfg(feature = "_tls")]
 use crate::net::tls;
-use crate::net::{BindError, Listener, TcpPipe};
+use crate::net::{BindError, Bound, Endpoint, Listener, SocketPipe};
 #[cfg(feature = "_tls")]
 use crate::reactor::Keep;
 use crate::reactor::Poller;
@@ -18,9 +17,7 @@ use crate::reactor::Poller;
 pub(in crate::server) struct Port {
     address: String,
     guard: Guard,
-    locals: Vec<SocketAddr>,
-    /// Its sockets were bound here, not given.
-    own: bool,
+    locals: Vec<Endpoint>,
     /// Guards the sockets on their way from bound to open to closed. Rank: after the life's.
     state: Mutex<State>,
 }
@@ -72,27 +69,15 @@ impl Guard {
 
 enum State {
     /// Clients may connect; nobody answers before the start.
-    Bound(Vec<TcpListener>),
+    Bound(Vec<Bound>),
     Open(Vec<Arc<Listener>>),
     Closed,
 }
 
 impl Port {
-    /// Of sockets that listen: `own` ones were bound here, not given.
-    pub(super) fn new(
-        address: String,
-        guard: Guard,
-        listeners: Vec<TcpListener>,
-        own: bool,
-    ) -> Result<Self, BindError> {
-        let locals = listeners.iter().map(TcpListener::local_addr).collect::<io::Result<Vec<_>>>();
-        match locals {
-            Ok(locals) => {
-                let state = Mutex::new(State::Bound(listeners));
-                Ok(Self { address, guard, locals, own, state })
-            }
-            Err(error) => Err(BindError::new(address, error)),
-        }
+    pub(super) fn new(address: String, guard: Guard, sockets: Vec<Bound>) -> Self {
+        let locals = sockets.iter().map(|socket| socket.local().clone()).collect();
+        Self { address, guard, locals, state: Mutex::new(State::Bound(sockets)) }
     }
 
     /// As it was given.
@@ -104,7 +89,7 @@ impl Port {
     pub(super) fn open(
         &self,
         poller: &Arc<Poller>,
-        let_in: impl Fn(&Guard, TcpPipe) + Clone + Send + Sync + 'static,
+        let_in: impl Fn(&Guard, SocketPipe) + Clone + Send + Sync + 'static,
     ) -> Result<(), BindError> {
         let mut state = self.state.lock();
         if !matches!(*state, State::Bound(_)) {
@@ -117,7 +102,7 @@ impl Port {
         for socket in sockets {
             let (guard, let_in) = (self.guard.clone(), let_in.clone());
             let accept = Box::new(move |pipe| let_in(&guard, pipe));
-            match Listener::open(socket, self.own, poller, accept) {
+            match Listener::open(socket, poller, accept) {
                 Ok(listener) => open.push(listener),
                 Err(error) => {
                     open.iter().for_each(|listener| listener.close());
@@ -138,7 +123,13 @@ impl Port {
         self.guard.close();
     }
 
-    pub(in crate::server) fn local_addrs(&self) -> &[SocketAddr] {
-        &self.locals
+    /// Its addresses of IP.
+    pub(in crate::server) fn local_addrs(&self) -> impl Iterator<Item = SocketAddr> {
+        self.locals.iter().filter_map(Endpoint::ip)
+    }
+
+    /// What tells which port it has become: of a UNIX socket 1, as in grpc.
+    pub(super) fn number(&self) -> u16 {
+        self.locals.first().map_or(0, |first| first.ip().map_or(1, |ip| ip.port()))
     }
 }

@@ -118,7 +118,8 @@ impl ServicerContext {
     }
 
     /// The client's address, as Python writes it: `ipv4:127.0.0.1:1234`,
-    /// `ipv6:%5B::1%5D:1234`.
+    /// `ipv6:%5B::1%5D:1234`, `unix:` by a UNIX socket. Which process that is, tells
+    /// [`AuthContext::peer_process`](crate::credentials::AuthContext::peer_process) of the [`auth_context`](Self::auth_context).
     #[must_use]
     pub fn peer(&self) -> String {
         self.call.peer()

@@ -160,7 +160,7 @@ fn octets_that_were_said_early_come_through_however_the_wire_is_cut() {
 fn a_client_that_never_finishes_is_ended_in_time_though_it_was_spoken_to() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let mut socket = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-    let pipe = TcpPipe::new(listener.accept().unwrap().0).unwrap();
+    let pipe = SocketPipe::new(listener.accept().unwrap().0).unwrap();
     let (client, server) = credentials();
     let (sender, receiver) = mpsc::channel();
     let outcome: Outcome = Box::new(move |result| sender.send(result.map(drop)).unwrap());

@@ -1,24 +1,26 @@
-//! A TCP connection as a pipe.
+//! A connection of TCP or of a UNIX socket as a pipe.
 
 use std::io::{self, IoSlice, Read, Write};
-use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
+use std::net::{IpAddr, Shutdown};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
+use rustix::net::sockopt::socket_peercred;
 use rustix::net::{SendFlags, send};
+use socket2::Socket;
 
-use super::{Pipe, Waited};
-use crate::credentials::AuthContext;
+use super::{Endpoint, Pipe, Waited};
+use crate::credentials::{AuthContext, PeerProcess};
 use crate::reactor::{Interest, Mode, Poller, Ready, Token, clock};
 use crate::sync::atomic::{AtomicBool, Ordering};
 
-/// A connected TCP socket: non-blocking, TCP_NODELAY.
+/// A connected stream socket: non-blocking, and with TCP_NODELAY.
 #[derive(Debug)]
-pub(crate) struct TcpPipe {
-    socket: TcpStream,
-    peer: SocketAddr,
+pub(crate) struct SocketPipe {
+    socket: Socket,
+    peer: Endpoint,
     /// Ends the wait of a leader. Only a client's link has leaders: an idle server connection stays small, and a client's
     /// has it from the beginning. Were it made with the first wait, then a process that is short of descriptors at
     /// that moment would lose a connection that is well.
@@ -41,17 +43,20 @@ struct Attached {
     mode: Mode,
 }
 
-impl TcpPipe {
-    pub(crate) fn new(socket: TcpStream) -> io::Result<Self> {
-        let peer = socket.peer_addr()?;
+impl SocketPipe {
+    pub(crate) fn new(socket: impl Into<Socket>) -> io::Result<Self> {
+        let socket = socket.into();
+        let peer = Endpoint::of(&socket.peer_addr()?).ok_or(io::ErrorKind::Unsupported)?;
         socket.set_nonblocking(true)?;
-        socket.set_nodelay(true)?;
+        if peer.ip().is_some() {
+            socket.set_tcp_nodelay(true)?;
+        }
         let (kick, attached, entered, room, last) = Default::default();
         Ok(Self { socket, peer, kick, attached, entered, room, last, for_locals: false })
     }
 
     /// One that somebody waits on: a client's.
-    pub(super) fn led(socket: TcpStream) -> io::Result<Self> {
+    pub(super) fn led(socket: Socket) -> io::Result<Self> {
         let pipe = Self::new(socket)?;
         pipe.kick_fd()?;
         Ok(pipe)
@@ -69,9 +74,16 @@ impl TcpPipe {
         self.entered = Some(poller.clone());
     }
 
-    /// The peer's address.
-    pub(crate) fn address(&self) -> SocketAddr {
-        self.peer
+    /// Where the peer is.
+    pub(crate) fn end(&self) -> &Endpoint {
+        &self.peer
+    }
+
+    /// The process at the other end of a UNIX socket, as it was when it connected.
+    fn process(&self) -> Option<PeerProcess> {
+        let found = socket_peercred(&self.socket).ok()?;
+        let (uid, gid) = (found.uid.as_raw(), found.gid.as_raw());
+        Some(PeerProcess { pid: found.pid.as_raw_nonzero().get(), uid, gid })
     }
 
     fn kick_fd(&self) -> io::Result<&OwnedFd> {
@@ -85,13 +97,13 @@ impl TcpPipe {
 
 /// For who watches it before it is a link's.
 #[cfg(feature = "_tls")]
-impl AsFd for TcpPipe {
+impl AsFd for SocketPipe {
     fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
         self.socket.as_fd()
     }
 }
 
-impl Pipe for TcpPipe {
+impl Pipe for SocketPipe {
     fn try_read(&self, into: &mut [u8]) -> io::Result<usize> {
         retry(|| (&self.socket).read(into))
     }
@@ -206,36 +218,29 @@ impl Pipe for TcpPipe {
     }
 
     fn peer(&self) -> String {
-        describe(self.peer)
+        self.peer.describe()
     }
 
     fn auth_context(&self) -> AuthContext {
-        match self.for_locals {
+        let context = match self.for_locals {
             true => AuthContext::local(),
             false => AuthContext::insecure(),
+        };
+        match self.peer {
+            Endpoint::Ip(_) => context,
+            Endpoint::Unix(_) => context.of(self.process()),
         }
     }
 
     fn is_local(&self) -> bool {
-        let peer = self.peer.ip();
-        is_this_host(peer, || self.socket.local_addr().ok().map(|own| own.ip()))
+        let own = || self.socket.local_addr().ok()?.as_socket().map(|own| own.ip());
+        self.peer.ip().is_none_or(|peer| is_this_host(peer.ip(), own))
     }
 }
 
 /// Whether a connection to this peer stays on one machine. `own`: our end's address, where that has to be known.
 fn is_this_host(peer: IpAddr, own: impl FnOnce() -> Option<IpAddr>) -> bool {
     peer.to_canonical().is_loopback() || own() == Some(peer)
-}
-
-/// An address as Python's `peer()` writes it: brackets and the zone's % of IPv6 percent-encoded.
-pub(crate) fn describe(address: SocketAddr) -> String {
-    match address {
-        SocketAddr::V4(v4) => format!("ipv4:{v4}"),
-        SocketAddr::V6(v6) if v6.scope_id() != 0 => {
-            format!("ipv6:%5B{}%25{}%5D:{}", v6.ip(), v6.scope_id(), v6.port())
-        }
-        SocketAddr::V6(v6) => format!("ipv6:%5B{}%5D:{}", v6.ip(), v6.port()),
-    }
 }
 
 fn retry<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
@@ -250,18 +255,18 @@ fn retry<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
 #[cfg(test)]
 #[allow(clippy::disallowed_methods, reason = "threads of the tests' own")]
 mod tests {
-    use std::net::TcpListener;
+    use std::net::{TcpListener, TcpStream};
     use std::time::Duration;
 
     use super::*;
     use crate::reactor::{Job, Readiness};
     use crate::sync::Mutex;
 
-    fn pair() -> (TcpPipe, TcpPipe) {
+    fn pair() -> (SocketPipe, SocketPipe) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let near = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let (far, _) = listener.accept().unwrap();
-        (TcpPipe::new(near).unwrap(), TcpPipe::new(far).unwrap())
+        (SocketPipe::new(near).unwrap(), SocketPipe::new(far).unwrap())
     }
 
     const READ: Interest = Interest { read: true, write: false };
@@ -438,15 +443,5 @@ mod tests {
         assert!(!from("192.0.2.1", "192.0.2.2"));
         assert!(!from("2001:db8::1", "2001:db8::2"));
         assert!(!is_this_host(ip("192.0.2.1"), || None));
-    }
-
-    #[test]
-    fn peers_are_written_as_python_does() {
-        assert_eq!(describe("127.0.0.1:80".parse().unwrap()), "ipv4:127.0.0.1:80");
-        assert_eq!(describe("[::1]:80".parse().unwrap()), "ipv6:%5B::1%5D:80");
-        // The same address on two links is two peers.
-        let [one, two] = ["[fe80::1%2]:80", "[fe80::1%3]:80"].map(|text| text.parse().unwrap());
-        assert_eq!(describe(one), "ipv6:%5Bfe80::1%252%5D:80");
-        assert_ne!(describe(one), describe(two));
     }
 }
