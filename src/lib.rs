@@ -127,8 +127,8 @@
 //! may wait for any call, its own and those that it makes: nothing that ends a call waits for the notifier.
 //!
 //! The library's threads take no signals (but what their own faults raise, and SIGPROF), so a program gets each of its own
-//! in the threads that wait for them; a handler that starts a program by other means than [`std::process::Command`] has to
-//! unblock them for it.
+//! in the threads that wait for them. A program that a handler starts inherits that its signals are blocked, also by
+//! [`std::process::Command`]: unblock them on that thread before (`nix`'s `SigSet::thread_unblock`), or SIGTERM does not end it. [`graceful_exit`] ends servers by them.
 //!
 //! None runs under a lock of the library, and none but the logger, wakers and [`Executor::execute`] on the thread that serves idle connections. A panic in a
 //! handler ends its call with `UNKNOWN`; one in a callback or a waker is caught and logged, wherever it runs; one in a logger is caught, and costs its line.
@@ -295,6 +295,11 @@ mod server;
 pub mod health;
 #[cfg(feature = "runtime")]
 pub mod rpc_status;
+#[cfg(feature = "runtime")]
+mod signals;
+
+#[cfg(feature = "runtime")]
+pub use signals::{GracefulExit, graceful_exit, graceful_exit_on};
 
 #[cfg(feature = "_internals")]
 #[doc(hidden)]

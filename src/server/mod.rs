@@ -23,7 +23,7 @@ mod service;
 use std::fmt;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 pub use self::builder::ServerBuilder;
@@ -84,12 +84,39 @@ pub struct Server {
     registry: Arc<Registry>,
     /// Kept alive until the server is dropped.
     pool: ThreadPool,
-    on_stop: OnStop,
+    on_stop: Arc<OnStop>,
+}
+
+/// Stops a server from elsewhere, and keeps nothing of it alive.
+pub(crate) struct Stopper {
+    core: Weak<Core>,
+    on_stop: Weak<OnStop>,
+}
+
+impl Stopper {
+    /// As [`Server::stop`]. False: it was not started, and never will be.
+    pub(crate) fn stop(&self, grace: Option<Duration>) -> bool {
+        let Some((core, on_stop)) = self.core.upgrade().zip(self.on_stop.upgrade()) else {
+            return true;
+        };
+        let started = core.life().phase() != Phase::New;
+        stop(&core, &on_stop, grace);
+        started
+    }
+}
+
+fn stop(core: &Core, on_stop: &OnStop, grace: Option<Duration>) {
+    on_stop.tell();
+    let now = clock::now();
+    let until = now.checked_add(grace.unwrap_or_default());
+    // A grace beyond the clock's range ends with the last call.
+    let until = until.unwrap_or(now + FOR_EVER);
+    core.expect_grace(core.life().stop(now, until).carry_out());
 }
 
 impl Server {
     fn with(pool: ThreadPool, core: Arc<Core>) -> Self {
-        Self { core, registry: Arc::default(), pool, on_stop: OnStop::new() }
+        Self { core, registry: Arc::default(), pool, on_stop: Arc::new(OnStop::new()) }
     }
 
     /// Adds a service: a [`Service`], or a generated server. All of its methods, or none.
@@ -375,13 +402,12 @@ impl Server {
     /// back waits for the end; dropping it changes nothing, and it may outlive the server, of which it holds nothing.
     /// Dropping the server during a grace ends the grace.
     pub fn stop(&self, grace: impl Into<Option<Duration>>) -> Stopped {
-        self.on_stop.tell();
-        let now = clock::now();
-        let until = now.checked_add(grace.into().unwrap_or_default());
-        // A grace beyond the clock's range ends with the last call.
-        let until = until.unwrap_or(now + FOR_EVER);
-        self.core.expect_grace(self.core.life().stop(now, until).carry_out());
+        stop(&self.core, &self.on_stop, grace.into());
         Stopped::new(self.core.life(), &self.registry)
+    }
+
+    pub(crate) fn stopper(&self) -> Stopper {
+        Stopper { core: Arc::downgrade(&self.core), on_stop: Arc::downgrade(&self.on_stop) }
     }
 
     /// Waits until the server has stopped: every call is over, handlers that ignore
