@@ -294,6 +294,8 @@ mod server;
 #[cfg(feature = "runtime")]
 pub mod health;
 #[cfg(feature = "runtime")]
+pub mod reflection;
+#[cfg(feature = "runtime")]
 pub mod rpc_status;
 #[cfg(feature = "runtime")]
 mod signals;

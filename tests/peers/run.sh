@@ -4,6 +4,7 @@
 #   tests/peers/run.sh            both; what cannot be had is skipped, and said to be
 #   tests/peers/run.sh install    grpcio, into a virtual environment in the user's cache; fails if it cannot
 #   tests/peers/run.sh grpcio     the cases of peers.py and examples/peer_client, both ways
+#   tests/peers/run.sh companions grpcio-health-checking, grpcio-reflection and grpcio-status, both ways, over TCP and UNIX sockets
 #   tests/peers/run.sh tools      curl and h2load, by ../shared/tools/http2/peers.sh beside the checkout
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
@@ -12,6 +13,9 @@ exec </dev/null
 
 cache=${GRPC_THREADS_TOOLS:-${HOME:?}/.cache/grpc-threads-tools}/peers
 python=$cache/bin/python
+# An environment of their own: where one of these cannot be had, grpcio may all the same.
+companions=$cache-companions
+packages="grpcio==1.85.1 grpcio-health-checking==1.85.1 grpcio-reflection==1.85.1 grpcio-status==1.85.1"
 grpcio=grpcio==1.85.1
 tools=$root/../shared/tools/http2/peers.sh
 programs=${CARGO_TARGET_DIR:-$root/target}/debug/examples
@@ -36,6 +40,56 @@ install() {
     # Spelled out, since `set -e` does not hold within a condition.
     python3 -m venv "$cache" && "$cache/bin/pip" install -q --disable-pip-version-check --only-binary :all: "$grpcio" &&
         echo "$grpcio" >"$cache/.installed"
+}
+
+install_companions() {
+    if [ "$(cat "$companions/.installed" 2>/dev/null)" = "$packages" ]; then return 0; fi
+    command -v python3 >/dev/null || { echo "no python3"; return 1; }
+    rm -rf "$companions"
+    # One word each.
+    # shellcheck disable=SC2086
+    python3 -m venv "$companions" &&
+        "$companions/bin/pip" install -q --disable-pip-version-check --only-binary :all: $packages &&
+        echo "$packages" >"$companions/.installed"
+}
+
+# start COMMAND...: a server that ends with its input, and where it listens: $tcp and $unix.
+start() {
+    rm -f "$work/input" "$work/listening"
+    # Its input is a pipe that nobody writes to; it ends when we do.
+    mkfifo "$work/input"
+    "$@" <"$work/input" >"$work/listening" 2>"$work/server.log" &
+    server=$!
+    exec 9>"$work/input"
+    for _ in $(seq 100); do
+        if grep -q . "$work/listening"; then break; fi
+        sleep 0.1
+    done
+    read -r _ _ tcp _ unix <"$work/listening" || die "the server does not listen: $(cat "$work/server.log")"
+}
+
+stop() {
+    exec 9>&-
+    wait "$server" || die "the server ended with status $?: $(cat "$work/server.log")"
+    server=
+}
+
+run_companions() {
+    local tcp unix target
+    cargo build --quiet --example companions
+    echo "grpcio's health, reflection and status call ours"
+    start "$programs/companions" --serve
+    for target in "$tcp" "$unix"; do
+        timeout 100 "$companions/bin/python" -B tests/peers/companions.py client "$target" ||
+            die "the companions as clients"
+    done
+    stop
+    echo "ours call theirs"
+    start "$companions/bin/python" -B tests/peers/companions.py server
+    for target in "$tcp" "$unix"; do
+        timeout 100 "$programs/companions" --call="$target" || die "the companions as servers"
+    done
+    stop
 }
 
 build() { cargo build --quiet --example peer_server --example peer_client; }
@@ -114,6 +168,8 @@ run_tools() {
 case ${1:-all} in
     install) install ;;
     grpcio) install && run_grpcio ;;
+    companions) install_companions && run_companions ;;
+    install-companions) install_companions ;;
     tools) run_tools ;;
     all)
         if install >"$work/install.log" 2>&1; then
@@ -121,6 +177,12 @@ case ${1:-all} in
         else
             tail -n 3 "$work/install.log"
             echo "skipped: grpcio (did not install)"
+        fi
+        if install_companions >"$work/install.log" 2>&1; then
+            run_companions
+        else
+            tail -n 3 "$work/install.log"
+            echo "skipped: grpcio's companions (did not install)"
         fi
         if [ -x "$tools" ] && "$tools" install >"$work/install.log" 2>&1; then
             run_tools
