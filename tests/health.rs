@@ -204,7 +204,7 @@ fn a_server_that_stops_tells_its_watchers_and_does_not_wait_for_them() {
         assert_eq!((end.code(), end.message()), (Code::Unavailable, "the server stops"));
     }
     stopped.wait(LONG).unwrap();
-    assert_eq!(here.health.watchers(), 0);
+    eventually(LONG, "nobody watches", || here.health.watchers() == 0);
 }
 
 #[test]
@@ -324,6 +324,29 @@ fn what_a_status_is_told_goes_to_who_watches() {
         assert_eq!(next(&mut watch), status);
     }
     assert!(is_quiet(&mut watch));
+}
+
+/// A status may change while the one before is being sent, and be again what was told before that.
+#[test]
+fn no_change_is_lost_however_soon_the_next_one_comes() {
+    for round in 0..200 {
+        let here = Healthy::new();
+        let upstream = ServiceStatus::new();
+        here.health.add_checks(A, [&upstream]);
+        let mut peer = Peer::connect(("127.0.0.1", here.port));
+        peer.patience(LONG);
+        peer.request("/grpc.health.v1.Health/Watch", b"\x0a\x06test.A");
+        let mut expect = |octets: &[u8]| {
+            assert_eq!(peer.wait_for(|frame| frame.kind == DATA).payload, octets, "{round}");
+        };
+        expect(b"\0\0\0\0\0");
+        for _ in 0..3 {
+            upstream.set(true);
+            expect(b"\0\0\0\0\x02\x08\x01");
+            upstream.set(false);
+            expect(b"\0\0\0\0\x02\x08\x02");
+        }
+    }
 }
 
 /// A check whose runs are counted.

@@ -237,16 +237,17 @@ impl Watcher {
     fn take(&self, topic: &Topic) -> Option<(Sender, Option<ServingStatus>, bool)> {
         let (status, over) = topic.news();
         let mut state = self.state.lock();
+        // Asked first: what is on its way is not what was told last.
+        if state.sender.is_none() {
+            state.again = true;
+            return None;
+        }
         let news = (state.told != Some(status)).then_some(status);
         if news.is_none() && !over {
             return None;
         }
-        let Some(sender) = state.sender.take() else {
-            state.again = true;
-            return None;
-        };
         state.again = false;
-        Some((sender, news, over))
+        Some((state.sender.take()?, news, over))
     }
 
     fn wait_for_room(self: &Arc<Self>, sender: &Sender, topic: &Arc<Topic>) {
