@@ -217,3 +217,21 @@ fn who_takes(signals: &SigSet) -> Option<String> {
 fn wrong(text: String) -> ConfigError {
     ConfigError::new(ConfigErrorKind::State, text)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_a_program_can_wait_for_is_taken() {
+        for (number, name) in
+            [(1, "SIGHUP"), (2, "SIGINT"), (3, "SIGQUIT"), (10, "SIGUSR1"), (15, "SIGTERM")]
+        {
+            assert_eq!(takeable(number).unwrap().as_str(), name);
+        }
+        for number in [9, 19, 11, 7, 0, -1, 65, i32::MAX] {
+            let error = takeable(number).unwrap_err();
+            assert_eq!(error.kind(), ConfigErrorKind::State, "{error}");
+        }
+    }
+}
