@@ -42,7 +42,8 @@
 //!
 //! With the feature `codegen`, module `build` makes typed stubs and service traits of `.proto` files.
 //!
-//! Who knows Python's `grpc` finds each of its names, with its counterpart here, in the repository's `docs/classic.md`.
+//! The repository's `docs/guides/` has a page each on streams, deadlines, errors, threads, production, and on coming from Python or
+//! tonic. Who knows Python's `grpc` finds each of its names, with its counterpart here, in the repository's `docs/classic.md`.
 //!
 //! # What waits, and what ends the wait
 //!
@@ -329,6 +330,25 @@ macro_rules! include_proto {
     ($package:tt) => {
         include!(concat!(env!("OUT_DIR"), "/", $package, ".rs"));
     };
+}
+
+/// The guides' programs run.
+#[cfg(doctest)]
+mod guides {
+    #[doc = include_str!("../docs/guides/from-python.md")]
+    pub struct FromPython;
+    #[doc = include_str!("../docs/guides/from-tonic.md")]
+    pub struct FromTonic;
+    #[doc = include_str!("../docs/guides/streams.md")]
+    pub struct Streams;
+    #[doc = include_str!("../docs/guides/deadlines.md")]
+    pub struct Deadlines;
+    #[doc = include_str!("../docs/guides/errors.md")]
+    pub struct Errors;
+    #[doc = include_str!("../docs/guides/threads.md")]
+    pub struct Threads;
+    #[doc = include_str!("../docs/guides/production.md")]
+    pub struct Production;
 }
 
 /// The README's programs compile.
