@@ -110,6 +110,7 @@
 //! | [`StreamHooks::on_end`] on a client | the notifier; around one response ([`Next::call`]) where the interceptor runs; of a call that was over as it began, the caller's |
 //! | [`StreamHooks::on_end`] on a server | the worker, behind the handler; the notifier, where the call goes on without its handler |
 //! | fetchers of a secure port's certificates | one of the library's for each port |
+//! | dialers of channels ([`ChannelBuilder::dialer`]) | one of the library's for each attempt |
 //! | callbacks of [`Server::on_stop`] | that which stops the server, or drops it |
 //! | functions of health checks ([`health::ServiceCheck`]) | one of the library's for each check |
 //! | plugins of [`CallCredentials`] | the library's, up to 16 for each channel, while there is something to ask |

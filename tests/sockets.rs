@@ -10,6 +10,8 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, mpsc};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -270,5 +272,71 @@ fn an_address_of_ipv6_takes_ipv6_alone_where_that_is_asked_for() {
     match server.add_insecure_port("[::]:0") {
         Ok(port) => assert!(TcpStream::connect(("127.0.0.1", port)).is_err()),
         Err(error) => assert!(error.to_string().contains("family"), "{error}"),
+    }
+}
+
+#[test]
+fn a_channel_goes_over_sockets_of_the_programs_own() {
+    let served = serving("127.0.0.1:0");
+    let address = served.address();
+    let (told, targets) = mpsc::channel();
+    let quick = Duration::from_millis(5);
+    let channel = Channel::builder("nowhere.invalid:7")
+        .dialer(move |target| {
+            told.send(target.to_owned()).unwrap();
+            TcpStream::connect(address)
+        })
+        .reconnect_backoff(quick, quick);
+    let channel = channel.connect_lazily().unwrap();
+    assert_eq!(call(&channel).unwrap(), "hello");
+    assert_eq!(
+        targets.try_iter().collect::<Vec<_>>(),
+        ["nowhere.invalid:7"],
+        "it is not looked up"
+    );
+    channel.close();
+
+    // A socket that is there already, once; then an error in words, and a panic.
+    let folder = Folder::new("dialer");
+    let path = folder.socket();
+    let unix = serving(&format!("unix:{path}"));
+    let there = Mutex::new(vec![UnixStream::connect(&path).unwrap()]);
+    let tries = AtomicUsize::new(0);
+    let channel = Channel::builder("mine")
+        .dialer(move |_| {
+            let next = there.lock().unwrap().pop();
+            match next {
+                Some(socket) => Ok(OwnedFd::from(socket)),
+                None if tries.fetch_add(1, Ordering::SeqCst) == 0 => panic!("a dialer's"),
+                None => Err(std::io::Error::other("there is no other socket")),
+            }
+        })
+        .reconnect_backoff(quick, quick);
+    let channel = channel.connect_lazily().unwrap();
+    assert_eq!(call(&channel).unwrap(), "hello");
+    assert!(who(&channel).starts_with("unix: "));
+    unix.server.stop(None).wait(LONG).unwrap();
+    let mut seen = String::new();
+    eventually(LONG, "both are told", || {
+        seen += &call(&channel).unwrap_err().to_string();
+        seen.contains("the dialer panicked") && seen.contains("mine: there is no other socket")
+    });
+}
+
+#[test]
+fn what_a_dialer_gives_that_is_no_connection_is_an_error() {
+    let quick = Duration::from_millis(5);
+    let of = |make: fn() -> OwnedFd| {
+        let channel =
+            Channel::builder("mine").dialer(move |_| Ok(make())).reconnect_backoff(quick, quick);
+        call(&channel.connect_lazily().unwrap()).unwrap_err()
+    };
+    for make in [
+        || OwnedFd::from(fs::File::open("/dev/null").unwrap()),
+        || OwnedFd::from(TcpListener::bind("127.0.0.1:0").unwrap()),
+    ] as [fn() -> OwnedFd; 2]
+    {
+        let error = of(make);
+        assert!(error.code() == Code::Unavailable && error.message().contains("mine: "), "{error}");
     }
 }

@@ -5,6 +5,7 @@ use std::io;
 #[cfg(feature = "_tls")]
 use std::net::Ipv4Addr;
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use crate::deadline::Deadline;
 #[cfg(feature = "_tls")]
 use crate::net::tls;
 use crate::net::{self, Connecting, Endpoint, Pipe, SocketPipe};
-use crate::reactor::{Poller, clock};
+use crate::reactor::{Poller, clock, helper, notify, user};
 
 use super::target::{Place, Target};
 
@@ -102,10 +103,39 @@ impl Stage {
     }
 }
 
-/// Over TCP or a UNIX socket, to where a target says.
+/// Over TCP or a UNIX socket, to where a target says, or by a dialer of the user's.
 pub(super) struct Tcp {
     target: Target,
     security: Security,
+    dialer: Option<Dialer>,
+}
+
+/// Makes connected sockets: the user's, so the notifier drops it.
+#[derive(Clone)]
+pub(super) struct Dialer(Option<Arc<Make>>);
+
+type Make = dyn Fn(&str) -> io::Result<OwnedFd> + Send + Sync;
+
+impl Dialer {
+    pub(super) fn new<S: Into<OwnedFd>>(
+        make: impl Fn(&str) -> io::Result<S> + Send + Sync + 'static,
+    ) -> Self {
+        Self(Some(Arc::new(move |target: &str| make(target).map(Into::into))))
+    }
+
+    fn make(&self, target: &str) -> io::Result<OwnedFd> {
+        let Some(make) = &self.0 else { return Err(io::ErrorKind::Other.into()) };
+        let made = user::run(format_args!("the dialer of {target}"), || make(target));
+        made.unwrap_or_else(|_| Err(io::Error::other("the dialer panicked")))
+    }
+}
+
+impl Drop for Dialer {
+    fn drop(&mut self) {
+        if let Some(make) = self.0.take() {
+            notify(Box::new(move || drop(make)));
+        }
+    }
 }
 
 /// What goes over the socket.
@@ -128,8 +158,8 @@ pub(super) struct TlsSecurity {
 }
 
 impl Tcp {
-    pub(super) fn new(target: Target, security: Security) -> Self {
-        Self { target, security }
+    pub(super) fn new(target: Target, security: Security, dialer: Option<Dialer>) -> Self {
+        Self { target, security, dialer }
     }
 }
 
@@ -143,6 +173,9 @@ impl Dial for Tcp {
             deadline: Deadline::after(clock::now(), timeout),
             outcome,
         };
+        if let Some(dialer) = &self.dialer {
+            return attempt.dial(dialer.clone());
+        }
         match self.target.place() {
             Place::Addresses(addresses) => attempt.connect(ends(addresses)),
             Place::Unix(end) => attempt.connect(vec![end.clone()]),
@@ -182,6 +215,38 @@ struct Attempt {
 }
 
 impl Attempt {
+    /// Has the user's dialer make the connection, on a thread of its own: it may block.
+    fn dial(self, dialer: Dialer) {
+        let handed = Arc::new(Mutex::new(Some(self)));
+        let own = handed.clone();
+        let work = move || {
+            // A statement of its own: the guard must be gone when it runs.
+            let attempt = own.lock().take();
+            let Some(attempt) = attempt.filter(|attempt| !attempt.dialing.cancelled()) else {
+                return;
+            };
+            match dialer.make(&attempt.target).and_then(|made| SocketPipe::led(made.into())) {
+                Ok(pipe)
+                    if matches!(attempt.security, Security::Local) && !pipe.end().is_loopback() =>
+                {
+                    let end = pipe.end().to_string();
+                    attempt.failed(&format!(
+                        "local credentials are for this machine, and {end} is another"
+                    ));
+                }
+                Ok(pipe) => attempt.connected(pipe),
+                Err(error) => attempt.failed(&error),
+            }
+        };
+        if let Err((error, work)) = helper::spawn("dialer", Box::new(work)) {
+            let attempt = handed.lock().take();
+            drop(work);
+            if let Some(attempt) = attempt {
+                attempt.failed(&error);
+            }
+        }
+    }
+
     fn connect(self, mut addresses: Vec<Endpoint>) {
         if matches!(self.security, Security::Local) {
             let all = addresses.clone();

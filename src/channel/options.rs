@@ -1,6 +1,8 @@
 //! How a channel is set up: [`ChannelBuilder`].
 
 use std::fmt;
+use std::io;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +15,7 @@ use crate::reactor::client_poller;
 use crate::tell;
 
 use super::Channel;
-use super::dial::{Dial, Tcp};
+use super::dial::{Dial, Dialer, Tcp};
 use super::settings::Settings;
 use super::target::Target;
 
@@ -41,6 +43,7 @@ pub struct ChannelBuilder {
     settings: Result<Settings, ConfigError>,
     interceptors: Vec<Arc<dyn ClientInterceptor>>,
     compressors: Vec<Arc<dyn Compressor>>,
+    dialer: Option<Dialer>,
 }
 
 impl ChannelBuilder {
@@ -49,6 +52,7 @@ impl ChannelBuilder {
             settings: Target::parse(target).map(Settings::new),
             interceptors: Vec::new(),
             compressors: Vec::new(),
+            dialer: None,
         }
     }
 
@@ -72,9 +76,35 @@ impl ChannelBuilder {
             ConfigError::new(ConfigErrorKind::State, text)
         })?;
         let security = settings.security()?;
-        let dial = dial.unwrap_or_else(|| Box::new(Tcp::new(settings.target.clone(), security)));
+        let target = settings.target.clone();
+        let dial = dial.unwrap_or_else(|| Box::new(Tcp::new(target, security, self.dialer)));
         Ok(Channel::new(settings, Terms::new(encodings), dial, poller)
             .intercepted(self.interceptors))
+    }
+
+    /// Makes its connections by this function, which is given the target as it was written, and gives a socket that is connected: a
+    /// `TcpStream`, a `UnixStream`, or the `OwnedFd` of one. For ways that the library does not know: a proxy, a jump host, a socket that is
+    /// there already. Default: the target's addresses are connected to; they are not looked up then.
+    ///
+    /// It runs on a thread of the library's, one for each attempt, and may block: the channel gives an attempt up after
+    /// [`connect_timeout`](Self::connect_timeout), whatever it does. An error, or a panic, is a failed attempt, and the channel's backoff follows.
+    /// TLS goes over the socket as over any other.
+    ///
+    /// ```
+    /// use std::net::TcpStream;
+    /// use grpc_threads::Channel;
+    ///
+    /// let channel = Channel::builder("orders.internal:443")
+    ///     .dialer(|_target| TcpStream::connect("127.0.0.1:50051"))
+    ///     .connect_lazily()?;
+    /// # Ok::<(), grpc_threads::ConfigError>(())
+    /// ```
+    pub fn dialer<S: Into<OwnedFd>>(
+        mut self,
+        dialer: impl Fn(&str) -> io::Result<S> + Send + Sync + 'static,
+    ) -> Self {
+        self.dialer = Some(Dialer::new(dialer));
+        self
     }
 
     /// Puts this between the stubs of the channel and their calls, inside of those that were given before. Default: none; a

@@ -56,7 +56,7 @@ impl SocketPipe {
     }
 
     /// One that somebody waits on: a client's.
-    pub(super) fn led(socket: Socket) -> io::Result<Self> {
+    pub(crate) fn led(socket: Socket) -> io::Result<Self> {
         let pipe = Self::new(socket)?;
         pipe.kick_fd()?;
         Ok(pipe)
