@@ -31,13 +31,17 @@ fn main() -> Result<(), Box<dyn Error>> {
             ("watchers", "how many there are; 10000 by default"),
             ("quiet", "for how many seconds nothing changes; 3 by default"),
             ("serve", "be the server: what the program starts by itself"),
+            (
+                "server",
+                "another server's command, which prints its port and changes at each line of its input",
+            ),
         ],
     );
     if flags.is_set("serve") {
-        serve()
-    } else {
-        watch(flags.value("watchers", 10_000), flags.value("quiet", 3))
+        return serve();
     }
+    let server = Serving::start(flags.get("server"))?;
+    watch(server, flags.value("watchers", 10_000), flags.value("quiet", 3))
 }
 
 /// Each line of input is a change.
@@ -56,8 +60,7 @@ fn serve() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-fn watch(watchers: usize, quiet: u64) -> Result<(), Box<dyn Error>> {
-    let mut server = Serving::start()?;
+fn watch(mut server: Serving, watchers: usize, quiet: u64) -> Result<(), Box<dyn Error>> {
     let request = HealthCheckRequest { service: "demo.Service".into() };
     let stubs: Vec<_> = (0..watchers.div_ceil(EACH))
         .map(|_| Ok(HealthStub::new(&insecure_channel(&format!("127.0.0.1:{}", server.port))?)))
@@ -132,9 +135,14 @@ struct Serving {
 }
 
 impl Serving {
-    fn start() -> Result<Self, Box<dyn Error>> {
-        let mut command = Command::new(std::env::current_exe()?);
-        let command = command.arg("--serve").stdin(Stdio::piped()).stdout(Stdio::piped());
+    fn start(other: Option<&str>) -> Result<Self, Box<dyn Error>> {
+        let mut words = other.unwrap_or_default().split_whitespace();
+        let mut command = match words.next() {
+            Some(program) => Command::new(program),
+            None => Command::new(std::env::current_exe()?),
+        };
+        let own = other.is_none().then_some("--serve");
+        let command = command.args(words.chain(own)).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn()?;
         let (input, output) = child.stdin.take().zip(child.stdout.take()).ok_or("no pipes")?;
         let mut line = String::new();
