@@ -83,6 +83,41 @@ fn every_module_has_a_rank() {
     report(found);
 }
 
+/// What stands beside the call proves that the public API suffices: of the inside it has the house's own tools alone.
+#[test]
+fn what_stands_beside_the_call_is_written_against_the_public_api() {
+    let files = source::read("src");
+    let root = RootNames::of(&files);
+    report(files.iter().flat_map(|file| insides(file, &root)).collect());
+    let root = RootNames(HashMap::from([("Status".to_owned(), "status".to_owned())]));
+    let count = |path: &str, text: &str| insides(&File::new(path.into(), text.into()), &root).len();
+    let text =
+        "use crate::{Status, link, sync::Mutex}; use super::check; fn f() { crate::call::g() }";
+    assert_eq!(count("src/health/a.rs", text), 2);
+    assert_eq!(count("src/server/a.rs", text), 0);
+}
+
+/// Where such a module names what no user can, but for locks, threads, lines of the log and messages.
+fn insides(file: &File, root: &RootNames) -> Vec<String> {
+    let tools = ["sync", "reactor", "tell", "message"];
+    if !["health", "reflection", "rpc_status"].contains(&file.top()) || file.in_tests {
+        return Vec::new();
+    }
+    let mut found = Vec::new();
+    for (path, line) in file.paths_from_root() {
+        let Some(first) = path.first() else { continue };
+        let own = first == file.top() || root.0.contains_key(first);
+        if !own && !tools.contains(&first.as_str()) {
+            found.push(format!(
+                "{}:{line}: `{}` is no part of the public API",
+                file.path,
+                path.join("::")
+            ));
+        }
+    }
+    found
+}
+
 #[test]
 fn files_stay_short() {
     let mut found = Vec::new();

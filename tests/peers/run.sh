@@ -5,6 +5,7 @@
 #   tests/peers/run.sh install    grpcio, into a virtual environment in the user's cache; fails if it cannot
 #   tests/peers/run.sh grpcio     the cases of peers.py and examples/peer_client, both ways
 #   tests/peers/run.sh companions grpcio-health-checking, grpcio-reflection and grpcio-status, both ways, over TCP and UNIX sockets
+#   tests/peers/run.sh buf        buf curl, which knows our services by reflection alone
 #   tests/peers/run.sh tools      curl and h2load, by ../shared/tools/http2/peers.sh beside the checkout
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
@@ -92,6 +93,40 @@ run_companions() {
     stop
 }
 
+buf=$cache-buf
+buf_version=1.75.0
+
+install_buf() {
+    if [ "$(cat "$buf/.installed" 2>/dev/null)" = "$buf_version" ]; then return 0; fi
+    command -v npm >/dev/null || { echo "no npm"; return 1; }
+    rm -rf "$buf"
+    mkdir -p "$buf" && npm install --silent --no-audit --no-fund --prefix "$buf" "@bufbuild/buf@$buf_version" &&
+        "$buf/node_modules/.bin/buf" --version >/dev/null && echo "$buf_version" >"$buf/.installed"
+}
+
+# It lists and calls all four kinds, with no .proto at hand.
+run_buf() {
+    local tcp unix url
+    cargo build --quiet --example reflection
+    start "$programs/reflection" --port 0
+    url=http://$tcp
+    # said WHAT PATTERN BUF-ARGUMENT...: what it prints, without blanks
+    said() {
+        local what=$1 pattern=$2 got
+        shift 2
+        got=$(timeout 60 "$buf/node_modules/.bin/buf" curl --protocol grpc --http2-prior-knowledge "$@" 2>&1 | tr -d ' \n') || true
+        expect "buf: $what" "$got" "$pattern"
+        echo "passed buf $what"
+    }
+    said "lists" '^helloworld.Greeter/SayHellohelloworld.Greeter/SayHelloBidiStreamh' --list-methods "$url"
+    said "one response" '^\{"message":"Hello,buf!"\}$' -d '{"name":"buf"}' "$url/helloworld.Greeter/SayHello"
+    said "a stream of responses" 'morning,buf.*day,buf.*night,buf' -d '{"name":"buf"}' "$url/helloworld.Greeter/SayHelloStreamReply"
+    said "a stream of requests" '"Hello,aandb!"' -d '{"name":"a"}{"name":"b"}' "$url/helloworld.Greeter/SayHelloToAll"
+    said "streams both ways" '"Hello,a!".*"Hello,b!"' -d '{"name":"a"}{"name":"b"}' "$url/helloworld.Greeter/SayHelloBidiStream"
+    said "an error" '"code":"invalid_argument"' -d '{"name":""}' "$url/helloworld.Greeter/SayHello"
+    stop
+}
+
 build() { cargo build --quiet --example peer_server --example peer_client; }
 
 run_grpcio() {
@@ -170,6 +205,8 @@ case ${1:-all} in
     grpcio) install && run_grpcio ;;
     companions) install_companions && run_companions ;;
     install-companions) install_companions ;;
+    buf) install_buf && run_buf ;;
+    install-buf) install_buf ;;
     tools) run_tools ;;
     all)
         if install >"$work/install.log" 2>&1; then
@@ -183,6 +220,12 @@ case ${1:-all} in
         else
             tail -n 3 "$work/install.log"
             echo "skipped: grpcio's companions (did not install)"
+        fi
+        if install_buf >"$work/install.log" 2>&1; then
+            run_buf
+        else
+            tail -n 3 "$work/install.log"
+            echo "skipped: buf (did not install)"
         fi
         if [ -x "$tools" ] && "$tools" install >"$work/install.log" 2>&1; then
             run_tools
