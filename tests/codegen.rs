@@ -8,6 +8,8 @@ mod checked_in;
 mod errors;
 #[path = "codegen/golden.rs"]
 mod golden;
+#[path = "codegen/inputs.rs"]
+mod inputs;
 #[path = "codegen/options.rs"]
 mod options;
 #[path = "codegen/plugin.rs"]

@@ -7,7 +7,7 @@ use prost_types::{
 };
 
 use super::Error;
-use crate::codegen::{self, names};
+use crate::codegen::{self, docs, names};
 
 /// A service defined in code: its name and its methods, with types and codecs of the program.
 ///
@@ -92,7 +92,7 @@ impl Definition {
         Ok(codegen::Service {
             full_name: self.full_name.clone(),
             names: names::ServiceNames::unchosen(&names::type_name(self.name())),
-            docs: self.comment.lines().map(str::to_owned).collect(),
+            docs: lines_of(&self.comment),
             deprecated: false,
             methods: self.methods.iter().map(Rpc::method).collect(),
         })
@@ -121,6 +121,12 @@ impl Definition {
         };
         FileDescriptorSet { file: vec![file] }.encode_to_vec()
     }
+}
+
+/// A comment as lines of documentation.
+fn lines_of(comment: &str) -> Vec<String> {
+    let indent = |line: &str| if line.is_empty() { String::new() } else { format!(" {line}") };
+    docs::harmless(comment).lines().map(indent).collect()
 }
 
 impl Rpc {
@@ -197,7 +203,7 @@ impl Rpc {
         codegen::Method {
             proto_name: self.name.clone(),
             name: names::snake_case(&self.name),
-            docs: self.comment.lines().map(str::to_owned).collect(),
+            docs: lines_of(&self.comment),
             deprecated: false,
             request: self.request.clone(),
             response: self.response.clone(),

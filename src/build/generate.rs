@@ -6,9 +6,10 @@ use std::rc::Rc;
 
 use prost_build::{Module, ServiceGenerator};
 
+use super::clashes::{Items, Rules};
 use super::sources::Sources;
-use super::{Builder, Error};
-use crate::codegen::{self, Method, Service, Style, descriptor, names, tidy};
+use super::{Builder, Error, boxes, nesting};
+use crate::codegen::{self, Method, Service, Style, descriptor, docs, names, tidy};
 
 /// A generated file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +21,8 @@ pub struct Generated {
     pub text: String,
     /// The modules of its package, outermost first.
     pub modules: Vec<String>,
+    /// The `.proto` files that it was made of.
+    pub sources: Vec<String>,
 }
 
 /// What is to be said about names.
@@ -43,10 +46,20 @@ impl Names {
     }
 }
 
+/// The code of all packages; those for which `wanted` is not are for others to write.
 pub(super) fn generate(
     builder: &mut Builder,
-    sources: &Sources,
+    sources: &mut Sources,
+    wanted: impl Fn(&Module) -> bool,
 ) -> Result<(Vec<Generated>, Names), Error> {
+    let rules =
+        Rules { elsewhere: &builder.elsewhere, strip_enum_prefix: builder.strip_enum_prefix };
+    let items = Items::of(sources, &rules)?;
+    let mut origins: BTreeMap<Module, Vec<String>> = BTreeMap::new();
+    for file in &sources.descriptors {
+        let module = Module::from_protobuf_package_name(file.package());
+        origins.entry(module).or_default().push(file.name().to_owned());
+    }
     let (mut texts, services) = messages(builder, sources)?;
     let style =
         Style { library: builder.library.clone(), client: builder.client, server: builder.server };
@@ -55,6 +68,7 @@ pub(super) fn generate(
     for (module, services) in services {
         let text = texts.entry(module.clone()).or_default();
         let mut taken = names::types_of(text);
+        taken.extend(items.names(&module));
         for (package, service) in services {
             let service = named(service, builder, &mut taken, &mut names)?;
             text.push_str(&codegen::service(&service, &style));
@@ -63,11 +77,25 @@ pub(super) fn generate(
     }
     let embeds = builder.embed_descriptors && (style.client || style.server);
     let finish = |(module, text): (Module, String)| {
-        let mut text = tidy::tidy(&text);
+        let text = text.trim_start_matches(PROST_HEAD).trim_start();
+        let mut text = tidy::tidy(text);
         if let (true, Some(packages)) = (embeds, packages.get(&module)) {
             embed(packages, builder, sources, &mut text);
         }
-        finished(&module, &text)
+        (module, text)
+    };
+    let mut texts: Texts =
+        texts.into_iter().filter(|(module, _)| wanted(module)).map(finish).collect();
+    for (module, outer) in nesting::nest(&mut texts, &wanted) {
+        let mut more = origins.remove(&module).unwrap_or_default();
+        origins.entry(outer.clone()).or_default().append(&mut more);
+        let (inner, outer) = (file_name(&module), file_name(&outer));
+        names.changed.push(format!(
+            "what would be {inner} is in {outer}, where a message has a module of that name"
+        ));
+    }
+    let finish = |(module, text): (Module, String)| {
+        finished(&module, &text, origins.remove(&module).unwrap_or_default())
     };
     Ok((texts.into_iter().map(finish).collect(), names))
 }
@@ -77,13 +105,29 @@ type Texts = BTreeMap<Module, String>;
 type Services = BTreeMap<Module, Vec<(String, Service)>>;
 
 /// The code of the messages. Services come after all of them, when their names are known.
-fn messages(builder: &mut Builder, sources: &Sources) -> Result<(Texts, Services), Error> {
+fn messages(builder: &mut Builder, sources: &mut Sources) -> Result<(Texts, Services), Error> {
     let collected: Rc<RefCell<Vec<prost_build::Service>>> = Rc::default();
     builder.config.service_generator(Box::new(Collector(collected.clone())));
     let module = |package: &str| Module::from_protobuf_package_name(package);
-    let requests = sources.descriptors.iter().cloned();
-    let requests = requests.map(|file| (module(file.package()), file)).collect();
-    let texts = builder.config.generate(requests).map_err(|error| Error::new(error.to_string()))?;
+    for path in boxes::needed(&sources.descriptors) {
+        builder.config.boxed(path);
+    }
+    let files = std::mem::take(&mut sources.descriptors);
+    let names: Vec<String> = files.iter().map(|file| file.name().to_owned()).collect();
+    let requests = files.into_iter().map(|file| (module(file.package()), file)).collect();
+    // It gives up on some input by panic. What is known of that is refused before; this is for what is not.
+    let generate = || builder.config.generate(requests);
+    let texts = match std::panic::catch_unwind(std::panic::AssertUnwindSafe(generate)) {
+        Ok(result) => result.map_err(|error| Error::new(error.to_string()))?,
+        Err(panic) => {
+            let text = panic.downcast_ref::<String>().map(String::as_str);
+            let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no words");
+            return Err(Error::new(format!(
+                "prost-build gave up on one of {}: {text}",
+                names.join(", ")
+            )));
+        }
+    };
 
     let mut services = Services::new();
     for service in collected.take() {
@@ -165,13 +209,31 @@ fn embed(packages: &[String], builder: &Builder, sources: &Sources, text: &mut S
     text.push_str(";\n");
 }
 
-fn finished(module: &Module, text: &str) -> Generated {
-    let text = text.trim_start_matches(PROST_HEAD).trim_start();
+fn finished(module: &Module, text: &str, sources: Vec<String>) -> Generated {
     Generated {
         name: file_name(module),
-        text: format!("{HEAD}{text}"),
+        text: format!("{}{text}", head(&sources)),
         modules: module.parts().map(str::to_owned).collect(),
+        sources,
     }
+}
+
+/// Says what the file is made of, in lines that are not too long.
+pub(super) fn head(sources: &[String]) -> String {
+    let mut out = HEAD.to_owned();
+    let mut column = 0;
+    for (at, source) in sources.iter().enumerate() {
+        let source = docs::plain(source).replace('\n', " ");
+        if at == 0 || column + source.len() > 100 {
+            out.push_str(if at == 0 { "\n// Of:" } else { "\n//    " });
+            column = 6;
+        }
+        out.push(' ');
+        out.push_str(&source);
+        column += source.len() + 1;
+    }
+    out.push_str("\n\n");
+    out
 }
 
 /// `package.name.rs`, without the marks of keywords.
@@ -232,5 +294,5 @@ fn docs(mut comments: prost_build::Comments) -> Vec<String> {
     lines
 }
 
-const HEAD: &str = "// @generated by grpc-threads from .proto files: changes here get lost.\n\n";
+const HEAD: &str = "// @generated by grpc-threads from .proto files: changes here get lost.";
 const PROST_HEAD: &str = "// This file is @generated by prost-build.\n";

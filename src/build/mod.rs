@@ -56,10 +56,16 @@
 //! of `prost-types`, which the program then needs as a dependency. `Bytes` and `BufMut`, which a `Codec` needs, are at
 //! `prost::bytes`, too.
 
+mod boxes;
+mod clashes;
+mod compiler;
 mod definition;
 mod error;
 mod generate;
+mod google;
+mod lower;
 mod modules;
+mod nesting;
 pub(crate) mod options;
 mod plugin;
 mod sources;
@@ -116,10 +122,15 @@ pub struct Builder {
     client: bool,
     server: bool,
     embed_descriptors: bool,
+    /// Whether there is any code to be written.
+    code: bool,
     /// Whether to speak to cargo; by default when it runs us.
     directives: bool,
     renames: HashMap<String, String>,
     definitions: Vec<Definition>,
+    /// Full names of what is not generated, with all that is in it.
+    elsewhere: Vec<String>,
+    strip_enum_prefix: bool,
 }
 
 impl Builder {
@@ -134,9 +145,12 @@ impl Builder {
             client: true,
             server: true,
             embed_descriptors: true,
+            code: true,
             directives: std::env::var_os("OUT_DIR").is_some(),
             renames: HashMap::new(),
             definitions: Vec::new(),
+            elsewhere: vec![WELL_KNOWN.to_owned()],
+            strip_enum_prefix: true,
         }
     }
 
@@ -177,6 +191,13 @@ impl Builder {
         self
     }
 
+    /// Only [`file_descriptor_set`](Self::file_descriptor_set), no code: what `protoc --descriptor_set_out
+    /// --include_imports` writes, without `protoc`.
+    pub fn descriptors_only(mut self) -> Self {
+        self.code = false;
+        self
+    }
+
     /// Whether packages with services get a `FILE_DESCRIPTOR_SET`. Default: true.
     pub fn embed_descriptors(mut self, yes: bool) -> Self {
         self.embed_descriptors = yes;
@@ -209,6 +230,8 @@ impl Builder {
 
     /// Types of `.proto` files that are to be found elsewhere, and not generated: `(".shop.v1", "::shop_api::v1")`.
     pub fn extern_path(mut self, proto: impl Into<String>, rust: impl Into<String>) -> Self {
+        let proto = proto.into();
+        self.elsewhere.push(proto.clone());
         self.config.extern_path(proto, rust);
         self
     }
@@ -235,6 +258,7 @@ impl Builder {
     /// Generates the well-known types (`google.protobuf`) like all others, instead of using `prost-types`.
     pub fn compile_well_known_types(mut self) -> Self {
         self.config.compile_well_known_types();
+        self.elsewhere.retain(|name| name != WELL_KNOWN);
         self
     }
 
@@ -247,6 +271,7 @@ impl Builder {
     /// Keeps the prefix that values of an enum often have: `Color::ColorRed`.
     pub fn retain_enum_prefix(mut self) -> Self {
         self.config.retain_enum_prefix();
+        self.strip_enum_prefix = false;
         self
     }
 
@@ -326,19 +351,26 @@ impl Builder {
         protos: &[impl AsRef<Path>],
         includes: &[impl AsRef<Path>],
     ) -> Result<Vec<Generated>, Error> {
-        let sources = Sources::read(protos, includes)?;
-        let (files, _) = self.run(&sources)?;
+        let mut sources = Sources::read(protos, includes)?;
+        let (files, _) = self.run(&mut sources)?;
         Ok(files)
     }
 
-    fn run(&mut self, sources: &Sources) -> Result<(Vec<Generated>, Names), Error> {
-        let (files, names) = generate::generate(self, sources)?;
+    fn run(&mut self, sources: &mut Sources) -> Result<(Vec<Generated>, Names), Error> {
+        let (files, names) = generate::generate(self, sources, |_| true)?;
         names.check(self)?;
         Ok((files, names))
     }
 
-    fn write(mut self, sources: Sources) -> Result<(), Error> {
-        let (files, names) = self.run(&sources)?;
+    fn write(mut self, mut sources: Sources) -> Result<(), Error> {
+        if !self.code {
+            let path = self.descriptor_file.as_ref();
+            let path = path.ok_or_else(|| {
+                Error::new("where to write the descriptors? See file_descriptor_set()")
+            })?;
+            return write_if_changed(path, &sources.descriptor_set());
+        }
+        let (files, names) = self.run(&mut sources)?;
         let (folder, in_out_dir) = match (&self.out_dir, std::env::var_os("OUT_DIR")) {
             (Some(folder), _) => (folder.clone(), false),
             (None, Some(folder)) => (PathBuf::from(folder), true),
@@ -383,6 +415,8 @@ impl fmt::Debug for Builder {
             .finish_non_exhaustive()
     }
 }
+
+const WELL_KNOWN: &str = ".google.protobuf";
 
 /// Leaves the file alone, with its time, if it would not change: what depends on it is not compiled again.
 fn write_if_changed(path: &Path, content: &[u8]) -> Result<(), Error> {

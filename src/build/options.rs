@@ -113,6 +113,7 @@ pub(super) fn apply(builder: Builder, name: &str, value: &str) -> Result<Builder
         "server-only" => builder.server_only(),
         "messages-only" => builder.messages_only(),
         "descriptor-set" => builder.file_descriptor_set(value),
+        "descriptors-only" => builder.descriptors_only(),
         "no-embedded-descriptors" => builder.embed_descriptors(false),
         "bytes" => builder.bytes([value]),
         "btree-map" => builder.btree_map([value]),
@@ -135,10 +136,11 @@ pub(super) fn apply(builder: Builder, name: &str, value: &str) -> Result<Builder
 }
 
 /// Options without a value.
-const FLAGS: [&str; 7] = [
+const FLAGS: [&str; 8] = [
     "client-only",
     "server-only",
     "messages-only",
+    "descriptors-only",
     "no-embedded-descriptors",
     "no-comments",
     "well-known-types",
@@ -155,6 +157,7 @@ Stubs and servers for grpc-threads from .proto files.
   --include-file=NAME           write one more file that includes all others, in modules
   --client-only, --server-only, --messages-only
   --descriptor-set=FILE         write all descriptors to FILE
+  --descriptors-only            nothing but those
   --no-embedded-descriptors     no FILE_DESCRIPTOR_SET in the code
   --bytes=PATH                  Bytes for fields of type bytes (. for all)
   --btree-map=PATH              BTreeMap for maps

@@ -2,10 +2,13 @@
 //!
 //! § `google/protobuf/compiler/plugin.proto`.
 
+use std::collections::HashSet;
+
 use prost::Message;
 use prost_build::Module;
 use prost_types::compiler::CodeGeneratorRequest;
 
+use super::compiler::model;
 use super::options;
 use super::sources::Sources;
 use super::{Builder, Error, generate, modules};
@@ -16,7 +19,9 @@ use crate::codegen::descriptor::{Fields, put_bytes, put_number};
 pub(super) fn answer(request: &[u8]) -> Vec<u8> {
     let mut response = Vec::new();
     // In every answer: protoc reads this before it shows an error.
-    put_number(2, FEATURE_PROTO3_OPTIONAL, &mut response);
+    put_number(2, FEATURE_PROTO3_OPTIONAL | FEATURE_SUPPORTS_EDITIONS, &mut response);
+    put_number(3, model::PROTO2 as u64, &mut response);
+    put_number(4, model::EDITION_2024 as u64, &mut response);
     match files(request) {
         Ok(files) => {
             for (name, text) in files {
@@ -36,22 +41,22 @@ fn files(bytes: &[u8]) -> Result<Vec<(String, String)>, Error> {
         .map_err(|error| Error::new(format!("the request cannot be read: {error}")))?;
     // From the bytes, since decoding loses options that are extensions.
     let encoded = Fields(bytes).filter(|field| field.number == PROTO_FILE);
-    let sources = Sources::decode(encoded.map(|field| field.payload))?;
+    let mut sources = Sources::decode(encoded.map(|field| field.payload))?;
     let mut builder = Builder::new().cargo_directives(false);
     for option in request.parameter().split(',').filter(|option| !option.is_empty()) {
         let (name, value) = option.split_once('=').unwrap_or((option, ""));
         builder = options::apply(builder, name, value)?;
     }
-    // A rename may be of something in another run: buf makes one for each folder, with the same options.
-    let (mut files, _) = generate::generate(&mut builder, &sources)?;
     // Those of packages that were only imported are another run's.
-    let wanted: Vec<String> = request
+    let wanted: HashSet<Module> = request
         .proto_file
         .iter()
         .filter(|file| request.file_to_generate.iter().any(|name| name == file.name()))
-        .map(|file| generate::file_name(&Module::from_protobuf_package_name(file.package())))
+        .map(|file| Module::from_protobuf_package_name(file.package()))
         .collect();
-    files.retain(|file| wanted.contains(&file.name));
+    // A rename may be of something in another run: buf makes one for each folder, with the same options.
+    let (files, _) =
+        generate::generate(&mut builder, &mut sources, |module| wanted.contains(module))?;
     let mut all: Vec<_> = files.iter().map(|file| (file.name.clone(), file.text.clone())).collect();
     if let Some(name) = &builder.include_file {
         all.push((name.clone(), modules::include_file(&files, false)));
@@ -61,4 +66,6 @@ fn files(bytes: &[u8]) -> Result<Vec<(String, String)>, Error> {
 
 /// `CodeGeneratorRequest.proto_file`.
 const PROTO_FILE: u64 = 15;
+// `CodeGeneratorResponse.Feature`.
 const FEATURE_PROTO3_OPTIONAL: u64 = 1;
+const FEATURE_SUPPORTS_EDITIONS: u64 = 2;

@@ -122,6 +122,8 @@ pub(crate) struct Field<'a> {
     pub(crate) number: u64,
     /// What a field of bytes holds; empty for numbers.
     pub(crate) payload: &'a [u8],
+    /// What a field of a number of variable length holds; else 0.
+    pub(crate) value: u64,
     /// With its key.
     whole: &'a [u8],
 }
@@ -133,9 +135,10 @@ impl<'a> Iterator for Fields<'a> {
         let start = self.0;
         let mut rest = start;
         let key = varint(&mut rest)?;
+        let mut value = 0;
         let payload = match key & 7 {
             0 => {
-                varint(&mut rest)?;
+                value = varint(&mut rest)?;
                 &[][..]
             }
             1 => cut(&mut rest, 8)?,
@@ -148,7 +151,7 @@ impl<'a> Iterator for Fields<'a> {
         };
         self.0 = rest;
         let whole = start.get(..start.len() - rest.len())?;
-        Some(Field { number: key >> 3, payload, whole })
+        Some(Field { number: key >> 3, payload, value, whole })
     }
 }
 

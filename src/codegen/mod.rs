@@ -11,6 +11,7 @@
 mod client;
 mod code;
 pub(crate) mod descriptor;
+pub(crate) mod docs;
 pub(crate) mod names;
 mod server;
 pub(crate) mod tidy;

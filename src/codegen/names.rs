@@ -116,6 +116,80 @@ pub(crate) fn snake_case(name: &str) -> String {
     identifier(&out)
 }
 
+/// A name as prost-build spells types: `HTTPRequest` to `HttpRequest`.
+pub(crate) fn upper_camel(name: &str) -> String {
+    let mut out = String::with_capacity(name.len());
+    for word in words(name) {
+        let mut chars = word.chars();
+        out.extend(chars.next().map(|first| first.to_ascii_uppercase()));
+        out.extend(chars.map(|c| c.to_ascii_lowercase()));
+    }
+    sanitized(out)
+}
+
+/// A name as prost-build spells fields and modules: `HTTPRequest` to `http_request`.
+pub(crate) fn snake(name: &str) -> String {
+    let mut out = String::with_capacity(name.len() + 4);
+    for word in words(name) {
+        if !out.is_empty() {
+            out.push('_');
+        }
+        out.extend(word.chars().map(|c| c.to_ascii_lowercase()));
+    }
+    sanitized(out)
+}
+
+/// The value of an enum as prost-build spells it; without the enum's name in front, if that is to go.
+pub(crate) fn variant(enum_name: &str, value: &str, strip: bool) -> String {
+    let name = upper_camel(value);
+    let rest =
+        name.strip_prefix(enum_name).filter(|rest| strip && rest.starts_with(char::is_uppercase));
+    match rest {
+        Some(rest) => sanitized(rest.to_owned()),
+        None => name,
+    }
+}
+
+/// The words of a name, by its underscores and capitals, as the crate `heck` cuts them.
+fn words(name: &str) -> Vec<&str> {
+    let mut words = Vec::new();
+    for part in name.split(|c: char| !c.is_alphanumeric()) {
+        let (mut start, mut upper_before) = (0, false);
+        let bytes = part.as_bytes();
+        for (at, pair) in bytes.windows(2).enumerate() {
+            let [c, next] = [pair[0], pair[1]];
+            let is_upper =
+                if c.is_ascii_alphabetic() { c.is_ascii_uppercase() } else { upper_before };
+            let is_lower = c.is_ascii_lowercase()
+                || !c.is_ascii_alphabetic() && at > start && !upper_before && {
+                    let before = bytes.get(start..at).unwrap_or_default();
+                    before.iter().any(u8::is_ascii_lowercase)
+                };
+            if is_lower && next.is_ascii_uppercase() {
+                words.extend(part.get(start..=at));
+                (start, upper_before) = (at + 1, false);
+            } else if upper_before && c.is_ascii_uppercase() && next.is_ascii_lowercase() {
+                words.extend(part.get(start..at));
+                (start, upper_before) = (at, false);
+            } else {
+                upper_before = is_upper;
+            }
+        }
+        words.extend(part.get(start..).filter(|word| !word.is_empty()));
+    }
+    words
+}
+
+/// An identifier as prost-build makes one.
+fn sanitized(name: String) -> String {
+    match &name[..] {
+        "_" | "super" | "self" | "Self" | "extern" | "crate" => name + "_",
+        word if KEYWORDS.contains(&word) => format!("r#{name}"),
+        word if word.starts_with(|c: char| c.is_ascii_digit()) => format!("_{name}"),
+        _ => name,
+    }
+}
+
 /// The types that the text of a module has at its top: a nested module is one as far as names go.
 pub(crate) fn types_of(text: &str) -> HashSet<String> {
     let item = |line: &str| {

@@ -97,7 +97,9 @@ fn signature(method: &Method, style: &Style, code: &mut Code) {
 /// The trait for a shared implementation.
 fn emit_arc(service: &Service, style: &Style, code: &mut Code) {
     let (name, t) = (&service.names.service, &service.names.type_parameter);
-    code.open(&format!("impl<{t}: {name} + ?Sized> {name} for ::std::sync::Arc<{t}> {{"));
+    code.open(&format!(
+        "impl<{t}: {name} + ?::core::marker::Sized> {name} for ::std::sync::Arc<{t}> {{"
+    ));
     for (at, method) in service.methods.iter().enumerate() {
         if at > 0 {
             code.line("");

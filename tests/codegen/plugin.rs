@@ -86,7 +86,7 @@ fn protoc_gets_the_files_it_asked_for() {
         run(&[], &request(&folder, "client_only,include_file=mod.rs,rename=other.Service=Name"));
     assert!(output.status.success(), "{output:?}");
     let response = CodeGeneratorResponse::decode(&output.stdout[..]).unwrap();
-    assert_eq!((response.error, response.supported_features), (None, Some(1)));
+    assert_eq!((response.error, response.supported_features), (None, Some(3)));
     let names: Vec<_> = response.file.iter().map(|file| file.name()).collect();
     assert_eq!(names, ["a.rs", "mod.rs"]);
     let text = response.file[0].content();
@@ -104,6 +104,6 @@ fn protoc_is_told_what_is_wrong_in_the_response() {
         assert!(output.status.success(), "{output:?}");
         let response = CodeGeneratorResponse::decode(&output.stdout[..]).unwrap();
         assert!(response.error().contains(what), "{response:?}");
-        assert_eq!(response.supported_features, Some(1));
+        assert_eq!(response.supported_features, Some(3));
     }
 }

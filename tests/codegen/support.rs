@@ -18,6 +18,10 @@ impl Folder {
     }
 
     pub(crate) fn with(self, name: &str, text: &str) -> Self {
+        self.with_bytes(name, text.as_bytes())
+    }
+
+    pub(crate) fn with_bytes(self, name: &str, text: &[u8]) -> Self {
         let path = self.path(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, text).unwrap();

@@ -47,7 +47,7 @@ pub trait Echo: ::core::marker::Send + ::core::marker::Sync + 'static {
     }
 }
 #[allow(dead_code, deprecated, missing_docs, nonstandard_style, unreachable_pub, clippy::all, clippy::pedantic, rustdoc::all)]
-impl<S: Echo + ?Sized> Echo for ::std::sync::Arc<S> {
+impl<S: Echo + ?::core::marker::Sized> Echo for ::std::sync::Arc<S> {
     fn say(
         &self,
         request: crate::Text,
