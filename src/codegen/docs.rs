@@ -105,6 +105,8 @@ struct Reader {
     containers: Vec<Container>,
     leaf: Leaf,
     out: String,
+    /// The innermost item has had an empty line and nothing else: one more ends it.
+    fresh: bool,
     /// Indented code that is being read: how its first line begins, how the others do, and its lines.
     code: Option<(String, String, Vec<String>)>,
 }
@@ -151,7 +153,8 @@ impl Reader {
         match self.leaf {
             Leaf::Fence { mark, len, indent } if inside => {
                 let body = rest.get(indent.min(indent_of(rest))..).unwrap_or_default();
-                if closes(rest, mark, len) {
+                // What it is when its indent is gone, as it is written.
+                if closes(body, mark, len) {
                     self.leaf = Leaf::None;
                     self.put(&prefix, rest.trim());
                 } else {
@@ -194,7 +197,12 @@ impl Reader {
                         None => return (depth, rest),
                     }
                 }
-                Container::Item(_) if rest.trim().is_empty() => "",
+                Container::Item(_) if rest.trim().is_empty() => {
+                    if self.fresh && depth + 1 == self.containers.len() {
+                        return (depth, rest);
+                    }
+                    ""
+                }
                 Container::Item(content) if indent >= *content => {
                     rest.get(*content..).unwrap_or_default()
                 }
@@ -206,13 +214,17 @@ impl Reader {
 
     /// What begins in a line, after the containers that it goes on with.
     fn blocks(&mut self, mut depth: usize, mut prefix: String, mut rest: &str) {
+        let before = depth;
         loop {
+            let opened = depth > before;
             let text = rest.trim_start();
             if text.is_empty() {
+                self.fresh = opened && matches!(self.containers.last(), Some(Container::Item(_)));
                 self.containers.truncate(depth);
                 self.leaf = Leaf::None;
                 return self.put(&prefix, "");
             }
+            self.fresh = false;
             let mut indent = indent_of(rest);
             if indent >= 4 && self.leaf != Leaf::Paragraph {
                 self.containers.truncate(depth);
@@ -223,6 +235,10 @@ impl Reader {
             }
             // A paragraph that goes on: its indent means nothing, and less of it can mean no more.
             indent = indent.min(3);
+            // One blank is what those who write it down put there themselves.
+            if prefix.is_empty() && indent == 1 {
+                indent = 0;
+            }
             if let Some(after) = text.strip_prefix('>') {
                 self.open(&mut depth, &mut prefix, Container::Quote, "> ");
                 rest = after.strip_prefix(' ').unwrap_or(after);
@@ -254,7 +270,7 @@ impl Reader {
                 rest = after.get(gap..).unwrap_or_default();
                 continue;
             }
-            if let Some(end) = html(text, self.leaf == Leaf::Paragraph) {
+            if let Some(end) = html(text) {
                 self.containers.truncate(depth);
                 let done = matches!(end, End::Text(end) if text.to_ascii_lowercase().contains(end));
                 self.leaf = if done { Leaf::None } else { Leaf::Html(end) };
@@ -264,9 +280,8 @@ impl Reader {
                 self.containers.truncate(depth);
             }
             self.leaf = Leaf::Paragraph;
-            // No start of a block that this does not follow.
-            let escape = if text.starts_with("<![") { "\\" } else { "" };
-            return self.put(&prefix, &format!("{}{escape}{text}", " ".repeat(indent)));
+            let text = escaped(text);
+            return self.put(&prefix, &format!("{}{text}", " ".repeat(indent)));
         }
     }
 
@@ -334,6 +349,23 @@ fn is_rule(text: &str) -> bool {
     }) && count >= 3
 }
 
+/// A line of text, without what begins a block that the reader does not follow: footnotes, tasks, tags that stand
+/// alone, and items of lists that begin one after a table and none after other text.
+fn escaped(text: &str) -> String {
+    if let Some((width, _)) = item(text, false) {
+        let (digits, rest) = text.split_at_checked(width - 1).unwrap_or(("", text));
+        return format!("{digits}\\{rest}");
+    }
+    let is_tag = || {
+        let rest = text.strip_prefix('<').map(|rest| rest.strip_prefix('/').unwrap_or(rest));
+        let after = rest
+            .map(|rest| rest.trim_start_matches(|c: char| c.is_ascii_alphanumeric() || c == '-'));
+        after.is_some_and(|after| after.is_empty() || after.starts_with([' ', '>', '/', '!']))
+    };
+    let is_other = ["[^", "[ ]", "[x]", "[X]"].iter().any(|start| text.starts_with(start));
+    if is_other || is_tag() { format!("\\{text}") } else { text.to_owned() }
+}
+
 /// The width of a list's mark, and what follows it.
 fn item(text: &str, interrupts: bool) -> Option<(usize, &str)> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
@@ -355,7 +387,7 @@ fn item(text: &str, interrupts: bool) -> Option<(usize, &str)> {
 }
 
 /// The end of the block of HTML that begins here.
-fn html(text: &str, interrupts: bool) -> Option<End> {
+fn html(text: &str) -> Option<End> {
     let lower = text.to_ascii_lowercase();
     let rest = lower.strip_prefix('<')?;
     let ends = |rest: &str| rest.is_empty() || rest.starts_with([' ', '>']);
@@ -392,19 +424,7 @@ fn html(text: &str, interrupts: bool) -> Option<End> {
     if BLOCKS.contains(&name) && (ends(after) || after.starts_with("/>")) {
         return Some(End::Blank);
     }
-    (!interrupts && is_lone_tag(rest)).then_some(End::Blank)
-}
-
-/// A whole tag with nothing after it; `rest` is without the first character.
-fn is_lone_tag(rest: &str) -> bool {
-    let name = rest.strip_prefix('/').unwrap_or(rest);
-    let Some((tag, after)) = name.split_once('>') else { return false };
-    let starts = tag.starts_with(|c: char| c.is_ascii_alphabetic());
-    let word: &str = tag.split([' ', '/']).next().unwrap_or(tag);
-    after.trim().is_empty()
-        && starts
-        && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
-        && !tag.contains('<')
+    None
 }
 
 const BLOCKS: [&str; 62] = [
@@ -471,3 +491,80 @@ const BLOCKS: [&str; 62] = [
     "track",
     "ul",
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(cases: &[(&str, &str)]) {
+        for (comment, docs) in cases {
+            assert_eq!(&harmless(comment), docs, "{comment:?}");
+        }
+    }
+
+    #[test]
+    fn text_stays_as_it_is() {
+        check(&[
+            (" One.\n Two.\n", "One.\nTwo.\n"),
+            (" * a\n   * b\n\n     more\n 1. c\n", "* a\n  * b\n\n    more\n1. c\n"),
+            (" > quote\n > goes on\n", "> quote\n> goes on\n"),
+            (
+                " # Heading\n ---\n | a | b |\n |---|---|\n",
+                "# Heading\n---\n| a | b |\n|---|---|\n",
+            ),
+            (" ```x``` is inline\n and so on\n", "```x``` is inline\nand so on\n"),
+            ("     all\n     of it\n", "all\nof it\n"),
+            ("", ""),
+        ]);
+    }
+
+    #[test]
+    fn code_says_that_it_is_text() {
+        check(&[
+            (
+                " A\n\n     let code(;\n       more\n\n B\n",
+                "A\n\n```text\nlet code(;\n  more\n```\n\nB\n",
+            ),
+            (" Example:\n\n\tlet code(;\n", "Example:\n\n```text\nlet code(;\n```\n"),
+            (" # Heading\n     code(;\n", "# Heading\n```text\ncode(;\n```\n"),
+            (" ---\n     code(;\n", "---\n```text\ncode(;\n```\n"),
+            (" A\n ===\n     code(;\n", "A\n===\n```text\ncode(;\n```\n"),
+            (" > quote\n >\n >     code(;\n", "> quote\n>\n> ```text\n> code(;\n> ```\n"),
+            (" *     code(;\n", "* ```text\n  code(;\n  ```\n"),
+            (" 1.     code(;\n", "1. ```text\n   code(;\n   ```\n"),
+            (" * item\n\n\t\tcode(;\n", "* item\n\n  ```text\n    code(;\n  ```\n"),
+            ("     ```\n A\n", "~~~~~~text\n```\n~~~~~~\nA\n"),
+        ]);
+    }
+
+    #[test]
+    fn fences_say_that_they_are_text_and_end() {
+        check(&[
+            (" ```\n x\n ```\n ```rust\n y\n ```\n", "```text\nx\n```\n```text\ny\n```\n"),
+            (" ````\n ```\n x\n ```\n ````\n", "````text\n```\nx\n```\n````\n"),
+            (" ~~~\n ```\n ~~~\n", "~~~text\n```\n~~~\n"),
+            (" > ```\n > x\n after\n", "> ```text\n> x\n> ```\nafter\n"),
+            (" * a\n   ```\n   x\n b\n", "* a\n  ```text\n  x\n  ```\nb\n"),
+            (" ```\n no end\n", "```text\nno end\n```\n"),
+        ]);
+    }
+
+    #[test]
+    fn what_markdown_would_read_otherwise_is_escaped() {
+        check(&[
+            (" in\n 2. words\n", "in\n2\\. words\n"),
+            (" <a>\n", "\\<a>\n"),
+            (" <https://example.com>\n", "<https://example.com>\n"),
+            (" [^1]: note\n", "\\[^1]: note\n"),
+        ]);
+    }
+
+    #[test]
+    fn lines_end_in_one_way_and_nothing_turns_them_around() {
+        check(&[
+            (" One\r Two\r\n Three\r\r", "One\nTwo\nThree\n\n"),
+            (" a\u{202e}b\u{2066}c\n", "aU+202EbU+2066c\n"),
+        ]);
+        assert_eq!(plain("a\rb\u{202e}"), "a\nbU+202E");
+    }
+}

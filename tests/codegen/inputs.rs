@@ -196,6 +196,22 @@ fn options_are_as_protoc_encodes_them() {
 }
 
 #[test]
+fn options_are_packed_as_their_own_file_has_it() {
+    let folder = Folder::new("options_are_packed")
+        .with(
+            "a.proto",
+            &format!(
+                "syntax = \"proto3\"; {DESCRIPTOR} message Rule {{ repeated int32 n = 1; }}\n\
+                 extend google.protobuf.MessageOptions {{ Rule rule = 50004; repeated int32 m = 50005; }}"
+            ),
+        )
+        .with("b.proto", "import \"a.proto\"; message M { option (rule) = { n: 1 n: 2 }; option (m) = 3; }");
+    let set = descriptors(&folder, &["b.proto"]).unwrap();
+    let octets = b"\xa2\xb5\x18\x04\x0a\x02\x01\x02\xaa\xb5\x18\x01\x03";
+    assert!(set.windows(octets.len()).any(|window| window == octets));
+}
+
+#[test]
 fn an_rpc_with_braces_has_options() {
     let [file] = &taken("an_rpc_with_braces", &[b"syntax = \"proto3\"; message M {} service S { rpc A(M) returns (M) {} rpc B(M) returns (M); }"])[..] else {
         panic!()

@@ -187,18 +187,18 @@ impl<'p> Reader<'p> {
         self.pool.message(name)
     }
 
-    pub(super) fn is_packed(&self, field: &Field) -> bool {
-        // By its own option, else by the edition of the file that has it.
-        let number = field
-            .extendee
-            .as_ref()
-            .map(|extendee| (extendee.trim_start_matches('.').into(), field.number()));
-        let name = number.and_then(|key| self.pool.extensions.get(&key));
-        let file = name
-            .and_then(|name| self.pool.symbols.get(name))
-            .and_then(|symbol| self.pool.file(symbol.file));
-        let features =
-            file.map_or(features::Features::of_edition(model::PROTO2), features::of_file);
+    /// Whether a repeated field of `message`, or an extension, is packed: by its own option, else by the file that has it.
+    pub(super) fn is_packed(&self, message: &str, field: &Field) -> bool {
+        let key =
+            field.extendee.as_ref().map(|it| (it.trim_start_matches('.').into(), field.number()));
+        let extension = key.and_then(|key| self.pool.extensions.get(&key)).map(|name| &name[..]);
+        let name = extension.unwrap_or(message);
+        let file =
+            |pool: &'p Pool| pool.symbols.get(name).and_then(|symbol| pool.file(symbol.file));
+        let features = match file(self.pool).or_else(|| file(self.schema)) {
+            Some(file) => features::of_file(file),
+            None => features::Features::of_edition(model::PROTO2),
+        };
         features::is_packed(field, features)
     }
 
@@ -241,7 +241,7 @@ impl<'p> Reader<'p> {
             tree = inner;
         }
         let field = self.part(last, message, element, option.pos)?;
-        let packed = self.is_packed(field);
+        let packed = self.is_packed(message, field);
         let there = tree
             .fields
             .get(&(field.number() as u32))

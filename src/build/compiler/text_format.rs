@@ -104,7 +104,7 @@ impl<'t> Text<'t> {
         if !colon && !field.is_message() {
             return self.fault("expected ':' in the braces of an option");
         }
-        let packed = self.reader.is_packed(field);
+        let packed = self.reader.is_packed(name, field);
         let mut values = Vec::new();
         if field.is_repeated() && self.take(b'[') {
             while !self.take(b']') {
