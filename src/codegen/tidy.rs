@@ -9,10 +9,38 @@ pub(crate) fn tidy(text: &str) -> String {
         if ITEMS.iter().any(|item| line.starts_with(item)) {
             out.push_str(ALLOW);
         }
-        out.push_str(line);
+        match value(line) {
+            Some((head, digits)) => {
+                out.push_str(head);
+                separated(digits, &mut out);
+                out.push(',');
+            }
+            None => out.push_str(line),
+        }
         out.push('\n');
     }
     out
+}
+
+/// An enum's value with a long number, up to that and the digits: the derive makes code of it, which no attribute of ours
+/// reaches.
+fn value(line: &str) -> Option<(&str, &str)> {
+    let number = line.strip_suffix(',')?;
+    let digits = number.len() - number.trim_end_matches(|c: char| c.is_ascii_digit()).len();
+    let (head, digits) = number.split_at_checked(number.len() - digits)?;
+    let is_value = !head.trim_start().starts_with("//")
+        && head.strip_suffix('-').unwrap_or(head).ends_with(" = ");
+    (is_value && digits.len() > 5 && head.starts_with(' ')).then_some((head, digits))
+}
+
+/// By thousands.
+fn separated(digits: &str, out: &mut String) {
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at) % 3 == 0 {
+            out.push('_');
+        }
+        out.push(digit);
+    }
 }
 
 const ITEMS: [&str; 8] = [
@@ -43,5 +71,13 @@ mod tests {
                 "/// A.\n#[derive(Clone)]\n{ALLOW}pub struct A {{\n    pub x: i32,\n}}\n{ALLOW}impl A {{}}\n"
             )
         );
+    }
+
+    #[test]
+    fn long_numbers_have_separators() {
+        let text = "    A = -2147483648,\n    B = 99999,\n    /// C = 1000000,\n    D = 100000,\n";
+        let tidied =
+            "    A = -2_147_483_648,\n    B = 99999,\n    /// C = 1000000,\n    D = 100_000,\n";
+        assert_eq!(tidy(text), tidied.replace("C = 1_000_000", "C = 1000000"));
     }
 }
