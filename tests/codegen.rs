@@ -4,6 +4,8 @@
 
 #[path = "codegen/checked_in.rs"]
 mod checked_in;
+#[path = "codegen/editions.rs"]
+mod editions;
 #[path = "codegen/errors.rs"]
 mod errors;
 #[path = "codegen/golden.rs"]

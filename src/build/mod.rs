@@ -69,6 +69,7 @@ mod nesting;
 pub(crate) mod options;
 mod plugin;
 mod sources;
+mod write;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -82,6 +83,7 @@ pub use options::run_command;
 
 use generate::Names;
 use sources::Sources;
+use write::Writer;
 
 /// Compiles `.proto` files, and all they import, into `OUT_DIR`: a file `package.name.rs` for each package, for
 /// [`include_proto!`](crate::include_proto). For build scripts; also tells cargo which files to watch.
@@ -124,6 +126,8 @@ pub struct Builder {
     embed_descriptors: bool,
     /// Whether there is any code to be written.
     code: bool,
+    /// Whether to compare with what is there, and write nothing.
+    check: bool,
     /// Whether to speak to cargo; by default when it runs us.
     directives: bool,
     renames: HashMap<String, String>,
@@ -146,6 +150,7 @@ impl Builder {
             server: true,
             embed_descriptors: true,
             code: true,
+            check: false,
             directives: std::env::var_os("OUT_DIR").is_some(),
             renames: HashMap::new(),
             definitions: Vec::new(),
@@ -300,6 +305,13 @@ impl Builder {
         self
     }
 
+    /// Writes nothing, and fails where files are not as they would be written: for CI, where generated code is checked in.
+    /// Files that no package has any more are not looked for.
+    pub fn check(mut self, yes: bool) -> Self {
+        self.check = yes;
+        self
+    }
+
     /// Another name for what a service (`shop.Orders`) is called in Rust, such as `Shop` for `Shop`, `ShopServer` and
     /// `ShopStub`; or for a method (`shop.Orders.Get`).
     pub fn rename(mut self, proto: impl AsRef<str>, name: impl Into<String>) -> Self {
@@ -363,38 +375,52 @@ impl Builder {
     }
 
     fn write(mut self, mut sources: Sources) -> Result<(), Error> {
-        if !self.code {
-            let path = self.descriptor_file.as_ref();
-            let path = path.ok_or_else(|| {
-                Error::new("where to write the descriptors? See file_descriptor_set()")
-            })?;
-            return write_if_changed(path, &sources.descriptor_set());
-        }
-        let (files, names) = self.run(&mut sources)?;
-        let (folder, in_out_dir) = match (&self.out_dir, std::env::var_os("OUT_DIR")) {
-            (Some(folder), _) => (folder.clone(), false),
-            (None, Some(folder)) => (PathBuf::from(folder), true),
-            (None, None) => {
-                return Err(Error::new(
-                    "where to write? There is no OUT_DIR outside a build script; choose an out_dir()",
-                ));
+        let mut writer = Writer::new(self.check);
+        let mut names = Names::default();
+        if self.code {
+            let (folder, in_out_dir) = self.folder()?;
+            let (files, found) = self.run(&mut sources)?;
+            names = found;
+            for file in &files {
+                let is_there = |name: &str| sources.has(name);
+                writer.put(
+                    &folder.join(&file.name),
+                    file.text.as_bytes(),
+                    &file.sources,
+                    is_there,
+                )?;
             }
-        };
-        for file in &files {
-            write_if_changed(&folder.join(&file.name), file.text.as_bytes())?;
-        }
-        if let Some(name) = &self.include_file {
-            let text = modules::include_file(&files, in_out_dir);
-            write_if_changed(&folder.join(name), text.as_bytes())?;
+            if let Some(name) = &self.include_file {
+                let included: Vec<String> = files.iter().map(|file| file.name.clone()).collect();
+                let text = modules::include_file(&files, in_out_dir);
+                let is_there = |name: &str| folder.join(name).exists();
+                writer.put(&folder.join(name), text.as_bytes(), &included, is_there)?;
+            }
+        } else if self.descriptor_file.is_none() {
+            return Err(Error::new("where to write the descriptors? See file_descriptor_set()"));
         }
         if let Some(path) = &self.descriptor_file {
-            write_if_changed(path, &sources.descriptor_set())?;
+            writer.put(path, &sources.descriptor_set(), &[], |_| false)?;
         }
+        names.changed.extend(writer.finish()?);
         if self.directives {
             sources.paths().for_each(|path| println!("cargo:rerun-if-changed={}", path.display()));
             names.changed.iter().for_each(|text| println!("cargo:warning={text}"));
+        } else {
+            names.changed.iter().for_each(|text| eprintln!("warning: {text}"));
         }
         Ok(())
+    }
+
+    /// Where to write, and whether that is `OUT_DIR`.
+    fn folder(&self) -> Result<(PathBuf, bool), Error> {
+        match (&self.out_dir, std::env::var_os("OUT_DIR")) {
+            (Some(folder), _) => Ok((folder.clone(), false)),
+            (None, Some(folder)) => Ok((PathBuf::from(folder), true)),
+            (None, None) => Err(Error::new(
+                "where to write? There is no OUT_DIR outside a build script; choose an out_dir()",
+            )),
+        }
     }
 }
 
@@ -417,12 +443,3 @@ impl fmt::Debug for Builder {
 }
 
 const WELL_KNOWN: &str = ".google.protobuf";
-
-/// Leaves the file alone, with its time, if it would not change: what depends on it is not compiled again.
-fn write_if_changed(path: &Path, content: &[u8]) -> Result<(), Error> {
-    if std::fs::read(path).is_ok_and(|there| there == content) {
-        return Ok(());
-    }
-    std::fs::write(path, content)
-        .map_err(|error| Error::new(format!("cannot write {}: {error}", path.display())))
-}

@@ -113,6 +113,7 @@ pub(super) fn apply(builder: Builder, name: &str, value: &str) -> Result<Builder
         "server-only" => builder.server_only(),
         "messages-only" => builder.messages_only(),
         "descriptor-set" => builder.file_descriptor_set(value),
+        "check" => builder.check(true),
         "descriptors-only" => builder.descriptors_only(),
         "no-embedded-descriptors" => builder.embed_descriptors(false),
         "bytes" => builder.bytes([value]),
@@ -136,7 +137,8 @@ pub(super) fn apply(builder: Builder, name: &str, value: &str) -> Result<Builder
 }
 
 /// Options without a value.
-const FLAGS: [&str; 8] = [
+const FLAGS: [&str; 9] = [
+    "check",
     "client-only",
     "server-only",
     "messages-only",
@@ -158,6 +160,7 @@ Stubs and servers for grpc-threads from .proto files.
   --client-only, --server-only, --messages-only
   --descriptor-set=FILE         write all descriptors to FILE
   --descriptors-only            nothing but those
+  --check                       write nothing; fail where files are not as they would be written
   --no-embedded-descriptors     no FILE_DESCRIPTOR_SET in the code
   --bytes=PATH                  Bytes for fields of type bytes (. for all)
   --btree-map=PATH              BTreeMap for maps

@@ -20,6 +20,7 @@ pub(super) struct Sources {
     /// Where things stand in them.
     pub(super) places: Vec<Places>,
     paths: Vec<PathBuf>,
+    includes: Vec<PathBuf>,
 }
 
 /// Where the elements of a file stand.
@@ -62,7 +63,8 @@ impl Sources {
             }
             result.map_err(|trouble| folders.tell(proto.as_ref(), trouble))?;
         }
-        let mut sources = Self::default();
+        let includes = includes.iter().map(PathBuf::from).collect();
+        let mut sources = Self { includes, ..Self::default() };
         for linked in pool.files {
             let path = folders.found.remove(linked.file.name());
             let file = path
@@ -106,6 +108,11 @@ impl Sources {
     /// All files as an encoded `FileDescriptorSet`.
     pub(super) fn descriptor_set(&self) -> Vec<u8> {
         descriptor::set(&self.encoded)
+    }
+
+    /// Whether there is a file that imports would call so.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.includes.iter().any(|folder| folder.join(name).exists())
     }
 
     /// The files that were read.

@@ -103,3 +103,23 @@ fn an_empty_list_of_files_is_an_error() {
     let error = grpc_threads::build::compile_protos(&none, &["."]).unwrap_err();
     assert!(error.to_string().contains("no .proto file"), "{error}");
 }
+
+#[test]
+fn a_run_does_not_replace_what_another_of_the_process_has_written() {
+    let folder = Folder::new("a_run_does_not_replace")
+        .with("a.proto", "syntax = \"proto3\"; package p; message A {}")
+        .with("c.proto", "syntax = \"proto3\"; package p; message C {}");
+    let run = |names: &[&str]| {
+        let protos: Vec<_> = names.iter().map(|name| folder.path(name)).collect();
+        Builder::new().out_dir(&folder.0).compile_protos(&protos, &[&folder.0])
+    };
+    run(&["a.proto"]).unwrap();
+    run(&["a.proto"]).unwrap();
+    let error = run(&["c.proto"]).unwrap_err().to_string();
+    assert!(
+        error.contains("p.rs was written by a run before this one, out of a.proto;"),
+        "{error}"
+    );
+    // One more file is no loss.
+    run(&["a.proto", "c.proto"]).unwrap();
+}

@@ -107,3 +107,34 @@ fn protoc_is_told_what_is_wrong_in_the_response() {
         assert_eq!(response.supported_features, Some(3));
     }
 }
+
+#[test]
+fn the_program_says_what_a_run_replaces_and_checks_what_is_there() {
+    let folder = Folder::new("the_program_replaces")
+        .with("a.proto", "syntax = \"proto3\"; package p; message A {}")
+        .with("c.proto", "syntax = \"proto3\"; package p; message C {}");
+    let path = |name: &str| folder.path(name).display().to_string();
+    let (include, out) =
+        (format!("-I{}", folder.0.display()), format!("--out={}", folder.0.display()));
+    let program = |more: &[&str]| {
+        let output = run(&[&[&include[..], &out, "--include-file=all.rs"], more].concat(), b"");
+        (output.status.success(), String::from_utf8(output.stderr).unwrap())
+    };
+    assert_eq!(program(&[&path("a.proto")]), (true, String::new()));
+    assert_eq!(program(&["--check", &path("a.proto")]), (true, String::new()));
+    let (success, text) = program(&["--check", &path("c.proto")]);
+    assert!(
+        !success
+            && text.contains("not as the generator would write it now:")
+            && text.contains("p.rs"),
+        "{text}"
+    );
+    let (success, text) = program(&[&path("c.proto")]);
+    assert!(
+        success && text.contains("p.rs had code of a.proto, which is not in this run"),
+        "{text}"
+    );
+    // Who is gone is not missed.
+    fs::remove_file(folder.path("c.proto")).unwrap();
+    assert_eq!(program(&[&path("a.proto")]), (true, String::new()));
+}
