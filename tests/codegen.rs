@@ -8,6 +8,8 @@ mod checked_in;
 mod editions;
 #[path = "codegen/errors.rs"]
 mod errors;
+#[path = "codegen/fuzz.rs"]
+mod fuzz;
 #[path = "codegen/golden.rs"]
 mod golden;
 #[path = "codegen/inputs.rs"]

@@ -68,6 +68,7 @@ mod modules;
 mod nesting;
 pub(crate) mod options;
 mod plugin;
+mod sane;
 mod sources;
 mod write;
 

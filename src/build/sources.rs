@@ -7,7 +7,7 @@ use prost::Message as _;
 use prost_types::{FileDescriptorProto, SourceCodeInfo};
 
 use super::compiler::{Comment, Pool, Pos, Trouble, model};
-use super::{Error, google, lower};
+use super::{Error, google, lower, sane};
 use crate::codegen::descriptor::{self, Fields, File};
 
 /// Files in an order in which each comes after those it imports.
@@ -101,6 +101,7 @@ impl Sources {
             sources.encoded.push(File::read(bytes));
             sources.descriptors.push(lower::file(file, comments));
         }
+        sane::check(&sources.descriptors)?;
         lower::defaults(&mut sources.descriptors);
         Ok(sources)
     }

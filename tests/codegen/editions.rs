@@ -223,6 +223,7 @@ fn what_an_edition_does_not_have() {
         ("2023", "import option \"google/protobuf/any.proto\";", "needs edition 2024"),
         ("2024", "import weak \"google/protobuf/any.proto\";", "no 'import weak'"),
         ("2023", "message M { reserved \"a\"; }", "without quotes"),
+        ("2024", "import option \"google/protobuf/any.proto\"; import \"google/protobuf/api.proto\";", "after all others"),
         ("2023", "message M { M m = 1 [features.field_presence = IMPLICIT]; }", "no implicit field_presence"),
         ("2023", "message M { repeated int32 a = 1 [features.field_presence = EXPLICIT]; }", "only singular fields"),
         ("2023", "message M { int32 a = 1 [features.repeated_field_encoding = PACKED]; }", "only repeated fields"),

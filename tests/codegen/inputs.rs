@@ -253,6 +253,7 @@ fn what_protoc_does_not_take() {
         &[
             ("message M { reserved \"a\"; optional int32 a = 1; }", "the name 'a' is reserved"),
             ("message M { reserved 1; optional int32 a = 1; }", "'a' is reserved"),
+            ("message M { reserved 1, \"a\"; }", "by a statement each"),
             ("message M { reserved 1 to 5, 5; }", "the number 5 is reserved and reserved"),
             ("message M { reserved \"a\", \"a\"; }", "'a' is reserved twice"),
             (

@@ -27,6 +27,18 @@ fn run(arguments: &[&str], input: &[u8]) -> Output {
     child.wait_with_output().unwrap()
 }
 
+/// As a plugin, by its path.
+pub(crate) fn run_at(program: &str, input: &[u8]) -> Output {
+    let mut child = Command::new(program)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(input).unwrap();
+    child.wait_with_output().unwrap()
+}
+
 fn request(folder: &Folder, parameter: &str) -> Vec<u8> {
     Builder::new()
         .out_dir(&folder.0)

@@ -410,6 +410,9 @@ impl Parser<'_> {
             let name = self.utf8()?;
             self.file.option_dependency.push(name);
         } else {
+            if !self.file.option_dependency.is_empty() {
+                return Err(Fault::new(pos, "imports for options come after all others"));
+            }
             if self.take_word("public")? {
                 self.file.public_dependency.push(index);
             } else if self.is_word("weak") {

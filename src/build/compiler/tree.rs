@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use prost::encoding::{WireType, encode_key, encode_varint};
+use prost::encoding::{WireType, encode_varint};
 
 use super::model::{self, Field};
 
@@ -83,6 +83,11 @@ impl Branch {
             Leaf::Message(tree) => put_octets(&tree.encode(), out),
         }
     }
+}
+
+/// For any number: extensions of a `MessageSet` have some that are no tags elsewhere.
+fn encode_key(number: u32, wire: WireType, out: &mut Vec<u8>) {
+    encode_varint(u64::from(number) << 3 | wire as u64, out);
 }
 
 fn put_octets(octets: &[u8], out: &mut Vec<u8>) {

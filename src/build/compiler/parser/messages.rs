@@ -236,6 +236,9 @@ impl Parser<'_> {
                 Kind::Word(_) => names.push(self.name("a name")?.0),
                 _ => ranges.push(self.range(of_enum)?),
             }
+            if !names.is_empty() && !ranges.is_empty() {
+                return Err(Fault::new(pos, "names and numbers are reserved by a statement each"));
+            }
             if !self.take(b',')? {
                 break;
             }
