@@ -17,9 +17,15 @@ use prost_types::{
 
 use super::compiler::{Comment, Features, model, tag};
 use super::compiler::{OF_FIELD, OF_MESSAGE, OF_ONEOF, features_of_file, is_packed};
-use crate::codegen::{docs, names};
+use crate::codegen::docs::Docs;
+use crate::codegen::names;
 
-pub(super) fn file(file: model::File, comments: Vec<Comment>) -> FileDescriptorProto {
+/// The comments go into `docs`; where they stood are marks.
+pub(super) fn file(
+    file: model::File,
+    comments: Vec<Comment>,
+    docs: &mut Docs,
+) -> FileDescriptorProto {
     let features = features_of_file(&file);
     let syntax = if file.edition_number() == model::PROTO2 { "proto2" } else { "proto3" };
     let mut lower = Lower { editions: file.is_editions(), locations: Vec::new(), path: Vec::new() };
@@ -38,17 +44,11 @@ pub(super) fn file(file: model::File, comments: Vec<Comment>) -> FileDescriptorP
     let mut comments: HashMap<Box<[i32]>, Comment> =
         comments.into_iter().map(|comment| (comment.path.clone(), comment)).collect();
     let location = |path: Vec<i32>| match comments.remove(&path[..]) {
-        Some(comment) => Location {
-            path,
-            leading_comments: comment.leading.map(|text| docs::harmless(&text)),
-            trailing_comments: comment.trailing.map(|text| docs::harmless(&text)),
-            leading_detached_comments: comment
-                .detached
-                .iter()
-                .map(|text| docs::plain(text))
-                .collect(),
-            ..Default::default()
-        },
+        Some(comment) => {
+            let (leading, trailing) = (comment.leading.as_deref(), comment.trailing.as_deref());
+            let mark = docs.add(leading, trailing, &comment.detached);
+            Location { path, leading_comments: Some(mark), ..Default::default() }
+        }
         None => Location { path, ..Default::default() },
     };
     let location = lower.locations.into_iter().map(location).collect();

@@ -9,12 +9,15 @@ use prost_types::{FileDescriptorProto, SourceCodeInfo};
 use super::compiler::{Comment, Pool, Pos, Trouble, model};
 use super::{Error, google, lower, sane};
 use crate::codegen::descriptor::{self, Fields, File};
+use crate::codegen::docs::Docs;
 
 /// Files in an order in which each comes after those it imports.
 #[derive(Debug, Default)]
 pub(super) struct Sources {
     /// With comments, in words that the generator of messages knows.
     pub(super) descriptors: Vec<FileDescriptorProto>,
+    /// The comments, which are marks in the descriptors.
+    pub(super) docs: Docs,
     /// The same files as they are, without comments.
     pub(super) encoded: Vec<File>,
     /// Where things stand in them.
@@ -72,7 +75,7 @@ impl Sources {
                 .map_or(linked.file.name().to_owned(), |path| path.display().to_string());
             sources.paths.extend(path);
             sources.encoded.push(File::read(&linked.file.to_bytes()));
-            sources.descriptors.push(lower::file(linked.file, linked.comments));
+            sources.descriptors.push(lower::file(linked.file, linked.comments, &mut sources.docs));
             sources.places.push(Places { file, by_path: linked.places });
         }
         lower::defaults(&mut sources.descriptors);
@@ -99,7 +102,7 @@ impl Sources {
             comments.sort_by(|a, b| a.path.cmp(&b.path));
             sources.places.push(Places { file: file.name().to_owned(), by_path: HashMap::new() });
             sources.encoded.push(File::read(bytes));
-            sources.descriptors.push(lower::file(file, comments));
+            sources.descriptors.push(lower::file(file, comments, &mut sources.docs));
         }
         sane::check(&sources.descriptors)?;
         lower::defaults(&mut sources.descriptors);

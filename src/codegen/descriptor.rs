@@ -27,7 +27,7 @@ impl File {
             match field.number {
                 NAME => file.name = text(field.payload),
                 PACKAGE => file.package = text(field.payload),
-                DEPENDENCY => file.dependencies.push(text(field.payload)),
+                DEPENDENCY | OPTION_DEPENDENCY => file.dependencies.push(text(field.payload)),
                 SERVICE => file.has_services = true,
                 _ => {}
             }
@@ -39,22 +39,43 @@ impl File {
     }
 }
 
-/// The files of `package` that have services, with all they import, as an encoded
-/// `FileDescriptorSet`. Files come after those they import if they do in `files`.
-pub(crate) fn set_of_package(package: &str, files: &[File]) -> Vec<u8> {
-    let by_name: HashMap<&str, &File> = files.iter().map(|file| (&file.name[..], file)).collect();
-    let mut wanted: HashSet<&str> = HashSet::new();
-    let mut open: Vec<&str> = files
-        .iter()
-        .filter(|file| file.package == package && file.has_services)
-        .map(|file| &file.name[..])
-        .collect();
-    while let Some(name) = open.pop() {
-        if let (true, Some(file)) = (wanted.insert(name), by_name.get(name)) {
-            open.extend(file.dependencies.iter().map(String::as_str));
+/// Files, by name and by package.
+#[derive(Debug)]
+pub(crate) struct Index<'f> {
+    files: &'f [File],
+    by_name: HashMap<&'f str, usize>,
+    /// Those with services.
+    by_package: HashMap<&'f str, Vec<usize>>,
+}
+
+impl<'f> Index<'f> {
+    pub(crate) fn of(files: &'f [File]) -> Self {
+        let mut index = Self { files, by_name: HashMap::new(), by_package: HashMap::new() };
+        for (at, file) in files.iter().enumerate() {
+            index.by_name.insert(&file.name, at);
+            if file.has_services {
+                index.by_package.entry(&file.package).or_default().push(at);
+            }
         }
+        index
     }
-    set(files.iter().filter(|file| wanted.contains(&file.name[..])))
+
+    /// The files of `package` that have services, with all they import, as an encoded
+    /// `FileDescriptorSet`. Files come after those they import if they do among all.
+    pub(crate) fn set_of_package(&self, package: &str) -> Vec<u8> {
+        let mut wanted: HashSet<usize> = HashSet::new();
+        let mut open = self.by_package.get(package).cloned().unwrap_or_default();
+        while let Some(at) = open.pop() {
+            if let (true, Some(file)) = (wanted.insert(at), self.files.get(at)) {
+                open.extend(
+                    file.dependencies.iter().filter_map(|name| self.by_name.get(&name[..])),
+                );
+            }
+        }
+        let mut wanted: Vec<usize> = wanted.into_iter().collect();
+        wanted.sort_unstable();
+        set(wanted.into_iter().filter_map(|at| self.files.get(at)))
+    }
 }
 
 /// An encoded `FileDescriptorSet`.
@@ -179,6 +200,7 @@ const NAME: u64 = 1;
 const PACKAGE: u64 = 2;
 const DEPENDENCY: u64 = 3;
 const SERVICE: u64 = 6;
+const OPTION_DEPENDENCY: u64 = 15;
 const SOURCE_CODE_INFO: u64 = 9;
 
 /// A line is broken after this many characters.
@@ -214,12 +236,12 @@ mod tests {
             file("other.proto", &[], 0),
             file("main.proto", &["near.proto"], 1),
         ];
-        let set = FileDescriptorSet::decode(&set_of_package("p", &files)[..]).unwrap();
+        let set = FileDescriptorSet::decode(&Index::of(&files).set_of_package("p")[..]).unwrap();
         let names: Vec<_> = set.file.iter().map(FileDescriptorProto::name).collect();
         assert_eq!(names, ["far.proto", "near.proto", "main.proto"]);
         assert_eq!(set.file[2].syntax(), "proto3");
         assert_eq!(set.file[2].source_code_info, None);
-        assert!(set_of_package("q", &files).is_empty());
+        assert!(Index::of(&files).set_of_package("q").is_empty());
     }
 
     #[test]

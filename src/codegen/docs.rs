@@ -5,6 +5,133 @@
 //!
 //! § CommonMark 0.31.2, "Container blocks and leaf blocks", appendix "A parsing strategy".
 
+/// Comments, while a mark stands in the place of each: prost-build would put each line through two regular expressions.
+#[derive(Debug, Default)]
+pub(crate) struct Docs(Vec<Doc>);
+
+#[derive(Debug)]
+struct Doc {
+    /// What stands before the item, as a comment of its own.
+    detached: String,
+    /// Markdown.
+    text: String,
+}
+
+impl Docs {
+    /// Keeps the comments of an element; returns its mark.
+    pub(crate) fn add(
+        &mut self,
+        leading: Option<&str>,
+        trailing: Option<&str>,
+        detached: &[String],
+    ) -> String {
+        let mut text = leading.map(harmless).unwrap_or_default();
+        if let Some(trailing) = trailing {
+            let more = harmless(trailing);
+            if !text.is_empty() && !more.is_empty() {
+                text.push('\n');
+            }
+            text.push_str(&more);
+        }
+        let mut before = String::new();
+        for block in detached {
+            before.extend(visible(block).lines().map(|line| format!("{line}\n")));
+            before.push('\n');
+        }
+        self.0.push(Doc { detached: before, text });
+        format!("{MARK}{}", self.0.len() - 1)
+    }
+
+    fn of(&self, line: &str) -> Option<&Doc> {
+        self.0.get(line.trim().strip_prefix(MARK)?.parse::<usize>().ok()?)
+    }
+
+    /// The comment that a mark stands for, as lines of documentation.
+    pub(crate) fn lines(&self, mark: &[String]) -> Vec<String> {
+        let text =
+            mark.first().and_then(|line| self.of(line)).map_or("", |doc| doc.text.trim_end());
+        let indent =
+            |line: &str| if line.is_empty() { String::new() } else { format!(" {}", linked(line)) };
+        text.lines().map(indent).collect()
+    }
+
+    /// Writes the comment if the line is the mark of one.
+    pub(crate) fn put(&self, line: &str, out: &mut String) -> bool {
+        let Some((margin, rest)) = line.split_once("///") else { return false };
+        let Some(doc) = self.of(rest).filter(|_| margin.trim().is_empty()) else { return false };
+        for line in doc.detached.lines() {
+            if !line.is_empty() {
+                out.extend([margin, "//", line]);
+            }
+            out.push('\n');
+        }
+        for line in doc.text.lines() {
+            out.extend([margin, "///"]);
+            if !line.is_empty() {
+                out.push(' ');
+                out.push_str(&linked(line));
+            }
+            out.push('\n');
+        }
+        true
+    }
+}
+
+/// A line with its links in angle brackets, and without links that are none: brackets that nothing follows.
+fn linked(line: &str) -> String {
+    let mut rest = line;
+    let mut out = String::with_capacity(line.len() + 8);
+    while let Some(at) = ["http://", "https://"].iter().filter_map(|scheme| rest.find(scheme)).min()
+    {
+        let (before, link) = rest.split_at(at);
+        let end = link.find(|c: char| c.is_whitespace() || c == ')').unwrap_or(link.len());
+        let (link, after) = link.split_at(end);
+        out.push_str(before);
+        if link.ends_with("://") {
+            out.push_str(link);
+        } else {
+            out.extend(["<", link, ">"]);
+        }
+        rest = after;
+    }
+    out.push_str(rest);
+    if out.contains('[') { unbracketed(&out) } else { out }
+}
+
+/// `[x]` to `\[x\]`, if that is no link.
+fn unbracketed(line: &str) -> String {
+    let mut out = String::with_capacity(line.len() + 8);
+    // As far as it is copied.
+    let mut done = 0;
+    for (open, _) in line.match_indices('[') {
+        let before = line.get(..open).and_then(|text| text.chars().next_back());
+        if open < done || matches!(before, Some(']' | '\\')) {
+            continue;
+        }
+        let Some(close) = line.get(open..).and_then(|text| text.find(']')).map(|at| open + at)
+        else {
+            break;
+        };
+        let follows = |end: usize| line.get(end + 1..).unwrap_or_default().chars().next();
+        let good = |end: usize| !matches!(follows(end), Some('(' | '['));
+        let twice =
+            line.get(close + 1..).is_some_and(|text| text.starts_with(']')) && good(close + 1);
+        let close = if twice { close + 1 } else { close };
+        let content = line.get(open + 1..close).unwrap_or_default();
+        if content.ends_with('\\') || !good(close) {
+            continue;
+        }
+        out.push_str(line.get(done..open).unwrap_or_default());
+        out.extend(["\\[", content, "\\]"]);
+        done = close + 1;
+    }
+    out.push_str(line.get(done..).unwrap_or_default());
+    out
+}
+
+/// Of no comment that anybody writes: the first character for private use.
+const MARK: char = '\u{e000}';
+
 /// The comment as lines of Markdown, without code that would be run. The least indented of them are at the margin.
 pub(crate) fn harmless(comment: &str) -> String {
     let mut reader = Reader::default();
@@ -557,6 +684,18 @@ mod tests {
             (" <https://example.com>\n", "<https://example.com>\n"),
             (" [^1]: note\n", "\\[^1]: note\n"),
         ]);
+    }
+
+    #[test]
+    fn links_are_links_and_brackets_are_none() {
+        for (line, linked_line) in [
+            ("see https://a.b/c_d) and http://e.", "see <https://a.b/c_d>) and <http://e.>"),
+            ("[a] [b](c) [d][e] \\[f] x[g]", "\\[a\\] [b](c) [d][e] \\[f] x\\[g\\]"),
+            ("[] [h]] [i", "\\[\\] \\[h]\\] [i"),
+            ("a[1][2] b[3]", "a[1][2] b\\[3\\]"),
+        ] {
+            assert_eq!(linked(line), linked_line);
+        }
     }
 
     #[test]

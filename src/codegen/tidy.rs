@@ -1,10 +1,15 @@
 //! What is done to the text of a module before it is written: nothing in it may cause a warning in the
 //! user's crate.
 
-/// Attributes before every item.
-pub(crate) fn tidy(text: &str) -> String {
+use super::docs::Docs;
+
+/// Attributes before every item, and comments for their marks.
+pub(crate) fn tidy(text: &str, docs: &Docs) -> String {
     let mut out = String::with_capacity(text.len() + text.len() / 8);
     for line in text.lines() {
+        if docs.put(line, &mut out) {
+            continue;
+        }
         // At the left margin are items only; their attributes hold for what is in them.
         if ITEMS.iter().any(|item| line.starts_with(item)) {
             out.push_str(ALLOW);
@@ -66,7 +71,7 @@ mod tests {
     fn items_at_the_margin_are_quiet() {
         let text = "/// A.\n#[derive(Clone)]\npub struct A {\n    pub x: i32,\n}\nimpl A {}\n";
         assert_eq!(
-            tidy(text),
+            tidy(text, &Docs::default()),
             format!(
                 "/// A.\n#[derive(Clone)]\n{ALLOW}pub struct A {{\n    pub x: i32,\n}}\n{ALLOW}impl A {{}}\n"
             )
@@ -78,6 +83,6 @@ mod tests {
         let text = "    A = -2147483648,\n    B = 99999,\n    /// C = 1000000,\n    D = 100000,\n";
         let tidied =
             "    A = -2_147_483_648,\n    B = 99999,\n    /// C = 1000000,\n    D = 100_000,\n";
-        assert_eq!(tidy(text), tidied.replace("C = 1_000_000", "C = 1000000"));
+        assert_eq!(tidy(text, &Docs::default()), tidied.replace("C = 1_000_000", "C = 1000000"));
     }
 }

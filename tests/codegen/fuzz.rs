@@ -2,6 +2,8 @@
 //!
 //! A second by default, `FUZZ_SECONDS` for longer; `FUZZ_SEED` to see a run again.
 
+#![allow(clippy::disallowed_methods, reason = "tests have a clock of their own")]
+
 use std::time::{Duration, Instant};
 
 use grpc_threads::build::Builder;
