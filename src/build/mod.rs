@@ -6,6 +6,7 @@
 //! [dependencies]
 //! grpc-threads = "0.1"
 //! prost = "0.14"
+//! prost-types = "0.14" # only if a `.proto` imports `google/protobuf/..`, such as Timestamp
 //!
 //! [build-dependencies]
 //! grpc-threads = { version = "0.1", default-features = false, features = ["codegen"] }
@@ -382,6 +383,7 @@ impl Builder {
             let (folder, in_out_dir) = self.folder()?;
             let (files, found) = self.run(&mut sources)?;
             names = found;
+            names.changed.extend(self.needs(&files));
             for file in &files {
                 let is_there = |name: &str| sources.has(name);
                 writer.put(
@@ -411,6 +413,13 @@ impl Builder {
             names.changed.iter().for_each(|text| eprintln!("warning: {text}"));
         }
         Ok(())
+    }
+
+    /// What the code needs and the crate that is being built does not name, if it is known.
+    fn needs(&self, files: &[Generated]) -> Option<String> {
+        let manifest = std::env::var_os("CARGO_MANIFEST_DIR").filter(|_| self.directives)?;
+        let manifest = std::fs::read_to_string(Path::new(&manifest).join("Cargo.toml")).ok()?;
+        needed(files, &manifest)
     }
 
     /// Where to write, and whether that is `OUT_DIR`.
@@ -444,3 +453,36 @@ impl fmt::Debug for Builder {
 }
 
 const WELL_KNOWN: &str = ".google.protobuf";
+
+fn needed(files: &[Generated], manifest: &str) -> Option<String> {
+    let has = |line: &str| !line.trim_start().starts_with('#') && line.contains("prost-types");
+    let user = files.iter().find(|file| file.text.contains("::prost_types::"))?;
+    (!manifest.lines().any(has)).then(|| {
+        format!(
+            "{} has well-known types, which are those of the crate prost-types: add the line `prost-types = \"0.14\"` to \
+             [dependencies] in Cargo.toml",
+            user.name
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn well_known_types_need_a_line_in_cargo_toml() {
+        let file = |text: &str| Generated {
+            name: "a.rs".to_owned(),
+            text: text.to_owned(),
+            modules: vec![],
+            sources: vec![],
+        };
+        let uses = [file("pub struct A;"), file("pub any: ::prost_types::Any,")];
+        let text =
+            needed(&uses, "[dependencies]\n# prost-types = \"0.14\"\nprost = \"0.14\"\n").unwrap();
+        assert!(text.contains("a.rs") && text.contains("`prost-types = \"0.14\"`"), "{text}");
+        assert_eq!(needed(&uses, "[dependencies]\nprost-types.workspace = true\n"), None);
+        assert_eq!(needed(&uses[..1], ""), None);
+    }
+}
