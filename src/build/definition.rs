@@ -95,6 +95,8 @@ impl Definition {
             docs: lines_of(&self.comment),
             deprecated: false,
             methods: self.methods.iter().map(Rpc::method).collect(),
+            server_attributes: Vec::new(),
+            stub_attributes: Vec::new(),
         })
     }
 

@@ -178,6 +178,8 @@ fn named(
             chosen
         }
     };
+    service.server_attributes = builder.server_attributes.of(&full_name);
+    service.stub_attributes = builder.stub_attributes.of(&full_name);
     let mut methods = HashSet::new();
     for method in &mut service.methods {
         let path = format!("{full_name}.{}", method.proto_name);
@@ -274,6 +276,8 @@ fn from_prost(service: prost_build::Service, texts: &Docs) -> Service {
             .into_iter()
             .map(|method| method_from_prost(method, texts))
             .collect(),
+        server_attributes: Vec::new(),
+        stub_attributes: Vec::new(),
     }
 }
 

@@ -137,6 +137,25 @@ pub struct Builder {
     /// Full names of what is not generated, with all that is in it.
     elsewhere: Vec<String>,
     strip_enum_prefix: bool,
+    server_attributes: Attributes,
+    stub_attributes: Attributes,
+}
+
+/// By path.
+#[derive(Debug, Default)]
+struct Attributes(Vec<(String, String)>);
+
+impl Attributes {
+    /// Those of a service, by its own name and by the prefixes of that.
+    fn of(&self, full_name: &str) -> Vec<String> {
+        let is_of = |path: &str| {
+            let path = path.trim_matches('.');
+            let rest = full_name.strip_prefix(path);
+            path.is_empty() || rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        };
+        let own = self.0.iter().filter(|(path, _)| is_of(path));
+        own.map(|(_, attribute)| attribute.clone()).collect()
+    }
 }
 
 impl Builder {
@@ -158,6 +177,8 @@ impl Builder {
             definitions: Vec::new(),
             elsewhere: vec![WELL_KNOWN.to_owned()],
             strip_enum_prefix: true,
+            server_attributes: Attributes::default(),
+            stub_attributes: Attributes::default(),
         }
     }
 
@@ -232,6 +253,23 @@ impl Builder {
     /// An attribute before fields.
     pub fn field_attribute(mut self, path: impl AsRef<str>, attribute: impl AsRef<str>) -> Self {
         self.config.field_attribute(path, attribute);
+        self
+    }
+
+    /// An attribute before the traits and servers of services, such as `#[doc(hidden)]`. (One that leaves them
+    /// out is no use: their implementations stay.)
+    pub fn server_attribute(
+        mut self,
+        path: impl Into<String>,
+        attribute: impl Into<String>,
+    ) -> Self {
+        self.server_attributes.0.push((path.into(), attribute.into()));
+        self
+    }
+
+    /// An attribute before the stubs of services, such as `#[doc(hidden)]`.
+    pub fn stub_attribute(mut self, path: impl Into<String>, attribute: impl Into<String>) -> Self {
+        self.stub_attributes.0.push((path.into(), attribute.into()));
         self
     }
 

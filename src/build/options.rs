@@ -127,6 +127,12 @@ pub(super) fn apply(builder: Builder, name: &str, value: &str) -> Result<Builder
         "type-attribute" => {
             pair().map(|(path, attribute)| builder.type_attribute(path, attribute))?
         }
+        "server-attribute" => {
+            pair().map(|(path, attribute)| builder.server_attribute(path, attribute))?
+        }
+        "stub-attribute" => {
+            pair().map(|(path, attribute)| builder.stub_attribute(path, attribute))?
+        }
         "field-attribute" => {
             pair().map(|(path, attribute)| builder.field_attribute(path, attribute))?
         }
@@ -168,6 +174,7 @@ Stubs and servers for grpc-threads from .proto files.
   --well-known-types            generate google.protobuf, too
   --type-names                  generate prost::Name
   --type-attribute=PATH=ATTR, --field-attribute=PATH=ATTR
+  --server-attribute=PATH=ATTR, --stub-attribute=PATH=ATTR
   --extern-path=PROTO=RUST      types that are elsewhere
   --rename=PROTO=NAME           another name for a service (pkg.Service) or method (pkg.Service.Method)
   --library-path=PATH, --prost-path=PATH, --prost-types-path=PATH

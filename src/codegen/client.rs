@@ -13,6 +13,7 @@ pub(super) fn emit(service: &Service, style: &Style, code: &mut Code) {
         code.line(&format!("/// This calls it (`{}`).", service.full_name));
     }
     code.deprecated(service.deprecated);
+    service.stub_attributes.iter().for_each(|attribute| code.line(attribute));
     code.line("#[derive(Clone, Debug)]");
     code.open(&format!("pub struct {stub} {{"));
     for method in &service.methods {

@@ -28,6 +28,10 @@ pub(crate) struct Service {
     pub(crate) docs: Vec<String>,
     pub(crate) deprecated: bool,
     pub(crate) methods: Vec<Method>,
+    /// Before the trait and the server.
+    pub(crate) server_attributes: Vec<String>,
+    /// Before the stub.
+    pub(crate) stub_attributes: Vec<String>,
 }
 
 /// A method of a service.

@@ -26,6 +26,7 @@ fn emit_trait(service: &Service, style: &Style, code: &mut Code) {
     ));
     code.line("/// `UNIMPLEMENTED`.");
     code.deprecated(service.deprecated);
+    service.server_attributes.iter().for_each(|attribute| code.line(attribute));
     code.open(&format!(
         "pub trait {}: ::core::marker::Send + ::core::marker::Sync + 'static {{",
         names.service
@@ -124,6 +125,7 @@ fn emit_struct(service: &Service, style: &Style, code: &mut Code) {
     ));
     code.line("/// what `Server::add_service` takes.");
     code.deprecated(service.deprecated);
+    service.server_attributes.iter().for_each(|attribute| code.line(attribute));
     code.open(&format!("pub struct {server}<{t}> {{"));
     code.line(&format!("service: ::std::sync::Arc<{t}>,"));
     for method in &service.methods {

@@ -123,3 +123,17 @@ fn descriptors_keep_options_that_are_extensions() {
     let literal = text.split_once("FILE_DESCRIPTOR_SET").unwrap().1;
     assert!(literal.replace("\\\n    ", "").contains("kept for reflection"));
 }
+
+#[test]
+fn attributes_reach_services_by_their_paths() {
+    let folder = Folder::new("attributes_reach_services").with("a.proto", KINDS);
+    let builder =
+        || Builder::new().server_attribute(".kinds.S", "#[server]").stub_attribute(".", "#[stub]");
+    let text = only(folder.generate(builder(), &["a.proto"]).unwrap());
+    assert_eq!(
+        (text.matches("#[server]\n").count(), text.matches("#[stub]\n#[derive(").count()),
+        (2, 1)
+    );
+    let none = builder().server_attribute("kinds.T", "#[none]").stub_attribute(".kin", "#[none]");
+    assert!(!only(folder.generate(none, &["a.proto"]).unwrap()).contains("#[none]"));
+}
