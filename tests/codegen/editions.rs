@@ -178,6 +178,25 @@ fn descriptors_keep_the_edition() {
 }
 
 #[test]
+fn options_and_maps_have_the_features_of_their_files() {
+    let folder = Folder::new("options_and_maps_have").with(
+        "a.proto",
+        "edition = \"2023\"; package p; import \"google/protobuf/descriptor.proto\"; option features.message_encoding = DELIMITED;\n\
+         message Rule { message Part { int32 n = 1; } Part part = 1; repeated int32 list = 2; }\n\
+         extend google.protobuf.MessageOptions { Rule rule = 50000; }\n\
+         message M { option (rule) = { Part { n: 1 } list: [1, 2] }; map<string, string> m = 1 [features.utf8_validation = NONE]; }",
+    );
+    let set = descriptors(&folder, &["a.proto"]).unwrap();
+    // A group in a group, and features of the entry's value.
+    for octets in [
+        &b":\x0e\x83\xb5\x18\x0b\x08\x01\x0c\x12\x02\x01\x02\x84\xb5\x18"[..],
+        b"B\x05\xaa\x01\x02 \x03R\x05value",
+    ] {
+        assert!(set.windows(octets.len()).any(|window| window == octets), "{octets:x?}");
+    }
+}
+
+#[test]
 fn what_is_local_is_for_its_own_file() {
     let folder = Folder::new("what_is_local")
         .with(

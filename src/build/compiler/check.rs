@@ -83,7 +83,12 @@ impl Checker<'_> {
                     ),
                 );
             }
+            // Of an entry, the features are those of its map.
+            let own = if message.is_map_entry() { None } else { Some(outer) };
             self.field(&path, field, outer)?;
+            if let Some(outer) = own.filter(|_| self.file.is_editions()) {
+                self.features(&path, field, outer)?;
+            }
             self.map(&path, field, message, &name)?;
         }
         for (at, field) in message.extension.iter().enumerate() {
@@ -227,7 +232,7 @@ impl Checker<'_> {
                 return self.wrong(path, text);
             }
         }
-        if self.file.is_editions() { self.features(path, field, outer) } else { Ok(()) }
+        Ok(())
     }
 
     /// Whether an enum knows its own values only.
@@ -347,6 +352,9 @@ impl Checker<'_> {
 
     fn extension(&self, path: &[i32], field: &Field, outer: Features) -> Result<(), Fault> {
         self.field(path, field, outer)?;
+        if self.file.is_editions() {
+            self.features(path, field, outer)?;
+        }
         let (name, number) = (field.name(), field.number());
         let extendee_name = field.extendee().trim_start_matches('.');
         self.sees(field.extendee(), path)?;

@@ -189,17 +189,21 @@ impl<'p> Reader<'p> {
 
     /// Whether a repeated field of `message`, or an extension, is packed: by its own option, else by the file that has it.
     pub(super) fn is_packed(&self, message: &str, field: &Field) -> bool {
+        features::is_packed(field, self.features_around(message, field))
+    }
+
+    /// The features of the file that has a field of `message`, or an extension.
+    fn features_around(&self, message: &str, field: &Field) -> features::Features {
         let key =
             field.extendee.as_ref().map(|it| (it.trim_start_matches('.').into(), field.number()));
         let extension = key.and_then(|key| self.pool.extensions.get(&key)).map(|name| &name[..]);
         let name = extension.unwrap_or(message);
         let file =
             |pool: &'p Pool| pool.symbols.get(name).and_then(|symbol| pool.file(symbol.file));
-        let features = match file(self.pool).or_else(|| file(self.schema)) {
+        match file(self.pool).or_else(|| file(self.schema)) {
             Some(file) => features::of_file(file),
             None => features::Features::of_edition(model::PROTO2),
-        };
-        features::is_packed(field, features)
+        }
     }
 
     fn options(&self, note: &Note, target: Target, element: &str) -> Result<Tree, Fault> {
@@ -377,10 +381,8 @@ pub(super) fn scalar(kind: i32, value: &RawValue, in_text: bool) -> Result<Leaf,
             Ok(if narrow { u64::from((value as f32).to_bits()) } else { value.to_bits() })
         }
         model::STRING | model::BYTES => match value {
-            RawValue::Text(text) if kind == model::BYTES || std::str::from_utf8(text).is_ok() => {
-                return Ok(Leaf::Octets(text.clone()));
-            }
-            RawValue::Text(_) => Err("a string, which is UTF-8"),
+            // Not asked whether it is UTF-8, as by protoc.
+            RawValue::Text(text) => return Ok(Leaf::Octets(text.clone())),
             _ => Err("a string"),
         },
         _ => Err("of another type"),
@@ -473,6 +475,9 @@ impl Reader<'_> {
                 gone.push(number);
                 continue;
             }
+            if branch.kind == model::MESSAGE && self.is_delimited(message, field) {
+                branch.kind = model::GROUP;
+            }
             let inner = branch.type_name.clone();
             for value in &mut branch.values {
                 if let Leaf::Message(tree) = value {
@@ -482,6 +487,15 @@ impl Reader<'_> {
         }
         gone.iter().for_each(|number| drop(tree.fields.remove(number)));
         Ok(())
+    }
+
+    /// Whether a message of an editions file goes on the wire as a group does.
+    fn is_delimited(&self, message: &str, field: &Field) -> bool {
+        let features =
+            self.features_around(message, field).with(field.options.as_deref(), features::OF_FIELD);
+        let inner = self.message(field.type_name().trim_start_matches('.'));
+        features.encoding == features::Features::DELIMITED
+            && !inner.is_some_and(Message::is_map_entry)
     }
 
     fn field(&self, message: &str, number: u32) -> Option<&Field> {

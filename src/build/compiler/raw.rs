@@ -52,6 +52,10 @@ pub(super) enum RawValue {
 }
 
 impl RawOption {
+    pub(super) fn is_of_features(&self) -> bool {
+        self.name.first().is_some_and(|part| !part.is_extension && part.name == "features")
+    }
+
     /// Whether it makes a message a `MessageSet`.
     pub(super) fn is_message_set(&self) -> bool {
         let is_it = matches!(&self.name[..], [part] if !part.is_extension && part.name == "message_set_wire_format");

@@ -232,12 +232,9 @@ impl<'t> Text<'t> {
     }
 }
 
-/// A group is called as its message is.
+/// A group is called as its message is; so is what editions have in its place.
 fn is_called(field: &Field, written: &str) -> bool {
-    let type_name = || field.type_name().rsplit('.').next().unwrap_or_default();
-    if field.r#type() == model::GROUP {
-        type_name() == written || field.name() == written
-    } else {
-        field.name() == written
-    }
+    let type_name = field.type_name().rsplit('.').next().unwrap_or_default();
+    let is_group = field.is_message() && type_name.to_ascii_lowercase() == field.name();
+    field.name() == written || is_group && type_name == written
 }

@@ -198,10 +198,14 @@ impl Parser<'_> {
         let at = self.here().name;
         path.extend([body.message_tag, i32::try_from(body.messages.len()).unwrap_or(i32::MAX)]);
         self.note(&path).name = at;
+        // What features the map has, its keys and values have.
+        let options = self.here().options.iter();
+        let features: Vec<_> = options.filter(|option| option.is_of_features()).cloned().collect();
         for (index, at) in [(0, pos), (1, value_pos)] {
             path.extend([tag::message::FIELD, index]);
             let note = self.note(&path);
             (note.name, note.kind) = (at, at);
+            note.options.clone_from(&features);
             path.truncate(path.len().saturating_sub(2));
         }
         body.messages.push(Message {
