@@ -196,6 +196,21 @@ fn options_are_as_protoc_encodes_them() {
 }
 
 #[test]
+fn entries_of_maps_are_whole_in_options() {
+    let folder = Folder::new("entries_of_maps_are_whole").with(
+        "a.proto",
+        &format!(
+            "syntax = \"proto3\"; {DESCRIPTOR} message Rule {{ map<string, int32> m = 1; }}\n\
+             extend google.protobuf.MessageOptions {{ Rule rule = 50004; }}\n\
+             message M {{ option (rule) = {{ m {{ key: \"a\" }} m {{ value: 1 }} }}; }}"
+        ),
+    );
+    let set = descriptors(&folder, &["a.proto"]).unwrap();
+    let octets = b"\xa2\xb5\x18\x0d\x0a\x05\x0a\x01a\x10\x00\x0a\x04\x0a\x00\x10\x01";
+    assert!(set.windows(octets.len()).any(|window| window == octets), "{set:x?}");
+}
+
+#[test]
 fn options_are_packed_as_their_own_file_has_it() {
     let folder = Folder::new("options_are_packed")
         .with(

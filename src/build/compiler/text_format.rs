@@ -181,7 +181,9 @@ impl<'t> Text<'t> {
         let type_name = field.type_name().trim_start_matches('.');
         if field.is_message() {
             let end = self.opening()?;
-            return self.fields(type_name, Some(end)).map(Leaf::Message);
+            let mut tree = self.fields(type_name, Some(end))?;
+            self.complete(type_name, &mut tree);
+            return Ok(Leaf::Message(tree));
         }
         let pos = self.place();
         let value = self.raw()?;
@@ -197,6 +199,23 @@ impl<'t> Text<'t> {
         };
         number
             .ok_or_else(|| Fault::new(pos, format!("{} is no value of {type_name}", value.quote())))
+    }
+
+    /// An entry of a map has key and value on the wire, whatever is written.
+    fn complete(&self, message: &str, tree: &mut Tree) {
+        let Some(entry) = self.reader.message(message).filter(|it| it.is_map_entry()) else {
+            return;
+        };
+        for field in &entry.field {
+            let branch = tree.branch(field, false);
+            if branch.values.is_empty() {
+                branch.values.push(match field.r#type() {
+                    model::STRING | model::BYTES => Leaf::Octets(Vec::new()),
+                    model::MESSAGE | model::GROUP => Leaf::Message(Tree::default()),
+                    _ => Leaf::Number(0),
+                });
+            }
+        }
     }
 
     fn raw(&mut self) -> Result<RawValue, Fault> {
