@@ -29,6 +29,16 @@
 //! use helloworld::{Greeter, GreeterServer, GreeterStub, HelloReply, HelloRequest};
 //! ```
 //!
+//! # Which files it reads
+//!
+//! Those that protoc 35.1 reads, of proto2, proto3 and the editions 2023 and 2024, by its rules: a name is one of the file's own
+//! imports, in whatever order files are given, and what protoc refuses is refused with file, line and column. An editions
+//! file gives the code that the same gives in proto2 or proto3. Descriptors, those in the code and those of
+//! [`Builder::file_descriptor_set`], are protoc's, octet by octet. `google/protobuf/*.proto` are there, as of 35.1, unless
+//! a folder has them.
+//!
+//! Comments become documentation, as Markdown; whatever they hold, none of it is a test.
+//!
 //! # What a service becomes
 //!
 //! For `service Greeter` there are, beside the messages of its package,
@@ -49,6 +59,10 @@
 //! Methods are spelt as Rust does; keywords are raw (`r#type`), and a spelling that is there already gets a number
 //! (`get_x_2`). Where a package has a message called `Greeter`, `GreeterServer` or `GreeterStub`, the
 //! three are made of `GreeterService` instead, and cargo shows a warning; [`Builder::rename`] chooses other names.
+//!
+//! Fields that are one name in Rust, such as `N` and `n`, get a number (`n_2`). Two types that are one name, and names without
+//! a letter or digit, are errors that say where both stand. A package `a.foo` beside a message `a.Foo` with types in it
+//! is in the message's module, in `a.rs`; cargo shows a warning then.
 //!
 //! Import by name: `use grpc_threads::*` and `use helloworld::*` together make a name that both have, such as a message called
 //! `Status` or `Metadata`, ambiguous where it is used (E0659); one that is imported by name wins.

@@ -270,6 +270,36 @@ mod tests {
     }
 
     #[test]
+    fn names_are_spelt_as_prost_build_does() {
+        for (name, spelt, camel) in [
+            ("FooBarBAZ", "foo_bar_baz", "FooBarBaz"),
+            ("XMLHttpRequest", "xml_http_request", "XmlHttpRequest"),
+            ("FUZZ_buster", "fuzz_buster", "FuzzBuster"),
+            ("_Fuzz", "fuzz", "Fuzz"),
+            ("FuzZ_", "fuz_z", "FuzZ"),
+            ("field_0_name6", "field_0_name6", "Field0Name6"),
+            ("field0name5", "field0name5", "Field0name5"),
+            ("fieldName7", "field_name7", "FieldName7"),
+            ("FIELD_NAME11", "field_name11", "FieldName11"),
+            ("__Field_name14", "field_name14", "FieldName14"),
+            ("a1B", "a1_b", "A1B"),
+            ("While", "r#while", "While"),
+            ("self", "self_", "Self_"),
+            ("_1", "_1", "_1"),
+        ] {
+            assert_eq!((&snake(name)[..], &upper_camel(name)[..]), (spelt, camel));
+        }
+        for (value, strip, name) in [
+            ("FOO_BAR", true, "Bar"),
+            ("FOOBAR", true, "Foobar"),
+            ("FOO_BAR", false, "FooBar"),
+            ("FOO_SELF", true, "Self_"),
+        ] {
+            assert_eq!(variant("Foo", value, strip), name);
+        }
+    }
+
+    #[test]
     fn types_are_found_at_the_top_only() {
         let text = "#[x]\npub struct A {\n    pub x: i32,\n}\npub mod a {\n    pub enum B {\n";
         assert_eq!(types_of(text), taken(&["A", "a"]));
