@@ -1,6 +1,6 @@
 //! The files that everybody may import: `google/protobuf/*.proto` of protobuf 35.1, as protoc brings them.
 //!
-//! Those of a user's folders come first.
+//! Their declarations alone, under protobuf's licence (`google/LICENSE`). Those of a user's folders come first.
 
 macro_rules! files {
     ($($name:literal)*) => {
