@@ -18,7 +18,7 @@ use super::me::Me;
 use super::state::{Phase, State};
 use super::turn::{READ_BUFFER, Turn};
 use super::watch::{Read, Todo};
-use super::{Link, Stream};
+use super::{CROWD, Link, Stream};
 
 /// How long a client's link may be quiet before the poller takes it back.
 const TAKE_BACK: Duration = Duration::from_millis(8);
@@ -97,10 +97,10 @@ impl Link {
             }
         };
         self.reads.fetch_add(1, Ordering::Relaxed);
-        habit::heard(self.local);
         let now = clock::now();
         turn.came(now);
         let mut state = self.state.lock();
+        habit::heard(self.local && state.cells.live() < CROWD);
         if state.phase == Phase::Open {
             state.input(&buffer[..read], now, &self.side);
         }

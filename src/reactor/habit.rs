@@ -26,13 +26,13 @@ const MOST: u32 = 6;
 
 thread_own! {
     static HABIT: Cell<Habit> = Cell::new(Habit::NEW);
-    /// Something has come from a peer on this machine.
+    /// Something has come from a peer on this machine, which has few calls: a crowd's next word comes by itself.
     static HEARD: Cell<bool> = Cell::new(false);
 }
 
-/// This thread has read what a peer sent. `local`: one on this machine.
-pub(crate) fn heard(local: bool) {
-    HEARD.reach(|heard| heard.set(local));
+/// This thread has read what a peer sent. `alone`: one on this machine, with few calls.
+pub(crate) fn heard(alone: bool) {
+    HEARD.reach(|heard| heard.set(alone));
 }
 
 /// What a thread has learnt of its waits.
