@@ -4,7 +4,7 @@
 //! where one caller and one server do nothing else. So a thread learns from its own waits. After one that was short it
 //! looks through the next, for [`LOOK`] at most, yielding between looks. One in vain costs it the right to the next, the
 //! next two, four, and so on; a long one ends it. So a call that takes a millisecond costs nothing more, and an idle process
-//! nothing at all. Beside a thread that computes nobody looks ([`courtesy`](super::courtesy)), and neither does
+//! nothing at all. Beside a thread that computes nobody looks ([`courtesy`]), and neither does
 //! anybody for a peer elsewhere: these are further away than a sleep.
 //!
 //! Pure but for each thread's own [`Habit`].
