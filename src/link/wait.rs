@@ -119,13 +119,16 @@ impl Link {
         done
     }
 
-    /// Whether a leader that nobody else is behind looks once more before it sleeps, without having been asked to.
+    /// Whether a leader that nobody else is behind looks once more before it sleeps, without having been asked to. The link's
+    /// lock may be held.
     fn looks(&self, wait: &mut Option<habit::Wait>) -> bool {
         self.local && wait.get_or_insert_with(habit::Wait::begin).looks()
     }
 
     fn look_once(&self, wait: &mut Option<habit::Wait>) {
-        if let Some(wait) = wait.as_mut().filter(|_| self.read()) {
+        let Some(wait) = wait else { return };
+        wait.give_way();
+        if self.read() {
             wait.found();
         }
     }

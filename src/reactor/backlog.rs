@@ -119,14 +119,14 @@ impl Backlog {
         Some(job)
     }
 
-    /// A job that runs from now on without having waited, unless its connection holds as many threads as it may.
-    pub(super) fn start(&mut self, job: Job) -> Option<Job> {
-        if !self.admits(&job) {
-            self.push(job);
-            return None;
-        }
-        self.begin(&job);
-        Some(job)
+    /// Whether a job that comes now may run at once: nothing waits that may, and its connection holds no more than it may.
+    pub(super) fn passes(&self, job: &Job) -> bool {
+        self.is_empty() && self.admits(job)
+    }
+
+    /// Such a job runs from now on.
+    pub(super) fn start(&mut self, job: &Job) {
+        self.begin(job);
     }
 
     /// A job of this lane has ended.
@@ -365,7 +365,9 @@ mod tests {
         assert_eq!(pushed, gone, "nobody is woken or born for them");
         // One of its own starts no more, one of another does.
         let job = |lane| Job::new(Box::new(Nothing), true).expecting(9).of(lane);
-        assert!(backlog.start(job(1)).is_none() && backlog.start(job(2)).is_some());
+        assert!(!backlog.passes(&job(1)) && backlog.passes(&job(2)));
+        backlog.start(&job(2));
+        backlog.push(job(1));
         assert_eq!(backlog.held(), 4);
         // What is reserved is not held.
         backlog.push(job(1).reserved(true));

@@ -300,11 +300,12 @@ impl Engine {
             }
             let mut found = jobs.drain(..);
             // The first runs inline, unless others have waited longer.
-            let inline = if state.queue.is_empty() { found.next() } else { None };
+            let passes = found.as_slice().first().is_some_and(|job| state.queue.passes(job));
+            let inline = if passes { found.next() } else { None };
+            inline.iter().for_each(|job| state.queue.start(job));
             // Mostly there is none: on the path of every small call.
             let left_over = (found.len() > 0)
                 .then(|| self.queue(&mut state, usize::from(inline.is_some()), found));
-            let inline = inline.and_then(|job| state.queue.start(job));
             let Some(job) = inline.or_else(|| state.queue.take()) else {
                 drop(state);
                 if let Some(left_over) = left_over {

@@ -89,18 +89,20 @@ impl Wait {
         Self { began: now, last: now, looks: 0, looked }
     }
 
-    /// Before a look at what has come: whether there is one more. Lets others run between them.
-    pub(crate) fn looks(&mut self) -> bool {
-        if self.looked.is_none() {
-            return false;
-        }
+    /// Whether there is one more look at what has come.
+    pub(crate) fn looks(&self) -> bool {
+        self.looked.is_some()
+            && self.looks < LOOKS
+            && self.last.saturating_duration_since(self.began) < LOOK
+            && courtesy::pays(self.last)
+    }
+
+    /// Before that look, with no lock held: lets others run between two.
+    pub(crate) fn give_way(&mut self) {
         if self.looks > 0 {
             self.last = courtesy::yield_cpu(self.last);
         }
         self.looks += 1;
-        let more =
-            self.last.saturating_duration_since(self.began) < LOOK && courtesy::pays(self.last);
-        more && self.looks <= LOOKS
     }
 
     /// The last look has found it.

@@ -327,10 +327,11 @@ impl Poller {
 
     /// Sleeps until there is something, and looks for it before where that has paid lately.
     fn wait(&self, events: &mut [Event], mut wait: Option<&mut habit::Wait>) -> io::Result<usize> {
-        while wait.as_mut().is_some_and(|wait| wait.looks()) {
+        while let Some(wait) = wait.as_mut().filter(|wait| wait.looks()) {
+            wait.give_way();
             let count = self.kernel.wait(events, false)?;
             if count > 0 {
-                wait.map(habit::Wait::found);
+                wait.found();
                 return Ok(count);
             }
         }
