@@ -256,6 +256,9 @@ fn a_server_that_stops_names_the_calls_that_are_answered_elsewhere() {
     let _alone = alone();
     let (served, _channel, mut responses, sender) = one();
     let stopped = served.server.stop(LONG);
+    // The handler has given its sender away, and has yet to return: until then the call is its own.
+    let left = || !stopped.still_running().elsewhere().is_empty();
+    eventually(LONG, "the call is left to the sender", left);
     let running = stopped.wait(Duration::ZERO).unwrap_err();
     assert_eq!(running.methods(), [(WATCH.to_owned(), 1)]);
     assert_eq!(running.elsewhere(), [(WATCH.to_owned(), 1)]);
