@@ -173,6 +173,14 @@ impl<P: Pipe> TlsPipe<P> {
         }
     }
 
+    /// As if a reader was in the system call now, or had been.
+    #[cfg(test)]
+    pub(super) fn reader_sends(&self, sends: bool) {
+        let mut state = self.state.lock();
+        state.sending = sends;
+        state.met &= sends;
+    }
+
     #[cfg(test)]
     pub(super) fn inner(&self) -> &P {
         &self.inner
@@ -331,6 +339,12 @@ impl<P: Pipe> TlsPipe<P> {
         }
     }
 
+    /// What the socket is asked for. A writer that met a reader does not wait for the socket, which may have room all the time:
+    /// it would look again and again, and keep the reader from the CPU. It is told.
+    fn of_socket(&self, interest: Interest) -> Interest {
+        Interest { write: interest.write && !self.state.lock().met, ..interest }
+    }
+
     /// A reader sends what the session has to say, as far as the socket takes it. The rest goes with what is written next.
     fn send_aside(&self) {
         let mut state = self.state.lock();
@@ -474,6 +488,7 @@ impl<P: Pipe> Pipe for TlsPipe<P> {
     }
 
     fn wait(&self, interest: Interest, deadline: Option<Instant>) -> io::Result<Waited> {
+        let interest = self.of_socket(interest);
         if !(interest.read && self.pending.load(Ordering::Relaxed)) {
             return self.inner.wait(interest, deadline);
         }
@@ -497,7 +512,7 @@ impl<P: Pipe> Pipe for TlsPipe<P> {
     }
 
     fn arm(&self, interest: Interest) -> io::Result<()> {
-        self.inner.arm(interest)?;
+        self.inner.arm(self.of_socket(interest))?;
         if interest.read && self.pending.load(Ordering::Relaxed) {
             self.tell(Readiness { read: true, ..Readiness::default() });
         }
@@ -530,7 +545,13 @@ impl<P: Pipe> Pipe for TlsPipe<P> {
             self.inner.last_word();
             // A full socket at the end of everything: then without.
             let _ = self.send(&mut wire);
-            self.state.lock().sending = false;
+            let mut state = self.state.lock();
+            state.sending = false;
+            let met = std::mem::take(&mut state.met);
+            drop(state);
+            if met {
+                self.tell(Readiness { write: true, ..Readiness::default() });
+            }
         }
         self.inner.shutdown_write();
     }

@@ -536,3 +536,17 @@ fn other_protocols_are_told_with_what_was_heard() {
     let failure = last(&mut opening(near, client)).unwrap_err();
     assert!(matches!(failure, Failure::NoTls(_)), "{failure}");
 }
+
+#[test]
+fn a_writer_that_met_a_reader_waits_for_it_and_not_for_the_socket() {
+    let (client, _server) = shaken(usize::MAX, 1 << 20);
+    let write = Interest { read: false, write: true };
+    let writable = || client.wait(write, Some(clock::now())).unwrap().writable;
+    assert!(writable());
+    client.reader_sends(true);
+    assert!(blocks(client.try_write(b"x")));
+    assert!(!writable(), "the socket has room, and would say so again and again");
+    client.reader_sends(false);
+    assert!(writable());
+    assert_eq!(client.try_write(b"x").unwrap(), 1);
+}
