@@ -61,20 +61,64 @@ impl Sends {
     pub(crate) const NONE: Self = Self { limit: 0, encoding: Encoding::IDENTITY };
 }
 
-/// One message with its prefix: the whole of a request or an answer. A long one gets a kept buffer.
+/// One message with its prefix: the whole of a request or an answer.
 pub(crate) fn frame<T: 'static>(
     codec: &dyn Codec<T>,
     message: &T,
     Sends { limit, encoding }: Sends,
     encodings: &Encodings,
 ) -> Result<Bytes, Status> {
-    // Not reserved when it is too much for the limit, or for the machine: it is what a user's codec says.
-    let hint = framing::PREFIX.saturating_add(codec.size_hint(message).min(limit));
-    let mut framed = spares::buffer(hint);
-    let _ = framed.try_reserve(hint);
-    framing::encode_reserved(codec, message, limit, &mut framed)?;
-    if !encoding.is_identity() {
-        packing::pack(&mut framed, encoding, encodings)?;
+    let hint = codec.size_hint(message);
+    if encoding.is_identity() {
+        return frame_plain(codec, message, limit, hint);
     }
+    let mut framed = spares::buffer(framing::PREFIX.saturating_add(hint.min(limit)));
+    framing::reserve(hint, limit, &mut framed);
+    framing::encode(codec, message, limit, &mut framed)?;
+    packing::pack(&mut framed, encoding, encodings)?;
     Ok(framed.into())
+}
+
+/// One message with its prefix, as it is, of which the codec says that it is so long: a long one gets a kept buffer.
+pub(crate) fn frame_plain<T: 'static>(
+    codec: &dyn Codec<T>,
+    message: &T,
+    limit: usize,
+    hint: usize,
+) -> Result<Bytes, Status> {
+    let lead = if hint >= framing::LONG { framing::APART } else { 0 };
+    // No more than the limit: it is what a user's codec says.
+    let hint = hint.min(limit).saturating_add(lead);
+    let mut framed = spares::buffer(framing::PREFIX.saturating_add(hint));
+    framing::reserve(hint, usize::MAX, &mut framed);
+    framed.resize(lead, 0);
+    framing::encode(codec, message, limit, &mut framed)?;
+    Ok(framing::behind(framed.into(), lead))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec::Raw;
+
+    #[test]
+    fn a_long_message_begins_apart_and_a_short_one_in_front() {
+        for (len, lead) in
+            [(0, 0), (100, 0), (framing::LONG, framing::APART), (100_000, framing::APART)]
+        {
+            let message = Bytes::from(vec![7; len]);
+            let framed = frame_plain(&Raw, &message, usize::MAX, len).unwrap();
+            assert_eq!(
+                (framed.len(), &framed[framing::PREFIX..]),
+                (framing::PREFIX + len, &message[..])
+            );
+            let begins = framed.as_ptr();
+            // The whole buffer, as it is kept for the next message.
+            let mut buffer = framed.try_into_mut().unwrap();
+            buffer.clear();
+            let buffer = Vec::from(buffer);
+            assert_eq!(buffer.as_ptr().wrapping_add(lead), begins, "{len}");
+            assert!(buffer.capacity() >= lead + framing::PREFIX + len);
+        }
+    }
 }

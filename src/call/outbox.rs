@@ -71,6 +71,8 @@ struct Buffer {
     head: Option<Vec<u8>>,
     /// Whole messages.
     framed: Vec<u8>,
+    /// A long one, while it is sent: in a buffer of its own, and with nothing framed.
+    long: Option<Bytes>,
     /// When the first unsent message was framed.
     first: Option<Instant>,
     /// When the producer was last let go: what it takes from here to its next message is its own time.
@@ -223,8 +225,14 @@ impl Outbox {
         if self.closed.load(Ordering::Relaxed) {
             return Err(SendError::Ended);
         }
+        let hint = codec.size_hint(message);
+        if hint >= framing::LONG && self.sends.encoding.is_identity() {
+            let framed = super::frame_plain(codec, message, self.sends.limit, hint);
+            return self.append_long(framed.map_err(SendError::Encode)?);
+        }
         // A codec that sends by itself finds another desk, and so does a thread that is ending.
         let mut desk = DESK.reach(Cell::take).unwrap_or_default();
+        framing::reserve(hint, self.sends.limit, &mut desk);
         let framed = framing::encode(codec, message, self.sends.limit, &mut desk);
         let appended = match framed.and_then(|_| self.pack(&mut desk)) {
             Ok(()) => self.append(&mut desk),
@@ -269,6 +277,22 @@ impl Outbox {
         queued.ok_or(SendError::Ended)
     }
 
+    /// Sends a framed message from where it is, behind what waits.
+    fn append_long(&self, message: Bytes) -> Result<usize, SendError> {
+        let mut buffer = self.buffer.lock();
+        if buffer.finished {
+            return Err(SendError::Ended);
+        }
+        if !buffer.framed.is_empty() {
+            self.hand_over(&mut buffer);
+        }
+        (buffer.streak, buffer.unseen) = (0, 0);
+        buffer.long = Some(message);
+        let queued = self.send_on(buffer, End::No);
+        self.buffer.lock().idle_since = Some(clock::now());
+        queued.ok_or(SendError::Ended)
+    }
+
     /// Appends what is framed to the link. More has to follow, with [`send_on`](Self::send_on).
     fn hand_over(&self, buffer: &mut Buffer) {
         let Some(stream) = buffer.stream.clone() else { return };
@@ -307,6 +331,7 @@ impl Buffer {
             stream: Some(stream),
             head: None,
             framed: Vec::new(),
+            long: None,
             first: None,
             idle_since: None,
             streak: 0,
@@ -361,7 +386,8 @@ impl Buffer {
         let framed = mem::replace(&mut self.framed, Vec::with_capacity(room));
         self.first = None;
         self.flushes = self.flushes.wrapping_add(1);
-        (self.head.take(), (!framed.is_empty()).then(|| Bytes::from(framed)))
+        let framed = (!framed.is_empty()).then(|| Bytes::from(framed));
+        (self.head.take(), framed.or_else(|| self.long.take()))
     }
 }
 
