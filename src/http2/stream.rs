@@ -177,6 +177,10 @@ impl Streams {
         let index = match self.free.pop() {
             Some(index) => index,
             None => {
+                if self.slots.is_empty() {
+                    // Most connections have one stream at a time, and there may be thousands of them.
+                    self.slots.reserve_exact(1);
+                }
                 self.slots.push(Slot {
                     id: 0,
                     sending: Sending::Open,
@@ -314,6 +318,12 @@ impl Streams {
     pub(crate) fn each(&mut self) -> impl Iterator<Item = (Key, &mut Slot)> {
         let used = self.slots.iter_mut().enumerate().filter(|(_, slot)| slot.id != 0);
         used.map(|(i, slot)| (Key { slot: i as u32, id: slot.id }, slot))
+    }
+
+    /// For so many streams at once there is room.
+    #[cfg(test)]
+    pub(crate) fn reserved(&self) -> usize {
+        self.slots.capacity()
     }
 
     /// Gives memory back that an idle connection does not need.

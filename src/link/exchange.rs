@@ -78,6 +78,7 @@ impl Link {
         }
         if state.cells.live() == 0 {
             self.watch_for_quiet(state);
+            state.rest_after_first();
         }
         Collected { exchanged, cell, flush: state.unsent_since(before) }
     }

@@ -358,8 +358,7 @@ impl Link {
             return self.watch_for_quiet(&mut state);
         }
         if state.cells.live() == 0 {
-            state.conn.rest();
-            state.admission.rest();
+            state.rest();
         }
         self.settle_as(state, true);
     }

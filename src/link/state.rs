@@ -129,6 +129,20 @@ impl State {
         self.with_receiver(now, &Side::None, |conn, sink| conn.poll_output(out, budget, sink));
     }
 
+    /// Gives back memory that an idle connection does not need.
+    pub(super) fn rest(&mut self) {
+        self.conn.rest();
+        self.admission.rest();
+    }
+
+    /// The same at once after a connection's first call: many have one, and then nothing for long. What they give back serves
+    /// the next ones; what is given back only once they are quiet a burst of them would all have at the same time.
+    pub(super) fn rest_after_first(&mut self) {
+        if self.conn.is_fresh() && self.cells.live() == 0 {
+            self.rest();
+        }
+    }
+
     /// What there is to send, for [`unsent_since`](Self::unsent_since).
     pub(super) fn unsent(&self) -> Unsent {
         Unsent { any: self.conn.wants_output(), control: self.conn.control_len() }

@@ -197,6 +197,7 @@ impl Drop for Stream {
         if let Some(cell) = state.forget(self.key) {
             if state.cells.live() == 0 {
                 self.link.watch_for_quiet(&mut state);
+                state.rest_after_first();
             }
             self.link.flush_or_cork(state);
             drop(cell);

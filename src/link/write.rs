@@ -66,6 +66,7 @@ impl Link {
             }
             if out.is_empty() {
                 state.baton.release();
+                state.rest_after_first();
                 WRITE.reach(|kept| kept.put(out.into_buffer()));
                 return self.settle(state);
             }

@@ -410,6 +410,17 @@ impl Connection {
         }
     }
 
+    /// For so many streams at once there is room.
+    #[cfg(test)]
+    pub(crate) fn reserved(&self) -> usize {
+        self.streams.reserved()
+    }
+
+    /// Whether it has had one stream, or none.
+    pub(crate) fn is_fresh(&self) -> bool {
+        self.stats.opened <= 1
+    }
+
     /// Gives back memory that an idle connection does not need. Call it when the connection
     /// has been quiet for a while, not after every call.
     pub(crate) fn rest(&mut self) {

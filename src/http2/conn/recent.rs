@@ -77,6 +77,7 @@ impl Recent {
         if let Some(known) = at.and_then(|at| self.known.get_mut(at)) {
             known.list = Some(self.fresh.clone());
         } else if self.known.len() < KEPT {
+            self.known.reserve_exact(1);
             self.known.push(Known { block: block.to_vec(), version, list: None });
         } else if let Some(known) = self.known.get_mut(self.oldest) {
             known.block.clear();
