@@ -1,6 +1,6 @@
-//! The other side of `tests/peers/companions.py`: health, reflection and errors with details, against grpcio's packages for them.
+//! The other side of `tests/peers/companions.py`: health, reflection, errors with details and channelz, against grpcio's packages for them.
 //!
-//! `companions --serve` serves all three on a free port of 127.0.0.1 and on a UNIX socket, prints both, and ends with its input.
+//! `companions --serve` serves all of it on a free port of 127.0.0.1 and on a UNIX socket, prints both, and ends with its input.
 //! `companions --call=TARGET` runs the cases against a server, and exits 0 if none failed.
 
 mod common {
@@ -15,6 +15,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use common::flags::Flags;
 use common::helloworld::FILE_DESCRIPTOR_SET;
+use grpc_threads::channelz::{
+    ChannelzServicer, ChannelzStub, GetChannelRequest, GetServerRequest, GetServerSocketsRequest,
+    GetServersRequest, GetSocketRequest, GetSubchannelRequest, GetTopChannelsRequest,
+};
 use grpc_threads::health::{HealthCheckRequest, HealthServicer, HealthStub, ServingStatus};
 use grpc_threads::reflection::{DescriptorDatabase, SERVICE_NAME, ServerReflection};
 use grpc_threads::rpc_status::{
@@ -86,7 +90,7 @@ fn unary(
 fn serve() -> Outcome {
     let health = HealthServicer::new();
     let own = health.clone();
-    let control = Service::new("companions.Control")
+    let steering = Service::new("companions.Control")
         // "service status": a number.
         .method(
             "Set",
@@ -117,8 +121,9 @@ fn serve() -> Outcome {
             }),
         );
     let server = grpc_threads::server(ThreadPool::new(8));
-    server.add_service(control)?;
+    server.add_service(steering)?;
     health.add_to(&server)?;
+    ChannelzServicer::new().add_to(&server)?;
     ServerReflection::new([FILE_DESCRIPTOR_SET])?
         .services(["helloworld.Greeter", SERVICE_NAME])
         .add_to(&server)?;
@@ -127,6 +132,10 @@ fn serve() -> Outcome {
     let socket = format!("unix:{}", path.display());
     server.add_insecure_port(&socket)?;
     server.start()?;
+    // For channelz: a channel with one call that went well, and one that did not.
+    let own = insecure_channel(&format!("127.0.0.1:{port}"))?;
+    control(&own, "Who", "")?;
+    expect("a failure", control(&own, "Plain", "").is_err(), true)?;
     println!("listening on 127.0.0.1:{port} and {socket}");
     std::io::stdin().read_to_end(&mut Vec::new())?;
     server.stop(Duration::from_secs(10)).wait(Duration::from_secs(20))?;
@@ -134,8 +143,13 @@ fn serve() -> Outcome {
 }
 
 fn call(channel: &Channel, target: &str) -> Outcome {
-    let cases: [Case; 4] =
-        [("health", health), ("reflection", reflection), ("status", status), ("peer", peer)];
+    let cases: [Case; 5] = [
+        ("health", health),
+        ("reflection", reflection),
+        ("status", status),
+        ("channelz", channelz),
+        ("peer", peer),
+    ];
     let mut failed = 0;
     for (name, case) in cases {
         match case(channel, target) {
@@ -222,6 +236,43 @@ fn status(channel: &Channel, _: &str) -> Outcome {
     expect("garbage", garbage.is_err_and(|text| text.contains("could not be decoded")), true)?;
     let mismatch = RpcStatus::from_status(&fail("Mismatch")?).map_err(|error| error.to_string());
     expect("a mismatch", mismatch.is_err_and(|text| text.contains("code is 10, and 5")), true)
+}
+
+fn channelz(channel: &Channel, _: &str) -> Outcome {
+    let stub = ChannelzStub::new(channel);
+    let servers = stub.get_servers.timeout(LONG).call(&GetServersRequest::default())?;
+    let server = servers.server.first().and_then(|server| server.r#ref.clone());
+    let server_id = server.ok_or("no server")?.server_id;
+    expect("a number", server_id > 0, true)?;
+    let found = stub.get_server.timeout(LONG).call(&GetServerRequest { server_id })?;
+    let found = found.server.ok_or("no server")?;
+    let data = found.data.ok_or("no data of the server")?;
+    expect("calls", data.calls_started >= 3 && data.calls_failed >= 1, true)?;
+    expect("sockets that listen", found.listen_socket.is_empty(), false)?;
+    let request = GetServerSocketsRequest { server_id, ..Default::default() };
+    let sockets = stub.get_server_sockets.timeout(LONG).call(&request)?.socket_ref;
+    let last = sockets.last().ok_or("no connection")?.socket_id;
+    let request = GetSocketRequest { socket_id: last, summary: false };
+    let socket = stub.get_socket.timeout(LONG).call(&request)?.socket.ok_or("no socket")?;
+    let data = socket.data.ok_or("no data of the socket")?;
+    expect("streams", data.streams_started >= 1 && data.messages_received >= 1, true)?;
+    let request = GetTopChannelsRequest::default();
+    let channels = stub.get_top_channels.timeout(LONG).call(&request)?.channel;
+    // grpcio counts those of one process together, whoever made them.
+    let own = channels.iter().find(|one| one.data.as_ref().is_some_and(|d| d.calls_started == 2));
+    let own = own.and_then(|own| own.r#ref.clone()).ok_or("not the channel with two calls")?;
+    let request = GetChannelRequest { channel_id: own.channel_id };
+    let own = stub.get_channel.timeout(LONG).call(&request)?.channel.ok_or("no channel")?;
+    let data = own.data.ok_or("no data of the channel")?;
+    let counts = (data.calls_started, data.calls_succeeded, data.calls_failed);
+    expect("its calls", counts, (2, 1, 1))?;
+    for below in &own.subchannel_ref {
+        let request = GetSubchannelRequest { subchannel_id: below.subchannel_id };
+        let found = stub.get_subchannel.timeout(LONG).call(&request)?.subchannel;
+        expect("a subchannel", found.and_then(|found| found.data).is_some(), true)?;
+    }
+    let none = stub.get_channel.timeout(LONG).call(&GetChannelRequest { channel_id: 1 << 40 });
+    expect("what is unknown", none.map_err(|error| error.code()).err(), Some(Code::NotFound))
 }
 
 fn peer(channel: &Channel, target: &str) -> Outcome {

@@ -203,6 +203,8 @@ mod status;
 #[cfg(feature = "runtime")]
 mod sync;
 #[cfg(feature = "runtime")]
+mod tally;
+#[cfg(feature = "runtime")]
 mod tell;
 
 #[cfg(feature = "runtime")]
@@ -294,6 +296,8 @@ mod client;
 mod server;
 
 #[cfg(feature = "runtime")]
+pub mod channelz;
+#[cfg(feature = "runtime")]
 pub mod health;
 #[cfg(feature = "runtime")]
 pub mod reflection;
@@ -301,6 +305,8 @@ pub mod reflection;
 pub mod rpc_status;
 #[cfg(feature = "runtime")]
 mod signals;
+#[cfg(feature = "runtime")]
+pub mod stats;
 
 #[cfg(feature = "runtime")]
 pub use signals::{GracefulExit, graceful_exit, graceful_exit_on};

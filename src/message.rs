@@ -8,7 +8,9 @@
 use std::collections::BTreeMap;
 
 use bytes::{Buf, BufMut, Bytes};
-use prost::encoding::{DecodeContext, WireType, bytes as octets, int32, int64, message, string};
+use prost::encoding::{
+    DecodeContext, WireType, bool as truth, bytes as octets, int32, int64, message, string,
+};
 use prost::{DecodeError, Message};
 
 /// One field: to the wire, from the wire, and how long.
@@ -61,6 +63,7 @@ single! {
     Bytes, octets;
     i32, int32;
     i64, int64;
+    bool, truth;
 }
 
 /// Kinds of fields with many values.
@@ -313,6 +316,7 @@ mod tests {
             10 words: BTreeMap<String, String>,
             11 named: BTreeMap<String, Inner>,
             12 told: Option<i64>,
+            13 flag: bool,
         }
     }
 
@@ -349,6 +353,8 @@ mod tests {
         named: BTreeMap<String, DerivedInner>,
         #[prost(int64, optional, tag = "12")]
         told: Option<i64>,
+        #[prost(bool, tag = "13")]
+        flag: bool,
     }
 
     fn full() -> Outer {
@@ -368,6 +374,7 @@ mod tests {
                 ("".into(), Inner::default()),
             ]),
             told: Some(0),
+            flag: true,
         }
     }
 

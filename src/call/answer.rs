@@ -38,19 +38,19 @@ impl Closing<'_> {
     /// Nothing has been sent: head, message and trailers in one append (W45), or trailers only (W46).
     pub(super) fn send_all(self, stream: &Stream, data: Option<Bytes>) {
         if data.is_some() && self.is_plain() {
-            let end = End::Trailers(&OK_TRAILERS);
+            let end = End::Trailers(&OK_TRAILERS, true);
             let head = default_head(stream, self.subtype, self.encoding);
             return stream.send(Outgoing { head: Some(&head), data, end });
         }
-        let block = self.block(stream, data.is_none());
+        let (block, well) = self.block(stream, data.is_none());
         let head = data.is_some().then(|| default_head(stream, self.subtype, self.encoding));
-        stream.send(Outgoing { head: head.as_deref(), data, end: End::Trailers(&block) });
+        stream.send(Outgoing { head: head.as_deref(), data, end: End::Trailers(&block, well) });
     }
 
     /// The trailers. Of a status that is larger than the client takes, what does not fit is left out; its code is what
     /// the client has to know. An OK whose metadata do not fit is replaced by a status that says so: what should come with
-    /// the response has not come.
-    fn block(&self, stream: &Stream, only: bool) -> Vec<u8> {
+    /// the response has not come. Beside them, whether they say OK.
+    fn block(&self, stream: &Stream, only: bool) -> (Vec<u8>, bool) {
         let encode = |status: &Status, trailing: &Metadata| {
             let mut block = Vec::with_capacity(64);
             match only {
@@ -62,7 +62,7 @@ impl Closing<'_> {
         let block = encode(&self.status, &self.trailing);
         let size = headers::list_size(&block, &self.trailing);
         match stream.link().takes_headers(size) {
-            Ok(()) => block,
+            Ok(()) => (block, self.status.is_ok()),
             Err(most) => {
                 let (only, path) = (only.then_some(self.subtype), self.path);
                 tell::debug!(
@@ -71,10 +71,11 @@ impl Closing<'_> {
                     if self.status.is_ok() { "so" } else { "what fits" }
                 );
                 if !self.status.is_ok() {
-                    return headers::trailers_within(most, only, &self.status, &self.trailing);
+                    let cut = headers::trailers_within(most, only, &self.status, &self.trailing);
+                    return (cut, false);
                 }
                 let refused = too_much_metadata(size, most);
-                headers::trailers_within(most, only, &refused, &Metadata::new())
+                (headers::trailers_within(most, only, &refused, &Metadata::new()), false)
             }
         }
     }
@@ -86,8 +87,8 @@ impl Closing<'_> {
         outbox: Option<&Arc<Outbox>>,
         data: Option<Bytes>,
     ) {
-        let block = self.block(stream, false);
-        let end = End::Trailers(&block);
+        let (block, well) = self.block(stream, false);
+        let end = End::Trailers(&block, well);
         match outbox {
             Some(outbox) if data.is_none() => {
                 outbox.finish(end);

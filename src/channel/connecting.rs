@@ -77,6 +77,7 @@ impl Shared {
         };
         if inner.machine.up(attempt) {
             inner.current = Some(attempt);
+            inner.notes.connected(&link);
             inner.dialing = None;
             todo.watch = Some((attempt, link.clone()));
             *self.ready.write() = Some(link);
@@ -108,11 +109,18 @@ impl Shared {
             );
         }
         // One that leaves with calls of ours was of use, too: what goes on is made nowhere else.
-        let answered = link.is_some_and(|link| link.answered() || (!over && link.kept() > 0));
+        let answered = link.as_ref();
+        let answered = answered.is_some_and(|link| link.answered() || (!over && link.kept() > 0));
+        let calls = link.as_ref().map(|link| link.totals());
         self.change(|inner, todo| {
             if over {
                 let at = inner.links.iter().position(|(own, _)| *own == attempt);
                 todo.gone = at.map(|at| inner.links.swap_remove(at).1);
+                if let (Some(link), Some(calls)) = (&todo.gone, calls) {
+                    inner.notes.over(link, calls, cause);
+                }
+            } else if let Some(link) = &link {
+                inner.notes.draining(link, cause);
             }
             if inner.current == Some(attempt) {
                 inner.current = None;

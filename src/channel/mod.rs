@@ -18,12 +18,14 @@ mod connectivity;
 mod dial;
 mod events;
 mod idle;
+mod notes;
 mod options;
 mod queue;
 mod random;
 mod settings;
 mod shared;
 mod state;
+mod stats;
 mod target;
 mod watch;
 mod watcher;
@@ -44,6 +46,7 @@ use crate::link::{Link, Terms};
 use crate::metadata::Metadata;
 use crate::reactor::{Crew, Poller, clock};
 use crate::status::{Code, Status};
+use crate::tally::Tally;
 use crate::wire::headers::RequestTemplate;
 
 use settings::Settings;
@@ -51,11 +54,13 @@ use shared::Shared;
 
 pub use connectivity::Connectivity;
 pub use options::ChannelBuilder;
+pub use stats::{ChannelStats, SubchannelStats};
 pub use watch::{ReadyFuture, Subscription};
 
 pub(crate) use dial::Dial;
 #[cfg(any(test, feature = "_internals"))]
 pub(crate) use dial::{Dialing, Outcome};
+pub(crate) use stats::{channel, channels, socket, subchannel};
 
 /// A connection to a server, made when it is first needed and made again when it is lost.
 ///
@@ -330,6 +335,20 @@ impl Channel {
         self.handle.shared.settings.target.text()
     }
 
+    /// How it is, what it has counted, and its connections. Never waits for anything but the locks of the channel and its
+    /// connections, each of which is held for moments. The counts cost calls two additions to what they touch anyway.
+    ///
+    /// ```
+    /// let channel = grpc_threads::insecure_channel("localhost:50051")?;
+    /// let stats = channel.stats();
+    /// assert_eq!((stats.calls.started, stats.calls.running()), (0, 0));
+    /// # Ok::<(), grpc_threads::ConfigError>(())
+    /// ```
+    #[must_use]
+    pub fn stats(&self) -> ChannelStats {
+        self.handle.shared.stats()
+    }
+
     pub(crate) fn source(&self) -> Arc<dyn Source> {
         self.handle.clone()
     }
@@ -362,6 +381,10 @@ impl Source for Handle {
 
     fn crew(&self) -> &Arc<Crew> {
         &self.shared.crew
+    }
+
+    fn tally(&self) -> &Tally {
+        &self.shared.tally
     }
 
     fn template(&self, path: &str) -> Template {

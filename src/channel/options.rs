@@ -282,6 +282,15 @@ impl ChannelBuilder {
         self.set(|settings| settings.busy_poll = time)
     }
 
+    /// How many bytes the events may take that the channel keeps of itself, and as many those of its subchannel, for
+    /// [`ChannelStats::trace`](crate::stats::ChannelStats::trace) and channelz. Default: 4 KiB; 0 keeps none. The oldest go first; one that is
+    /// longer is cut. More shows more of the past of a channel whose connections come and go.
+    ///
+    /// § `grpc.max_channel_trace_event_memory_per_node`.
+    pub fn trace_memory(self, bytes: usize) -> Self {
+        self.set(|settings| settings.trace_memory = bytes)
+    }
+
     fn set(mut self, change: impl FnOnce(&mut Settings)) -> Self {
         if let Ok(settings) = &mut self.settings {
             change(settings);

@@ -15,6 +15,7 @@ use crate::http2;
 #[cfg(feature = "_tls")]
 use crate::net::tls;
 use crate::reactor::LONGEST_BUSY_POLL;
+use crate::tally::TRACE_MEMORY;
 
 use super::connectivity::Timing;
 use super::dial::Security;
@@ -41,6 +42,8 @@ pub(super) struct Settings {
     pub(super) busy_poll: Duration,
     /// `None`: a connection stays, however long nobody uses it.
     pub(super) idle_timeout: Option<Duration>,
+    /// Octets that a trace may hold.
+    pub(super) trace_memory: usize,
     pub(super) security: Option<ChannelSecurity>,
     /// What all calls prove.
     pub(super) call_credentials: Option<Kept>,
@@ -66,6 +69,7 @@ impl Settings {
             http2: http2::Options::default(),
             busy_poll: Duration::ZERO,
             idle_timeout: Some(IDLE_TIMEOUT),
+            trace_memory: TRACE_MEMORY,
             security: None,
             call_credentials: None,
             #[cfg(feature = "_tls")]

@@ -10,9 +10,11 @@ use crate::call::client::{Core, Defaults, Expiry, Refused};
 use crate::http2::types::Reason;
 use crate::link::{Link, Terms};
 use crate::reactor::{Crew, Job, OnTimer, Poller, clock};
+use crate::tally::Tally;
 
 use super::connectivity::{Attempt, Connectivity};
 use super::dial::{Dial, Dialing};
+use super::notes::{Ids, Notes};
 use super::queue::Queue;
 use super::random::random;
 use super::settings::Settings;
@@ -40,6 +42,9 @@ pub(super) struct Shared {
     pub(super) terms: Arc<Terms>,
     pub(super) dial: Box<dyn Dial>,
     pub(super) poller: Arc<Poller>,
+    pub(super) ids: Ids,
+    /// Its calls.
+    pub(super) tally: Tally,
     pub(super) this: Weak<Shared>,
 }
 
@@ -50,8 +55,9 @@ impl Shared {
         dial: Box<dyn Dial>,
         poller: Arc<Poller>,
     ) -> Arc<Self> {
-        let inner = Inner::new(settings.timing, settings.http2.keepalive.time);
-        Arc::new_cyclic(|this| Self {
+        let notes = Notes::new(settings.trace_memory, clock::now());
+        let inner = Inner::new(settings.timing, settings.http2.keepalive.time, notes);
+        let shared = Arc::new_cyclic(|this| Self {
             ready: RwLock::new(None),
             queued: AtomicUsize::new(0),
             closed: AtomicBool::new(false),
@@ -64,8 +70,12 @@ impl Shared {
             crew: Crew::new("auth", ASKERS),
             dial,
             poller,
+            ids: Ids::new(),
+            tally: Tally::default(),
             this: this.clone(),
-        })
+        });
+        shared.enlist();
+        shared
     }
 
     /// The link for a new call: READY, and nobody queues.
@@ -101,6 +111,7 @@ impl Shared {
     /// Takes a call that has no stream.
     pub(super) fn queue(&self, call: Arc<Core>) {
         self.change(|inner, todo| {
+            inner.notes.queued(clock::now());
             inner.admit(call, Queue::push_back, todo);
             todo.pump = true;
         });
@@ -209,6 +220,8 @@ impl Shared {
         let after = inner.machine.state();
         let mut turn = None;
         if after != before {
+            let Inner { machine, notes, .. } = &mut *inner;
+            notes.turned(after, machine.cause());
             todo.deliver.clone_from(&inner.watchers);
             turn = Turn::of(&inner);
         }
@@ -283,6 +296,12 @@ impl Shared {
         self.queued.store(inner.queue.len(), Ordering::Relaxed);
         inner.pumping = found.is_some();
         found
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.strike();
     }
 }
 

@@ -15,6 +15,7 @@ use crate::wire::outcome::closed;
 
 use super::connectivity::{Attempt, Connect, Connectivity, Machine, Timing};
 use super::dial::Dialing;
+use super::notes::Notes;
 use super::queue::Queue;
 use super::random::random;
 use super::target::Target;
@@ -51,6 +52,7 @@ pub(super) struct Inner {
     pub(super) keepalive: Keepalive,
     /// Calls that had been made on the current connection when its use was last looked at.
     pub(super) made: u64,
+    pub(super) notes: Notes,
 }
 
 /// After which silence the next connections are asked whether they live.
@@ -95,12 +97,13 @@ pub(super) struct Todo {
 }
 
 impl Inner {
-    pub(super) fn new(timing: Timing, keepalive: Option<Duration>) -> Self {
+    pub(super) fn new(timing: Timing, keepalive: Option<Duration>, notes: Notes) -> Self {
         Self {
             machine: Machine::new(timing),
             links: Vec::new(),
             current: None,
             made: 0,
+            notes,
             dialing: None,
             early: None,
             queue: Queue::new(),
@@ -237,7 +240,8 @@ mod tests {
 
     #[test]
     fn k2_too_many_pings_double_the_time_once_for_each_connection() {
-        let mut inner = Inner::new(Timing::default(), Some(Duration::from_secs(10)));
+        let notes = Notes::new(0, clock::now());
+        let mut inner = Inner::new(Timing::default(), Some(Duration::from_secs(10)), notes);
         let first = inner.machine.attempt();
         assert_eq!(inner.keepalive.too_often(first), Some(Duration::from_secs(20)));
         assert_eq!(inner.keepalive.too_often(first), None, "a second GOAWAY of the same one");

@@ -75,7 +75,7 @@ impl Work for Answer {
             data.extend_from_slice(message);
         }
         let data = (!failed).then(|| Bytes::from(data));
-        let end = End::Trailers(&trailers);
+        let end = End::Trailers(&trailers, true);
         self.0.stream.send(Outgoing { head: Some(&head), data, end });
     }
 

@@ -94,6 +94,11 @@ impl ConnWindow {
         u32::try_from(owed).ok().filter(|&n| n > 0)
     }
 
+    /// What the peer may still send, as far as it knows.
+    pub(crate) fn left(&self) -> i64 {
+        self.left
+    }
+
     /// Everything received has been or will be announced: `left + owed == size`, always.
     #[cfg(test)]
     pub(crate) fn balanced(&self) -> bool {

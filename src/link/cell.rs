@@ -35,6 +35,8 @@ pub(super) struct Cell {
     /// The peer's half ended inside a message (W39), or came to one that is too long (W38):
     /// what the receiver is told after the whole messages. A server can still answer.
     pub(super) broken: Option<Status>,
+    /// A server has said how it ended.
+    pub(super) answered: bool,
     /// How the stream ended. The first ending wins. A server's stream whose peer has
     /// merely half-closed has none.
     pub(super) ending: Option<Ending>,
@@ -110,6 +112,7 @@ impl Cell {
             came: 0,
             peer_done: false,
             broken: None,
+            answered: false,
             ending: None,
             receiver: None,
             sender: None,

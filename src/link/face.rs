@@ -119,8 +119,8 @@ pub(crate) enum End<'a> {
     No,
     /// END_STREAM on the last DATA: a client's half-close (W6).
     Half,
-    /// A trailer block, which ends the stream: the status, given by the handler.
-    Trailers(&'a [u8]),
+    /// A trailer block, which ends the stream: the status, given by the handler. Whether that is OK.
+    Trailers(&'a [u8], bool),
     /// A trailer block, given while the handler may still run: the stream goes on to count (A1).
     Cut(&'a [u8]),
 }

@@ -33,7 +33,9 @@ mod patience;
 mod pump;
 mod receiver;
 mod state;
+mod stats;
 mod stream;
+mod tally;
 mod terms;
 mod turn;
 mod wait;
@@ -54,6 +56,8 @@ use crate::http2::types::{Key, Reason, Role};
 use crate::http2::{Connection, Options, Room, Taker};
 use crate::net::Pipe;
 use crate::reactor::{Flush, Mode, OnTimer, Poller, Ready, clock};
+use crate::tally::next_id;
+use crate::wire::framing;
 
 use cell::Cell;
 use effects::Side;
@@ -63,7 +67,10 @@ pub(crate) use exchange::Exchanged;
 pub(crate) use face::{
     Acceptor, Admit, End, Entry, Incoming, LinkEvents, Notify, Outgoing, Replies, Want, When,
 };
+pub use stats::{SecurityStats, SocketStats};
+
 pub(crate) use hold::Held;
+pub(crate) use stats::Totals;
 pub(crate) use stream::{Stream, Took};
 pub(crate) use terms::Terms;
 
@@ -100,6 +107,8 @@ pub(crate) struct Link {
     lost: AtomicBool,
     /// Too much of what was answered waits to be sent: see [`hold`].
     crowded: AtomicBool,
+    /// Of all that is counted.
+    id: u64,
     /// Its jobs take turns with those of others.
     lane: u16,
     /// The peer's name, where it was asked for often.
@@ -175,6 +184,7 @@ impl Link {
             stride: AtomicUsize::new(turn::STRIDE),
             lost: AtomicBool::new(false),
             crowded: AtomicBool::new(false),
+            id: next_id(),
             lane,
             name: OnceLock::new(),
             this: this.clone(),
@@ -212,6 +222,7 @@ impl Link {
             return Err(Room::Closed);
         }
         let key = state.conn.open(block, end && body.is_none())?;
+        state.tally.opens();
         let mut cell = Cell::new(key, limit);
         if replies == Replies::One {
             cell.single = true;
@@ -219,6 +230,7 @@ impl Link {
         }
         state.cells.insert(cell);
         if let Some(body) = body {
+            state.tally.sends(framing::count(&body));
             state.conn.data(key, body, end);
         }
         self.flush_or_cork(state);

@@ -16,6 +16,7 @@ use super::effects::Effects;
 use super::face::{Acceptor, Admit, Entry, Want, When};
 use super::lead::Lead;
 use super::me::Me;
+use super::tally::Tally;
 use super::terms::Terms;
 
 /// What a frame asks of the connection, done when it has finished with its input.
@@ -32,6 +33,7 @@ pub(super) struct Receiver<'a> {
     pub(super) admission: &'a mut Admission,
     pub(super) lead: &'a mut Lead<Me>,
     pub(super) effects: &'a mut Effects,
+    pub(super) tally: &'a mut Tally,
     pub(super) farewell: &'a mut Option<Arc<Farewell>>,
     pub(super) after: &'a mut Vec<After>,
     pub(super) acceptor: Option<&'a Arc<dyn Acceptor>>,
@@ -42,6 +44,7 @@ pub(super) struct Receiver<'a> {
 impl Receiver<'_> {
     fn request(&mut self, key: Key, fields: &Fields, end: bool) -> Taker {
         let Some(acceptor) = self.acceptor else { return Taker::Nobody };
+        self.tally.opened(self.now);
         let head = match headers::parse_request(fields, self.terms.encodings()) {
             Ok(head) => head,
             Err(refusal) => {
@@ -164,6 +167,7 @@ impl Receiver<'_> {
                 None
             }
             Ok(fed) => {
+                self.tally.received(fed.whole, self.now);
                 if fed.whole > 0 && !end {
                     self.effects.tell(self.lead, cell);
                 }
@@ -208,7 +212,9 @@ impl Receiver<'_> {
             self.cells.remove(key);
             return self.after.push(After::Forget(key));
         }
+        let well = matches!(&ending, Ending::Trailers(status) if status.is_ok());
         if cell.end(ending) {
+            self.tally.well += u64::from(well);
             self.effects.tell(self.lead, cell);
         }
     }

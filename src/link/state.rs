@@ -10,6 +10,7 @@ use crate::http2::{Batch, Connection, Options, Sink};
 use crate::net::Interest;
 use crate::reactor::{Alarm, clock};
 use crate::status::Status;
+use crate::wire::framing;
 use crate::wire::headers::{self, Refusal, Subtype};
 use crate::wire::outcome::{Ending, Farewell};
 
@@ -22,6 +23,7 @@ use super::hold::Hold;
 use super::lead::Lead;
 use super::me::Me;
 use super::receiver::{After, Receiver};
+use super::tally::Tally;
 use super::terms::Terms;
 use super::watch::{Facts, Holder, Watch};
 
@@ -53,6 +55,7 @@ pub(super) struct State {
     farewell: Option<Arc<Farewell>>,
     pub(super) hold: Hold,
     pub(super) effects: Effects,
+    pub(super) tally: Tally,
 }
 
 /// What a link had to send at some time.
@@ -100,6 +103,7 @@ impl State {
             farewell: None,
             hold: Hold::default(),
             effects: Effects::default(),
+            tally: Tally::default(),
         }
     }
 
@@ -126,6 +130,7 @@ impl State {
     /// Moves about `budget` octets of output to `out`.
     pub(super) fn output(&mut self, out: &mut Batch, budget: usize, now: Instant) {
         self.conn.at(now);
+        self.tally.writes(now);
         self.with_receiver(now, &Side::None, |conn, sink| conn.poll_output(out, budget, sink));
     }
 
@@ -166,19 +171,24 @@ impl State {
 
     /// Appends to a stream that has not ended; the octets of it that are queued then.
     pub(super) fn append(&mut self, key: Key, out: Outgoing<'_>) -> Option<usize> {
-        if matches!(out.end, End::Trailers(_)) {
+        if matches!(out.end, End::Trailers(..)) {
             self.settle(key);
         }
-        let cell = self.cells.get(key).filter(|cell| cell.ending.is_none())?;
+        let cell = self.cells.get_mut(key).filter(|cell| cell.ending.is_none())?;
         let deadline = cell.deadline;
         if let Some(head) = out.head {
             self.conn.headers(key, head, false);
         }
         let half = matches!(out.end, End::Half);
         if out.data.is_some() || half {
+            if let Some(data) = &out.data {
+                self.tally.sends(framing::count(data));
+            }
             self.conn.data(key, out.data.unwrap_or_default(), half);
         }
-        if let End::Trailers(block) | End::Cut(block) = out.end {
+        if let End::Trailers(block, _) | End::Cut(block) = out.end {
+            cell.answered = true;
+            self.tally.well += u64::from(matches!(out.end, End::Trailers(_, true)));
             if !cell.peer_done || self.conn.ages() {
                 // The client is told a while after this, or the connection rests from now on: the time has to be right.
                 self.conn.at(clock::now());
@@ -278,6 +288,7 @@ impl State {
             admission: &mut self.admission,
             lead: &mut self.lead,
             effects: &mut self.effects,
+            tally: &mut self.tally,
             farewell: &mut self.farewell,
             after: &mut after,
             acceptor: side.acceptor(),

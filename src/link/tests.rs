@@ -72,7 +72,7 @@ impl Work for EchoJob {
             }
             let mut block = Vec::new();
             headers::trailers(&mut block, &Status::new(crate::Code::Ok, ""), &Metadata::new());
-            let end = if took.over { End::Trailers(&block) } else { End::No };
+            let end = if took.over { End::Trailers(&block, true) } else { End::No };
             if took.over || !framed.is_empty() {
                 let data = (!framed.is_empty()).then(|| Bytes::from(framed));
                 stream.send(Outgoing { head: head.take().as_deref(), data, end });

@@ -28,6 +28,39 @@ pub(crate) enum UnixName {
     Unnamed,
 }
 
+/// Where an end of a connection is, or what is listened on.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Address {
+    /// An address of IP and a port.
+    Ip(SocketAddr),
+    /// The path of a UNIX socket; `unix-abstract:` and the name of one without a file; empty: it has no name, as a client's as a rule.
+    /// What cannot be printed is percent-encoded.
+    Unix(String),
+}
+
+impl From<&Endpoint> for Address {
+    fn from(end: &Endpoint) -> Self {
+        match end {
+            Endpoint::Ip(ip) => Self::Ip(*ip),
+            Endpoint::Unix(_) => {
+                let text = end.describe();
+                Self::Unix(text.strip_prefix("unix:").unwrap_or(&text).to_owned())
+            }
+        }
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ip(ip) => ip.fmt(f),
+            Self::Unix(name) if name.starts_with("unix-abstract:") => f.pad(name),
+            Self::Unix(name) => write!(f, "unix:{name}"),
+        }
+    }
+}
+
 /// What fits into `sun_path` with the nought behind it; an abstract name has one in front.
 const LONGEST: usize = 107;
 /// A control character in a path is nobody's to print.
@@ -198,6 +231,18 @@ mod tests {
             let why = read(&format!("{prefix}{}", "x".repeat(108))).unwrap_err();
             assert!(why.contains("107 octets at most, and this one 108"), "{why}");
         }
+    }
+
+    #[test]
+    fn addresses_are_told_as_they_are_written() {
+        let told = |end: Endpoint| (Address::from(&end), Address::from(&end).to_string());
+        let ip: SocketAddr = "[::1]:80".parse().unwrap();
+        assert_eq!(told(ip.into()), (Address::Ip(ip), "[::1]:80".into()));
+        let unix = |name: &str| Address::Unix(name.into());
+        assert_eq!(told(read("unix:/a/b").unwrap()), (unix("/a/b"), "unix:/a/b".into()));
+        let name = "unix-abstract:x";
+        assert_eq!(told(read(name).unwrap()), (unix(name), name.into()));
+        assert_eq!(told(Endpoint::Unix(UnixName::Unnamed)), (unix(""), "unix:".into()));
     }
 
     /// § Table 1g.

@@ -18,6 +18,7 @@ mod socket;
 pub(crate) mod tls;
 
 pub use bind::BindError;
+pub use endpoint::Address;
 
 pub(crate) use bind::{Bound, Listening, adopt, bind};
 pub(crate) use connect::{Connecting, connect};

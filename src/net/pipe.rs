@@ -5,6 +5,7 @@ use std::io::{self, IoSlice};
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::Address;
 use crate::credentials::AuthContext;
 use crate::reactor::{Interest, Mode, Poller, Ready};
 
@@ -84,6 +85,16 @@ pub(crate) trait Pipe: Send + Sync + Debug {
     /// What is known of the peer, and of how it was made sure of.
     fn auth_context(&self) -> AuthContext {
         AuthContext::insecure()
+    }
+
+    /// Where this end and the other are, as far as that is known. Asks the system.
+    fn ends(&self) -> (Option<Address>, Option<Address>) {
+        (None, None)
+    }
+
+    /// The cipher suite of TLS, by its registered name.
+    fn cipher_suite(&self) -> Option<String> {
+        None
     }
 
     /// Whether the peer runs on this machine.

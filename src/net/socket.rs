@@ -11,7 +11,7 @@ use rustix::net::sockopt::socket_peercred;
 use rustix::net::{SendFlags, send};
 use socket2::Socket;
 
-use super::{Endpoint, Pipe, Waited};
+use super::{Address, Endpoint, Pipe, Waited};
 use crate::credentials::{AuthContext, PeerProcess};
 use crate::reactor::{Interest, Mode, Poller, Ready, Token, clock};
 use crate::sync::atomic::{AtomicBool, Ordering};
@@ -230,6 +230,11 @@ impl Pipe for SocketPipe {
             Endpoint::Ip(_) => context,
             Endpoint::Unix(_) => context.of(self.process()),
         }
+    }
+
+    fn ends(&self) -> (Option<Address>, Option<Address>) {
+        let local = self.socket.local_addr().ok().and_then(|local| Endpoint::of(&local));
+        (local.as_ref().map(Address::from), Some(Address::from(&self.peer)))
     }
 
     fn is_local(&self) -> bool {

@@ -1,7 +1,7 @@
 //! The clock: the one place that reads it.
 
 use std::sync::OnceLock;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::sync::process_wide;
 
@@ -31,9 +31,42 @@ pub(crate) fn coarse(at: Instant) -> Instant {
     origin.checked_add(Duration::from_millis(steps.saturating_mul(GRID_MS))).unwrap_or(at)
 }
 
+/// Both clocks at one moment: what the monotonic one has said is told by the one on the wall.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wall {
+    now: Instant,
+    wall: SystemTime,
+}
+
+impl Wall {
+    /// Looks at both.
+    pub(crate) fn look() -> Self {
+        Self { now: now(), wall: SystemTime::now() }
+    }
+
+    /// When that was. As if nobody had set the clock on the wall since.
+    pub(crate) fn at(&self, then: Instant) -> SystemTime {
+        let ago = self.now.saturating_duration_since(then);
+        let ahead = then.saturating_duration_since(self.now);
+        let moved = self.wall.checked_sub(ago).and_then(|wall| wall.checked_add(ahead));
+        moved.unwrap_or(SystemTime::UNIX_EPOCH)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_wall_tells_what_was_and_what_will_be() {
+        let wall = Wall::look();
+        let minute = Duration::from_secs(60);
+        assert_eq!(wall.at(wall.now), wall.wall);
+        assert_eq!(wall.at(wall.now + minute), wall.wall + minute);
+        if let Some(before) = wall.now.checked_sub(minute) {
+            assert_eq!(wall.at(before), wall.wall - minute);
+        }
+    }
 
     #[test]
     fn coarse_points_are_few_and_never_early() {

@@ -45,7 +45,7 @@ mod timetable;
 pub(crate) mod user;
 
 pub use job::{Executor, Job, Rejected};
-pub use pool::{ThreadPool, ThreadPoolBuilder};
+pub use pool::{PoolStats, ThreadPool, ThreadPoolBuilder};
 pub use threads::thread_count;
 
 #[cfg(all(test, shuttle))]

@@ -90,6 +90,26 @@ pub struct ThreadPoolBuilder {
     idle: Duration,
 }
 
+/// What a [`ThreadPool`] is doing, and what it has counted: its methods of the same names tell what each number is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PoolStats {
+    /// Workers that there always are.
+    pub workers: usize,
+    /// Workers that there are now.
+    pub alive: usize,
+    /// Handlers that run now.
+    pub running: usize,
+    /// Calls that wait for a worker now.
+    pub queued: usize,
+    /// Calls that were answered with `RESOURCE_EXHAUSTED` since as many waited as may.
+    pub refused: u64,
+    /// Calls that were over when their turn came.
+    pub expired: u64,
+    /// Seconds for which the pool was full.
+    pub saturated: u64,
+}
+
 impl ThreadPoolBuilder {
     /// Up to so many workers while there is so much to do: one more whenever all are busy and a call has waited for
     /// 5 ms. Default: no more than there always are; fewer than these count as these, and the pool does not grow. A worker that sleeps takes some 20 KiB of memory.
@@ -220,6 +240,20 @@ impl ThreadPool {
     #[must_use]
     pub fn running(&self) -> usize {
         self.owner.engine.get().map_or(0, |engine| engine.running())
+    }
+
+    /// All of these numbers. Never waits.
+    #[must_use]
+    pub fn stats(&self) -> PoolStats {
+        PoolStats {
+            workers: self.workers(),
+            alive: self.alive(),
+            running: self.running(),
+            queued: self.queued(),
+            refused: self.refused(),
+            expired: self.expired(),
+            saturated: self.saturated(),
+        }
     }
 
     /// The pool's poller. Starts the threads.

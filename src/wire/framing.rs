@@ -47,6 +47,28 @@ pub(crate) fn reserve(hint: usize, limit: usize, out: &mut Vec<u8>) {
     let _ = out.try_reserve(PREFIX.saturating_add(hint.min(limit)));
 }
 
+/// How many messages there are in octets that hold whole ones.
+#[inline]
+pub(crate) fn count(framed: &[u8]) -> u64 {
+    match framed.split_first_chunk::<PREFIX>() {
+        // On the path of every call, mostly with one.
+        Some((&[_, a, b, c, d], one)) if one.len() == u32::from_be_bytes([a, b, c, d]) as usize => {
+            1
+        }
+        _ => count_many(framed),
+    }
+}
+
+#[inline(never)]
+fn count_many(framed: &[u8]) -> u64 {
+    let (mut rest, mut count) = (framed, 0);
+    while let Some((&[_, a, b, c, d], after)) = rest.split_first_chunk::<PREFIX>() {
+        count += 1;
+        rest = after.get(u32::from_be_bytes([a, b, c, d]) as usize..).unwrap_or_default();
+    }
+    count
+}
+
 /// Appends a message with its prefix; tells how many octets that were. See [`reserve`] for room.
 ///
 /// `out` is as before when this fails: the codec's own status, or

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""grpcio's packages beside the call as the other side: grpcio-health-checking, grpcio-reflection and grpcio-status.
+"""grpcio's packages beside the call as the other side: grpcio-health-checking, grpcio-reflection, grpcio-status and grpcio-channelz.
 
     companions.py server           prints "listening on 127.0.0.1:N and unix:PATH"; ends when its input does
     companions.py client TARGET    runs the cases against a server
@@ -16,6 +16,7 @@ import traceback
 import grpc
 from google.protobuf import any_pb2, descriptor_pool, duration_pb2
 from google.rpc import code_pb2, error_details_pb2, status_pb2
+from grpc_channelz.v1 import channelz, channelz_pb2, channelz_pb2_grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import proto_reflection_descriptor_database, reflection
 from grpc_status import rpc_status
@@ -82,6 +83,7 @@ def serve():
     }
     handlers = {name: grpc.unary_unary_rpc_method_handler(method) for name, method in methods.items()}
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("companions.Control", handlers),))
+    channelz.add_channelz_servicer(server)
     names = [health.SERVICE_NAME, reflection.SERVICE_NAME]
     reflection.enable_server_reflection(names, server)
     with tempfile.TemporaryDirectory() as folder:
@@ -89,8 +91,12 @@ def serve():
         port = server.add_insecure_port("127.0.0.1:0")
         server.add_insecure_port(socket)
         server.start()
-        print(f"listening on 127.0.0.1:{port} and {socket}", flush=True)
-        sys.stdin.read()
+        # For channelz: a channel with one call that went well, and one that did not.
+        with grpc.insecure_channel(f"127.0.0.1:{port}") as own:
+            control(own, "Who")
+            failure(control, own, "Plain")
+            print(f"listening on 127.0.0.1:{port} and {socket}", flush=True)
+            sys.stdin.read()
         server.stop(None).wait()
 
 
@@ -176,6 +182,55 @@ def case_status(channel, _):
         raise AssertionError(f"{method} was taken")
 
 
+def case_channelz(channel, target):
+    z, stub = channelz_pb2, channelz_pb2_grpc.ChannelzStub(channel)
+    found = stub.GetServers(z.GetServersRequest(), timeout=LONG)
+    expect("all servers", (len(found.server), found.end), (1, True))
+    server = found.server[0]
+    assert server.data.calls_started >= 3 and server.data.calls_failed >= 1, server
+    assert server.data.calls_started > server.data.calls_succeeded, "this call runs"
+    expect("what was first", server.data.trace.events[0].description, "created")
+    id = server.ref.server_id
+    again = stub.GetServer(z.GetServerRequest(server_id=id), timeout=LONG).server
+    assert again.data.calls_started > server.data.calls_started
+    expect("what it listens by", len(again.listen_socket), 2)
+    listens = [stub.GetSocket(z.GetSocketRequest(socket_id=ref.socket_id), timeout=LONG).socket
+               for ref in again.listen_socket]
+    expect("kinds of addresses", sorted(one.local.WhichOneof("address") for one in listens),
+           ["tcpip_address", "uds_address"])
+    sockets = stub.GetServerSockets(z.GetServerSocketsRequest(server_id=id), timeout=LONG)
+    expect("two connections: its own, and ours", (len(sockets.socket_ref) >= 2, sockets.end), (True, True))
+    ids = [ref.socket_id for ref in sockets.socket_ref]
+    expect("their order", ids, sorted(ids))
+    page = stub.GetServerSockets(z.GetServerSocketsRequest(server_id=id, max_results=1), timeout=LONG)
+    expect("a page", ([ref.socket_id for ref in page.socket_ref], page.end), (ids[:1], False))
+    socket = stub.GetSocket(z.GetSocketRequest(socket_id=ids[-1]), timeout=LONG).socket
+    assert socket.data.streams_started >= 1 and socket.data.HasField("last_remote_stream_created_timestamp")
+    assert socket.data.local_flow_control_window.value > 0, socket
+    if target.startswith("unix:"):
+        expect("its end", socket.local.uds_address.filename, target.removeprefix("unix:"))
+    else:
+        expect("its end", socket.local.tcpip_address.ip_address, bytes([127, 0, 0, 1]))
+    found = stub.GetTopChannels(z.GetTopChannelsRequest(), timeout=LONG)
+    expect("all channels", (len(found.channel), found.end), (1, True))
+    own = stub.GetChannel(
+        z.GetChannelRequest(channel_id=found.channel[0].ref.channel_id), timeout=LONG).channel
+    expect("its calls", (own.data.calls_started, own.data.calls_succeeded, own.data.calls_failed), (2, 1, 1))
+    expect("its state", own.data.state.state, z.ChannelConnectivityState.READY)
+    below = stub.GetSubchannel(
+        z.GetSubchannelRequest(subchannel_id=own.subchannel_ref[0].subchannel_id), timeout=LONG).subchannel
+    expect("the subchannel's calls", below.data.calls_started, 2)
+    socket = stub.GetSocket(
+        z.GetSocketRequest(socket_id=below.socket_ref[0].socket_id), timeout=LONG).socket
+    expect("its messages", (socket.data.messages_sent, socket.data.messages_received), (2, 1))
+    for name, request in (("GetServer", z.GetServerRequest(server_id=1 << 40)),
+                          ("GetChannel", z.GetChannelRequest(channel_id=1 << 40)),
+                          ("GetSubchannel", z.GetSubchannelRequest(subchannel_id=1 << 40)),
+                          ("GetSocket", z.GetSocketRequest(socket_id=1 << 40))):
+        error = failure(getattr(stub, name), request, timeout=LONG)
+        expect(f"{name} of nothing", error.code(), grpc.StatusCode.NOT_FOUND)
+
+
 def case_peer(channel, target):
     who = control(channel, "Who").decode()
     if target.startswith("unix:"):
@@ -187,7 +242,7 @@ def case_peer(channel, target):
 def run(target):
     failed = 0
     with grpc.insecure_channel(target) as channel:
-        for case in (case_health, case_reflection, case_status, case_peer):
+        for case in (case_health, case_reflection, case_status, case_channelz, case_peer):
             name = case.__name__.removeprefix("case_")
             try:
                 case(channel, target)

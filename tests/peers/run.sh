@@ -4,7 +4,8 @@
 #   tests/peers/run.sh            both; what cannot be had is skipped, and said to be
 #   tests/peers/run.sh install    grpcio, into a virtual environment in the user's cache; fails if it cannot
 #   tests/peers/run.sh grpcio     the cases of peers.py and examples/peer_client, both ways
-#   tests/peers/run.sh companions grpcio-health-checking, grpcio-reflection and grpcio-status, both ways, over TCP and UNIX sockets
+#   tests/peers/run.sh companions grpcio-health-checking, grpcio-reflection, grpcio-status and grpcio-channelz, both ways, over TCP and UNIX sockets
+#   tests/peers/run.sh page       the page of channelz in headless chromium, where there is one; a picture of it in target/
 #   tests/peers/run.sh buf        buf curl, which knows our services by reflection alone
 #   tests/peers/run.sh tools      curl and h2load, by ../shared/tools/http2/peers.sh beside the checkout
 set -euo pipefail
@@ -16,7 +17,7 @@ cache=${GRPC_THREADS_TOOLS:-${HOME:?}/.cache/grpc-threads-tools}/peers
 python=$cache/bin/python
 # An environment of their own: where one of these cannot be had, grpcio may all the same.
 companions=$cache-companions
-packages="grpcio==1.85.1 grpcio-health-checking==1.85.1 grpcio-reflection==1.85.1 grpcio-status==1.85.1"
+packages="grpcio==1.85.1 grpcio-health-checking==1.85.1 grpcio-reflection==1.85.1 grpcio-status==1.85.1 grpcio-channelz==1.85.0"
 grpcio=grpcio==1.85.1
 tools=$root/../shared/tools/http2/peers.sh
 programs=${CARGO_TARGET_DIR:-$root/target}/debug/examples
@@ -62,7 +63,7 @@ start() {
     "$@" <"$work/input" >"$work/listening" 2>"$work/server.log" &
     server=$!
     exec 9>"$work/input"
-    for _ in $(seq 100); do
+    for _ in $(seq 300); do
         if grep -q . "$work/listening"; then break; fi
         sleep 0.1
     done
@@ -78,7 +79,7 @@ stop() {
 run_companions() {
     local tcp unix target
     cargo build --quiet --example companions
-    echo "grpcio's health, reflection and status call ours"
+    echo "grpcio's health, reflection, status and channelz call ours"
     start "$programs/companions" --serve
     for target in "$tcp" "$unix"; do
         timeout 100 "$companions/bin/python" -B tests/peers/companions.py client "$target" ||
@@ -124,6 +125,44 @@ run_buf() {
     said "a stream of requests" '"Hello,aandb!"' -d '{"name":"a"}{"name":"b"}' "$url/helloworld.Greeter/SayHelloToAll"
     said "streams both ways" '"Hello,a!".*"Hello,b!"' -d '{"name":"a"}{"name":"b"}' "$url/helloworld.Greeter/SayHelloBidiStream"
     said "an error" '"code":"invalid_argument"' -d '{"name":""}' "$url/helloworld.Greeter/SayHello"
+    stop
+}
+
+# The page of channelz in a browser, as a picture and as the browser has read it.
+browser() {
+    local name
+    for name in chromium chromium-browser google-chrome chrome-headless-shell; do
+        if command -v "$name"; then return 0; fi
+    done
+    return 1
+}
+
+run_page() {
+    local chromium url shot=${CARGO_TARGET_DIR:-$root/target}/channelz.png
+    chromium=$(browser) || { echo "skipped: the page of channelz in a browser (there is no chromium; Debian has one)"; return 0; }
+    cargo build --quiet --example channelz
+    mkfifo "$work/input"
+    "$programs/channelz" --pages 0 <"$work/input" >"$work/listening" 2>"$work/server.log" &
+    server=$!
+    exec 9>"$work/input"
+    for _ in $(seq 100); do
+        if grep -q . "$work/listening"; then break; fi
+        sleep 0.1
+    done
+    url=$(sed -n 's/^pages on //p' "$work/listening")
+    [ -n "$url" ] || die "no pages: $(cat "$work/server.log")"
+    # look NAME PATH: what the browser has made of the page
+    look() {
+        timeout 100 "$chromium" --headless --no-sandbox --disable-gpu --user-data-dir="$work/browser" "${@:2}" 2>"$work/browser.log" ||
+            { tail -n 5 "$work/browser.log" >&2; die "the browser: $1"; }
+    }
+    expect "the overview" "$(look overview --dump-dom "$url" | tr -d '\n')" '<h1>Servers and channels</h1>.*<h2>Servers</h2>.*/server/[0-9]+.*<h2>Channels</h2>.*/channel/[0-9]+'
+    url=$url$(look link --dump-dom "$url" | sed -n 's|.*href="/\(channel/[0-9]*\)".*|\1|p' | head -n 1)
+    expect "a channel" "$(look channel --dump-dom "$url" | tr -d '\n')" '<h1>Channel [0-9]+</h1>.*<td>READY</td>.*calls started.*/subchannel/'
+    rm -f "$shot"
+    look picture --window-size=1000,900 --screenshot="$shot" "$url"
+    [ -s "$shot" ] || die "the browser made no picture"
+    echo "passed the page of channelz in a browser; a picture of it is target/${shot##*/}"
     stop
 }
 
@@ -208,6 +247,7 @@ case ${1:-all} in
     install-companions) install_companions ;;
     buf) install_buf && run_buf ;;
     install-buf) install_buf ;;
+    page) run_page ;;
     tools) run_tools ;;
     all)
         if install >"$work/install.log" 2>&1; then
@@ -222,6 +262,7 @@ case ${1:-all} in
             tail -n 3 "$work/install.log"
             echo "skipped: grpcio's companions (did not install)"
         fi
+        run_page
         if install_buf >"$work/install.log" 2>&1; then
             run_buf
         else

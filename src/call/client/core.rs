@@ -16,6 +16,7 @@ use crate::link::{Link, Stream, Terms};
 use crate::metadata::Metadata;
 use crate::reactor::{Crew, clock};
 use crate::status::Status;
+use crate::tally::Tally;
 use crate::wire::outcome::expired_before;
 
 use super::family::{Member, orphaned};
@@ -57,18 +58,24 @@ pub(crate) struct Core {
 impl Core {
     /// Begins a call. Never blocks: it is sent now, or queued.
     pub(crate) fn start(source: Arc<dyn Source>, launch: Launch, single: bool) -> Arc<Self> {
-        Self::begin(Held { source, launch }, single, 0, Self::set_out)
+        source.tally().begin();
+        Self::begin(Held { source, launch, counted: true }, single, 0, Self::set_out)
     }
 
-    /// Begins again what the peer has refused once, on the stream of this number.
+    /// [`start`](Self::start) of a call that is counted already.
+    pub(super) fn start_counted(source: Arc<dyn Source>, launch: Launch) -> Arc<Self> {
+        Self::begin(Held { source, launch, counted: false }, false, 0, Self::set_out)
+    }
+
+    /// Begins again what the peer has refused once, on the stream of this number. It is counted already.
     pub(super) fn repeat(source: Arc<dyn Source>, launch: Launch, place: u32) -> Arc<Self> {
-        Self::begin(Held { source, launch }, false, place, Self::set_out)
+        Self::begin(Held { source, launch, counted: false }, false, place, Self::set_out)
     }
 
     /// A call of one response that others make, and which gets no stream: [`fulfil`](Self::fulfil) ends it, or what ends any
     /// call. Its channel knows of it.
     pub(crate) fn deferred(source: Arc<dyn Source>, launch: Launch) -> Arc<Self> {
-        Self::begin(Held { source, launch }, true, 0, |call, source| {
+        Self::begin(Held { source, launch, counted: false }, true, 0, |call, source| {
             call.state.lock().deferred = true;
             if let Some(this) = call.myself() {
                 source.set_aside(this);
@@ -117,6 +124,7 @@ impl Core {
         set_out: impl FnOnce(&Self, &dyn Source),
     ) -> Arc<Self> {
         if let Some(refused) = held.launch.auth.as_ref().and_then(|auth| auth.refusal()) {
+            held.count_end(false);
             return Self::failed(held.launch.deadline, refused);
         }
         let Launch { deadline, limited_by, wait_for_ready, .. } = held.launch;
@@ -333,6 +341,9 @@ pub(crate) trait Source: Send + Sync {
 
     /// Who keeps the deadlines.
     fn expiry(&self) -> &Arc<Expiry>;
+
+    /// Who counts its calls.
+    fn tally(&self) -> &Tally;
 
     /// Limits of calls that say nothing themselves.
     fn defaults(&self) -> &Defaults;

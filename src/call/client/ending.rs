@@ -292,6 +292,10 @@ impl Core {
     /// The one end. Sets the status, tells everybody, and lets go of all that the call held: whoever keeps a
     /// handle from here on keeps that and nothing else. `local`: it was decided on this side.
     fn end(&self, mut state: MutexGuard<'_, State>, status: Status, local: bool) {
+        if let Some(held) = state.held() {
+            // Before anybody is told.
+            held.count_end(status.is_ok());
+        }
         let gone = state.end(status, local);
         self.changed.notify_all();
         drop(state);

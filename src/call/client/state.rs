@@ -19,6 +19,17 @@ pub(crate) type Callback = Box<dyn FnOnce() + Send>;
 pub(super) struct Held {
     pub(super) source: Arc<dyn Source>,
     pub(super) launch: Launch,
+    /// Its end is to be counted, too.
+    pub(super) counted: bool,
+}
+
+impl Held {
+    /// The call has ended, `well` or not.
+    pub(super) fn count_end(&self, well: bool) {
+        if self.counted {
+            self.source.tally().end(well);
+        }
+    }
 }
 
 /// Life: queued (no stream), bound (a stream), over (a status, and nothing else that could hold anybody).

@@ -17,6 +17,7 @@ use crate::metadata::Metadata;
 use crate::payload::Payload;
 use crate::reactor::clock;
 use crate::status::{Code, Status};
+use crate::tally::Tally;
 use crate::wire::framing::Message;
 use crate::wire::outcome::{Due, Ending, Known, cardinality, expired_here, judge_single};
 
@@ -51,6 +52,30 @@ enum Origin {
     Slow(Arc<Core>),
 }
 
+/// A call is under way; one that never ends, since the codec panics, has failed.
+struct Counting<'a>(Option<&'a Tally>);
+
+impl<'a> Counting<'a> {
+    fn begin(tally: &'a Tally) -> Self {
+        tally.begin();
+        Self(Some(tally))
+    }
+
+    fn end(mut self, well: bool) {
+        if let Some(tally) = self.0.take() {
+            tally.end(well);
+        }
+    }
+}
+
+impl Drop for Counting<'_> {
+    fn drop(&mut self) {
+        if let Some(tally) = self.0 {
+            tally.end(false);
+        }
+    }
+}
+
 /// How the short way ended.
 enum Fast {
     Done(Result<Answer, Status>),
@@ -63,17 +88,24 @@ enum Fast {
 impl Unary<'_> {
     /// Makes the call. `encode` gives the framed request; it is asked again when the call has to be repeated.
     pub(crate) fn run(&self, encode: &dyn Fn() -> Result<Bytes, Status>) -> Result<Answer, Status> {
+        let counting = Counting::begin(self.source.tally());
+        let result = self.run_counted(encode);
+        counting.end(result.is_ok());
+        result
+    }
+
+    fn run_counted(&self, encode: &dyn Fn() -> Result<Bytes, Status>) -> Result<Answer, Status> {
         if let Some(auth) = self.auth {
             return self.prove(auth, encode);
         }
         if self.family.is_some() {
             // Others end it: they have to know of it.
-            return self.slow(Core::start(self.source.clone(), self.launch(encode()?), false));
+            return self.slow(Core::start_counted(self.source.clone(), self.launch(encode()?)));
         }
         match self.fast(encode) {
             Fast::Done(result) => result,
             Fast::NoLink => {
-                self.slow(Core::start(self.source.clone(), self.launch(encode()?), false))
+                self.slow(Core::start_counted(self.source.clone(), self.launch(encode()?)))
             }
             Fast::Refused(place) => {
                 self.slow(Core::repeat(self.source.clone(), self.launch(encode()?), place))
@@ -91,10 +123,10 @@ impl Unary<'_> {
         let (metadata, asked) = auth.split(self.metadata);
         let known = Unary { metadata: &metadata, auth: None, ..*self };
         match asked {
-            None => known.run(encode),
+            None => known.run_counted(encode),
             Some(_) => {
                 let launch = Launch { auth: asked, ..known.launch(encode()?) };
-                self.slow(Core::start(self.source.clone(), launch, false))
+                self.slow(Core::start_counted(self.source.clone(), launch))
             }
         }
     }

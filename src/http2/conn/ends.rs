@@ -63,6 +63,11 @@ impl Connection {
         }
         let ended = slot.receiving == Receiving::Done;
         slot.closed = Some(if ended { Closed::Ended } else { closed });
+        let completed = match self.role {
+            Role::Client => ended,
+            Role::Server => slot.sending == Sending::Done,
+        };
+        self.stats.completed += u64::from(completed);
         let (orphan, was_ready) = (slot.orphan, slot.ready);
         let lapses = slot.lapses.is_some();
         let dropped = slot.drop_queue();

@@ -74,6 +74,10 @@ pub(crate) struct Stats {
     pub(crate) opened: u64,
     /// Final heads of responses (client).
     pub(crate) answered: u64,
+    /// Streams that are over, and whose responding side has ended its half: with a status, as a rule.
+    pub(crate) completed: u64,
+    /// PINGs that asked whether the peer lives.
+    pub(crate) keepalives: u64,
     /// Streams not over on the wire.
     pub(crate) active: usize,
     /// Streams their owners have not let go of.
@@ -90,6 +94,10 @@ pub(crate) struct Stats {
     pub(crate) window_held: u64,
     /// Octets that wait to be sent, whoever queued them.
     pub(crate) unsent: usize,
+    /// Octets of DATA that may be sent on the connection now.
+    pub(crate) send_window: usize,
+    /// Octets of DATA that the peer may send on the connection now.
+    pub(crate) receive_window: i64,
 }
 
 /// One end of an HTTP/2 connection.
@@ -398,6 +406,11 @@ impl Connection {
         self.peer.max_header_list as usize
     }
 
+    /// Streams that were opened, by either side.
+    pub(crate) fn opened(&self) -> u64 {
+        self.stats.opened
+    }
+
     /// Counters.
     pub(crate) fn stats(&self) -> Stats {
         Stats {
@@ -406,6 +419,8 @@ impl Connection {
             round_trip: self.round_trip.smoothed(),
             window_held: u64::try_from(self.streams.ledger.held()).unwrap_or(0),
             unsent: self.unsent(),
+            send_window: self.out.window.available(),
+            receive_window: self.window.left(),
             ..self.stats
         }
     }

@@ -55,7 +55,10 @@ impl Connection {
         self.look(now, sink);
         match self.keepalive.tick(now, self.streams.active > 0) {
             Due::Nothing => {}
-            Due::Ping => self.send_probe(Probe::Alive),
+            Due::Ping => {
+                self.stats.keepalives += 1;
+                self.send_probe(Probe::Alive);
+            }
             Due::Dead => return self.abort(Reason::NO_ERROR, "keepalive timeout", sink),
         }
         self.deliver(sink);

@@ -22,7 +22,7 @@ use super::handshake::Greeting;
 use super::queue::Queue;
 use super::session::Session;
 use crate::credentials::AuthContext;
-use crate::net::{Pipe, Waited};
+use crate::net::{Address, Pipe, Waited};
 use crate::reactor::{Interest, Job, Mode, OnTimer, Poller, Readiness, Ready, clock};
 use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::sync::{Mutex, thread_own};
@@ -574,6 +574,14 @@ impl<P: Pipe> Pipe for TlsPipe<P> {
             self.state.lock().session.auth_context().of(process)
         };
         self.auth.get_or_init(make).clone()
+    }
+
+    fn ends(&self) -> (Option<Address>, Option<Address>) {
+        self.inner.ends()
+    }
+
+    fn cipher_suite(&self) -> Option<String> {
+        self.state.lock().session.cipher_suite()
     }
 
     fn is_local(&self) -> bool {

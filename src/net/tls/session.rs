@@ -225,6 +225,13 @@ impl Session {
         })
     }
 
+    /// The cipher suite that was agreed on, by its name in IANA's registry.
+    pub(super) fn cipher_suite(&self) -> Option<String> {
+        let name = self.common().negotiated_cipher_suite()?.suite().as_str()?;
+        // rustls has its own way to tell those of TLS 1.3 apart.
+        Some(name.replacen("TLS13_", "TLS_", 1))
+    }
+
     /// Seals all of `plain`, into `out`.
     pub(super) fn seal(&mut self, plain: &[u8], out: &mut Queue) -> Result<(), Error> {
         self.say(Word::Data(plain), out)

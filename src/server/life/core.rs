@@ -16,6 +16,7 @@ use crate::reactor::clock;
 use crate::reactor::{Executor, Job, OnTimer, Poller};
 use crate::server::dispatch::{Calls, Limits};
 use crate::server::service::ServerInterceptor;
+use crate::tally::next_id;
 
 /// See the module. The server and its connections keep it alive.
 pub(in crate::server) struct Core {
@@ -29,6 +30,7 @@ pub(in crate::server) struct Core {
     calls: Arc<Calls>,
     /// Shared with those who wait for the end, who hold nothing else.
     life: Arc<Life>,
+    id: u64,
     this: Weak<Self>,
 }
 
@@ -41,7 +43,7 @@ impl Core {
     ) -> Arc<Self> {
         let http2 = options.http2();
         let terms = Arc::new(terms);
-        let life = Arc::<Life>::default();
+        let life = Arc::new(Life::new(options.trace_memory));
         let limits = Limits {
             receive: options.max_receive_message_size,
             send: options.max_send_message_size,
@@ -49,7 +51,7 @@ impl Core {
             compression: options.compression,
         };
         let calls = Calls::new(limits, executor, interceptors, life.running().clone());
-        Arc::new_cyclic(|this| Self {
+        let core = Arc::new_cyclic(|this| Self {
             #[cfg(feature = "_tls")]
             greeting: http2::greeting(Role::Server, &http2, clock::now()).into(),
             http2: http2.into(),
@@ -57,8 +59,16 @@ impl Core {
             terms,
             calls,
             life,
+            id: next_id(),
             this: this.clone(),
-        })
+        });
+        core.enlist();
+        core
+    }
+
+    /// Its number among all that is counted.
+    pub(super) fn id(&self) -> u64 {
+        self.id
     }
 
     pub(in crate::server) fn options(&self) -> &ServerOptions {
@@ -110,6 +120,12 @@ impl Core {
         if let (Some(at), Some(poller), Some(this)) = (at, self.poller(), self.this.upgrade()) {
             poller.timer(at, this, 0);
         }
+    }
+}
+
+impl Drop for Core {
+    fn drop(&mut self) {
+        self.strike();
     }
 }
 

@@ -10,11 +10,14 @@ mod on_stop;
 mod options;
 mod phase;
 mod port;
+mod stats;
 mod stopped;
 mod valid;
 
 pub use self::error::ServeError;
 pub use self::options::ServerOptions;
+pub use self::port::ListenerStats;
+pub use self::stats::ServerStats;
 pub use self::stopped::{StillRunning, Stopped, Termination};
 
 #[cfg(any(feature = "_internals", all(test, shuttle)))]
@@ -24,3 +27,4 @@ pub(super) use self::listen::{adopt, bind, open};
 pub(super) use self::on_stop::OnStop;
 pub(super) use self::phase::Phase;
 pub(super) use self::port::Guard;
+pub(crate) use self::stats::{server_numbered, server_socket, server_sockets, servers};

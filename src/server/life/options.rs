@@ -6,6 +6,7 @@ use crate::compression::Compression;
 use crate::http2::types::Role;
 use crate::http2::{AgeOptions, Enforcement, Options, Rate};
 use crate::net::Listening;
+use crate::tally::TRACE_MEMORY;
 
 /// Settings of a [`Server`](crate::Server). The defaults are safe for a server that strangers can reach. A value out of its
 /// bounds is a [`ConfigError`](crate::ConfigError) of [`ServerBuilder::build`](crate::ServerBuilder::build), which names both.
@@ -137,6 +138,9 @@ pub struct ServerOptions {
     /// Which compressions requests may come in, in the order in which clients are told. Default: `None`, all there are, gzip first. A
     /// request in one that is not listed ends with `UNIMPLEMENTED`, before its handler. An empty list: plain messages alone.
     pub accept_compression: Option<Vec<Compression>>,
+    /// How many bytes the events may take that the server keeps of itself, for [`ServerStats::trace`](crate::stats::ServerStats::trace) and
+    /// channelz. Default 4 KiB; 0 keeps none. The oldest go first; one that is longer is cut.
+    pub trace_memory: usize,
 }
 
 impl Default for ServerOptions {
@@ -174,6 +178,7 @@ impl Default for ServerOptions {
             busy_poll: Duration::ZERO,
             compression: Compression::None,
             accept_compression: None,
+            trace_memory: TRACE_MEMORY,
         }
     }
 }
@@ -366,6 +371,13 @@ impl ServerOptions {
     #[must_use]
     pub fn accept_compression(mut self, accepted: impl IntoIterator<Item = Compression>) -> Self {
         self.accept_compression = Some(accepted.into_iter().collect());
+        self
+    }
+
+    /// Sets [`trace_memory`](Self::trace_memory).
+    #[must_use]
+    pub fn trace_memory(mut self, bytes: usize) -> Self {
+        self.trace_memory = bytes;
         self
     }
 

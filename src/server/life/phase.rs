@@ -17,15 +17,15 @@ use super::port::Port;
 use crate::deadline::Deadline;
 use crate::error::{ConfigError, ConfigErrorKind};
 use crate::http2::types::Reason;
-use crate::link::Link;
-use crate::reactor::clock;
+use crate::link::{Link, Totals};
+use crate::reactor::clock::{self, Wall};
 use crate::server::dispatch::Running;
+use crate::tally::{Severity, Trace, TraceStats};
 
 /// What clients are told whose calls are cut short.
 const CANCELLED: &str = "the server has stopped: cancelling all calls";
 
 /// See the module.
-#[derive(Default)]
 pub(in crate::server) struct Life {
     /// Guards phases, listeners and connections. Not poisoned by panics.
     state: Mutex<State>,
@@ -35,7 +35,6 @@ pub(in crate::server) struct Life {
     running: Arc<Running>,
 }
 
-#[derive(Default)]
 struct State {
     phase: Phase,
     /// When the grace ends.
@@ -45,6 +44,9 @@ struct State {
     /// Connections that were let in and have no link yet.
     coming: usize,
     next: u64,
+    trace: Trace,
+    /// The calls of connections that are over.
+    past: Totals,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -77,11 +79,38 @@ pub(in crate::server) struct Stop {
 }
 
 impl Life {
+    /// Of a server that is made now, which keeps so many octets of what happens to it.
+    pub(super) fn new(memory: usize) -> Self {
+        let state = State {
+            phase: Phase::New,
+            grace: None,
+            ports: Vec::new(),
+            links: HashMap::new(),
+            coming: 0,
+            next: 0,
+            trace: Trace::new(memory, clock::now()),
+            past: Totals::default(),
+        };
+        Self { state: Mutex::new(state), changed: Condvar::new(), running: Arc::default() }
+    }
+
+    /// What there is, for who counts.
+    pub(super) fn see(&self, wall: &Wall) -> Seen {
+        let state = self.state.lock();
+        Seen {
+            ports: state.ports.clone(),
+            links: state.links.values().cloned().collect(),
+            past: state.past,
+            trace: state.trace.stats(|at| wall.at(at)),
+        }
+    }
+
     /// Begins to serve: the listeners that are to be opened.
     pub(in crate::server) fn start(&self) -> Result<Vec<Arc<Port>>, ConfigError> {
         let mut state = self.state.lock();
         state.phase.may_start()?;
         state.phase = Phase::Running;
+        state.note("started");
         Ok(state.ports.clone())
     }
 
@@ -100,6 +129,7 @@ impl Life {
         match state.phase {
             Phase::New | Phase::Running => {
                 state.ports.push(port.clone());
+                state.note_text(|| format!("listens on {}", port.address()));
                 Some(state.phase == Phase::Running)
             }
             Phase::Stopping | Phase::Stopped => None,
@@ -129,6 +159,8 @@ impl Life {
         state.coming -= 1;
         if !gone.load(Ordering::SeqCst) {
             state.links.insert(number, link.clone());
+        } else {
+            state.past.add(link.totals());
         }
         let late = state.phase != Phase::Running;
         let grace = state.grace.filter(|grace| *grace > now);
@@ -149,6 +181,10 @@ impl Life {
     pub(super) fn remove_link(&self, number: u64) {
         let mut state = self.state.lock();
         let link = state.links.remove(&number);
+        // They stay as they are.
+        if let Some(link) = &link {
+            state.past.add(link.totals());
+        }
         self.settle(&mut state);
         drop(state);
         drop(link);
@@ -162,6 +198,7 @@ impl Life {
             return Stop::default();
         }
         state.phase = Phase::Stopping;
+        state.note("told to stop");
         let ports = std::mem::take(&mut state.ports);
         // The shortest grace wins.
         let sooner = state.grace.is_none_or(|set| grace < set);
@@ -189,6 +226,7 @@ impl Life {
     fn settle(&self, state: &mut State) {
         if state.phase == Phase::Stopping && state.links.is_empty() && state.coming == 0 {
             state.phase = Phase::Stopped;
+            state.note("stopped");
             self.changed.notify_all();
         }
     }
@@ -214,6 +252,25 @@ impl Life {
             }
         }
     }
+}
+
+impl State {
+    fn note(&mut self, what: &str) {
+        self.note_text(|| what.to_owned());
+    }
+
+    fn note_text(&mut self, what: impl FnOnce() -> String) {
+        self.trace.add(clock::now(), Severity::Info, what);
+    }
+}
+
+/// What is copied out of a server's life under its lock.
+pub(super) struct Seen {
+    pub(super) ports: Vec<Arc<Port>>,
+    pub(super) links: Vec<Arc<Link>>,
+    /// The calls of connections that are over.
+    pub(super) past: Totals,
+    pub(super) trace: TraceStats,
 }
 
 impl Stop {

@@ -8,16 +8,18 @@ use crate::sync::Mutex;
 use crate::credentials::{ServerCredentials, ServerSecurity};
 #[cfg(feature = "_tls")]
 use crate::net::tls;
-use crate::net::{BindError, Bound, Endpoint, Listener, SocketPipe};
+use crate::net::{Address, BindError, Bound, Endpoint, Listener, SocketPipe};
 #[cfg(feature = "_tls")]
 use crate::reactor::Keep;
 use crate::reactor::Poller;
+use crate::tally::next_id;
 
 /// What one address is listened on by: a socket, or as many as its name has addresses.
 pub(in crate::server) struct Port {
     address: String,
     guard: Guard,
-    locals: Vec<Endpoint>,
+    /// Where each of its sockets listens, and the socket's number.
+    locals: Vec<(u64, Endpoint)>,
     /// Guards the sockets on their way from bound to open to closed. Rank: after the life's.
     state: Mutex<State>,
 }
@@ -67,6 +69,16 @@ impl Guard {
     }
 }
 
+/// A socket that a server listens by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ListenerStats {
+    /// Its number: of all that is counted in this process the only one.
+    pub id: u64,
+    /// What it listens on.
+    pub local: Address,
+}
+
 enum State {
     /// Clients may connect; nobody answers before the start.
     Bound(Vec<Bound>),
@@ -76,7 +88,7 @@ enum State {
 
 impl Port {
     pub(super) fn new(address: String, guard: Guard, sockets: Vec<Bound>) -> Self {
-        let locals = sockets.iter().map(|socket| socket.local().clone()).collect();
+        let locals = sockets.iter().map(|socket| (next_id(), socket.local().clone())).collect();
         Self { address, guard, locals, state: Mutex::new(State::Bound(sockets)) }
     }
 
@@ -125,11 +137,17 @@ impl Port {
 
     /// Its addresses of IP.
     pub(in crate::server) fn local_addrs(&self) -> impl Iterator<Item = SocketAddr> {
-        self.locals.iter().filter_map(Endpoint::ip)
+        self.locals.iter().filter_map(|(_, local)| local.ip())
+    }
+
+    /// What it listens by.
+    pub(super) fn listeners(&self) -> impl Iterator<Item = ListenerStats> {
+        let of = |(id, local): &(u64, Endpoint)| ListenerStats { id: *id, local: local.into() };
+        self.locals.iter().map(of)
     }
 
     /// What tells which port it has become: of a UNIX socket 1, as in grpc.
     pub(super) fn number(&self) -> u16 {
-        self.locals.first().map_or(0, |first| first.ip().map_or(1, |ip| ip.port()))
+        self.locals.first().map_or(0, |(_, first)| first.ip().map_or(1, |ip| ip.port()))
     }
 }

@@ -351,3 +351,12 @@ fn a_packed_message_takes_the_place_of_a_longer_one_only() {
     assert!(replace_packed(&mut framed, &mut b"\0\0\0\0\0xy".to_vec()));
     assert_eq!(framed, b"\x01\0\0\0\x02xy");
 }
+
+#[test]
+fn whole_messages_are_counted_however_many_come_together() {
+    assert_eq!(count(b""), 0);
+    assert_eq!(count(b"\0\0\0\0\0"), 1);
+    assert_eq!(count(b"\0\0\0\0\x03abc\0\0\0\0\0\x01\0\0\0\x01z"), 3);
+    // What no sender of ours hands over.
+    assert_eq!((count(b"\0\0\0"), count(b"\0\xff\xff\xff\xffx")), (0, 1));
+}

@@ -84,6 +84,7 @@ fn keepalive_asks_and_gives_up() {
     assert!(c.conn.poll_timeout() <= Some(c.now), "after a long silence at once");
     c.later(TICK);
     assert_eq!(c.output()[0].kind, PING);
+    assert_eq!(c.conn.stats().keepalives, 1);
     c.later(SECOND * 20 - TICK).expect_silence();
     c.later(TICK).expect_goaway(Reason::NO_ERROR);
 }
