@@ -31,7 +31,7 @@ pub struct ChannelStats {
     pub target: String,
     /// What it does about its connection.
     pub state: Connectivity,
-    /// Its calls. One that is made again unseen, since the server had refused it, is one call; where interceptors make several of one,
+    /// Its calls. What fails before it is made, as of a message that is too long to send, is none. One that is made again unseen, since the server had refused it, is one call; where interceptors make several of one,
     /// each of theirs is one. A response
     /// that cannot be decoded is still a success of the channel's, and a stream that nobody reads runs until somebody meets its end.
     pub calls: CallStats,

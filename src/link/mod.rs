@@ -57,7 +57,6 @@ use crate::http2::{Connection, Options, Room, Taker};
 use crate::net::Pipe;
 use crate::reactor::{Flush, Mode, OnTimer, Poller, Ready, clock};
 use crate::tally::next_id;
-use crate::wire::framing;
 
 use cell::Cell;
 use effects::Side;
@@ -230,7 +229,8 @@ impl Link {
         }
         state.cells.insert(cell);
         if let Some(body) = body {
-            state.tally.sends(framing::count(&body));
+            // The whole request of a call that has one.
+            state.tally.sends(1);
             state.conn.data(key, body, end);
         }
         self.flush_or_cork(state);

@@ -167,9 +167,11 @@ impl Receiver<'_> {
                 None
             }
             Ok(fed) => {
-                self.tally.received(fed.whole, self.now);
-                if fed.whole > 0 && !end {
-                    self.effects.tell(self.lead, cell);
+                if fed.whole > 0 {
+                    self.tally.received(fed.whole);
+                    if !end {
+                        self.effects.tell(self.lead, cell);
+                    }
                 }
                 Some(heard(fed))
             }

@@ -110,6 +110,7 @@ impl State {
     /// Feeds what was read from the socket.
     pub(super) fn input(&mut self, octets: &[u8], now: Instant, side: &Side) {
         self.with_receiver(now, side, |conn, sink| conn.handle_input(octets, now, sink));
+        self.tally.reads(now);
         self.admit();
         self.watch_fresh();
     }

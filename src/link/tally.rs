@@ -17,7 +17,7 @@ pub(super) struct Tally {
     last_opened: Option<Instant>,
     last_sent: Option<Instant>,
     last_received: Option<Instant>,
-    /// What was noted here since the last write: [`OPENED`], [`SENT`].
+    /// What has no date yet: [`OPENED`] and [`SENT`] since the last write, [`RECEIVED`] with this read.
     fresh: u8,
 }
 
@@ -25,6 +25,8 @@ pub(super) struct Tally {
 const OPENED: u8 = 1;
 /// Messages were handed over.
 const SENT: u8 = 2;
+/// Messages have come.
+const RECEIVED: u8 = 4;
 
 impl Tally {
     /// A client has opened a stream, by the next write.
@@ -46,19 +48,26 @@ impl Tally {
         self.fresh |= SENT;
     }
 
-    /// So many have come.
+    /// So many have come with the read at hand.
     #[inline]
-    pub(super) fn received(&mut self, messages: usize, now: Instant) {
-        if messages > 0 {
-            self.received += messages as u64;
+    pub(super) fn received(&mut self, messages: usize) {
+        self.received += messages as u64;
+        self.fresh |= RECEIVED;
+    }
+
+    /// A read has been worked off.
+    #[inline]
+    pub(super) fn reads(&mut self, now: Instant) {
+        if self.fresh & RECEIVED != 0 {
             self.last_received = Some(now);
+            self.fresh &= !RECEIVED;
         }
     }
 
     /// A write begins.
     #[inline]
     pub(super) fn writes(&mut self, now: Instant) {
-        if self.fresh == 0 {
+        if self.fresh & (SENT | OPENED) == 0 {
             return;
         }
         if self.fresh & SENT != 0 {
@@ -67,7 +76,7 @@ impl Tally {
         if self.fresh & OPENED != 0 {
             self.last_opened = Some(now);
         }
-        self.fresh = 0;
+        self.fresh &= !(SENT | OPENED);
     }
 
     /// Messages sent and received.
@@ -104,9 +113,11 @@ mod tests {
         assert_eq!((tally.last_opened(), tally.last_messages()), (None, (None, None)));
         tally.writes(after(1));
         tally.writes(after(2));
-        tally.received(0, after(3));
-        tally.received(2, after(4));
-        tally.received(0, after(5));
+        tally.reads(after(3));
+        tally.received(2);
+        tally.writes(after(3));
+        tally.reads(after(4));
+        tally.reads(after(5));
         assert_eq!(tally.last_opened(), Some(after(1)));
         assert_eq!(tally.last_messages(), (Some(after(1)), Some(after(4))));
         assert_eq!(tally.messages(), (1, 2));

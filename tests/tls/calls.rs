@@ -207,3 +207,19 @@ fn tls_goes_over_a_unix_socket_and_tells_the_process() {
     let told = told.call(&Bytes::new()).unwrap();
     assert_eq!(told, format!("unix: Some({})", std::process::id()));
 }
+
+#[test]
+fn what_protects_a_connection_is_told_with_its_counts() {
+    let secure = Secure::new();
+    let channel = secure.channel();
+    call(&channel).unwrap();
+    let near = channel.stats().subchannels[0].sockets[0].clone();
+    let security = near.security.unwrap();
+    assert_eq!(security.version, "TLSv1.3");
+    assert!(security.cipher_suite.unwrap().starts_with("TLS_AES_"));
+    assert!(security.remote_certificate.is_some_and(|der| der[0] == 0x30));
+    let server = secure.served.server.stats().id;
+    let far = grpc_threads::stats::server_sockets(server, 0, 1).unwrap().items.remove(0);
+    assert_eq!(far.security.unwrap().remote_certificate, None, "a client shows none unasked");
+    assert_eq!((&far.remote, &far.local), (&near.local, &near.remote));
+}

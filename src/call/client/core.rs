@@ -62,14 +62,14 @@ impl Core {
         Self::begin(Held { source, launch, counted: true }, single, 0, Self::set_out)
     }
 
-    /// [`start`](Self::start) of a call that is counted already.
+    /// [`start`](Self::start) of a call that is counted as begun already.
     pub(super) fn start_counted(source: Arc<dyn Source>, launch: Launch) -> Arc<Self> {
-        Self::begin(Held { source, launch, counted: false }, false, 0, Self::set_out)
+        Self::begin(Held { source, launch, counted: true }, false, 0, Self::set_out)
     }
 
-    /// Begins again what the peer has refused once, on the stream of this number. It is counted already.
+    /// Begins again what the peer has refused once, on the stream of this number. It is counted as begun already.
     pub(super) fn repeat(source: Arc<dyn Source>, launch: Launch, place: u32) -> Arc<Self> {
-        Self::begin(Held { source, launch, counted: false }, false, place, Self::set_out)
+        Self::begin(Held { source, launch, counted: true }, false, place, Self::set_out)
     }
 
     /// A call of one response that others make, and which gets no stream: [`fulfil`](Self::fulfil) ends it, or what ends any

@@ -52,63 +52,37 @@ enum Origin {
     Slow(Arc<Core>),
 }
 
-/// A call is under way; one that never ends, since the codec panics, has failed.
-struct Counting<'a>(Option<&'a Tally>);
-
-impl<'a> Counting<'a> {
-    fn begin(tally: &'a Tally) -> Self {
-        tally.begin();
-        Self(Some(tally))
-    }
-
-    fn end(mut self, well: bool) {
-        if let Some(tally) = self.0.take() {
-            tally.end(well);
-        }
-    }
-}
-
-impl Drop for Counting<'_> {
-    fn drop(&mut self) {
-        if let Some(tally) = self.0 {
-            tally.end(false);
-        }
-    }
-}
-
 /// How the short way ended.
 enum Fast {
     Done(Result<Answer, Status>),
     /// There is no link with room for it.
     NoLink,
-    /// The peer has not processed it (W69), on the stream of this number.
+    /// There is none after all. It is counted as begun.
+    Full,
+    /// The peer has not processed it (W69), on the stream of this number. It is counted as begun.
     Refused(u32),
 }
 
 impl Unary<'_> {
     /// Makes the call. `encode` gives the framed request; it is asked again when the call has to be repeated.
     pub(crate) fn run(&self, encode: &dyn Fn() -> Result<Bytes, Status>) -> Result<Answer, Status> {
-        let counting = Counting::begin(self.source.tally());
-        let result = self.run_counted(encode);
-        counting.end(result.is_ok());
-        result
-    }
-
-    fn run_counted(&self, encode: &dyn Fn() -> Result<Bytes, Status>) -> Result<Answer, Status> {
         if let Some(auth) = self.auth {
             return self.prove(auth, encode);
         }
         if self.family.is_some() {
             // Others end it: they have to know of it.
-            return self.slow(Core::start_counted(self.source.clone(), self.launch(encode()?)));
+            return self.slow(Core::start(self.source.clone(), self.launch(encode()?), false));
         }
         match self.fast(encode) {
             Fast::Done(result) => result,
             Fast::NoLink => {
-                self.slow(Core::start_counted(self.source.clone(), self.launch(encode()?)))
+                self.slow(Core::start(self.source.clone(), self.launch(encode()?), false))
+            }
+            Fast::Full => {
+                self.slow(Core::start_counted(self.source.clone(), self.relaunch(encode)?))
             }
             Fast::Refused(place) => {
-                self.slow(Core::repeat(self.source.clone(), self.launch(encode()?), place))
+                self.slow(Core::repeat(self.source.clone(), self.relaunch(encode)?, place))
             }
         }
     }
@@ -123,10 +97,10 @@ impl Unary<'_> {
         let (metadata, asked) = auth.split(self.metadata);
         let known = Unary { metadata: &metadata, auth: None, ..*self };
         match asked {
-            None => known.run_counted(encode),
+            None => known.run(encode),
             Some(_) => {
                 let launch = Launch { auth: asked, ..known.launch(encode()?) };
-                self.slow(Core::start_counted(self.source.clone(), launch))
+                self.slow(Core::start(self.source.clone(), launch, false))
             }
         }
     }
@@ -149,19 +123,28 @@ impl Unary<'_> {
         let mut block = Vec::with_capacity(BLOCK);
         let encoding = name_of(self.encoding, &link);
         let size = self.template.block(timeout, encoding, self.metadata, &mut block);
+        let tally = self.source.tally();
+        tally.begin();
         if let Err(status) = fits(size, &link) {
+            tally.end(false);
             return Fast::Done(Err(status));
         }
         let until = self.deadline.instant();
         let expired = || expired_here(timeout, &format!("{} to answer", link.peer()));
         match link.exchange(&block, body, self.receive_limit, until, expired) {
-            Ok(exchanged) => self.finish(exchanged, link, timeout),
-            Err(_) => Fast::NoLink,
+            Ok(exchanged) => self.finish(exchanged, link, timeout, tally),
+            Err(_) => Fast::Full,
         }
     }
 
     /// Looks at what came of a stream that is over.
-    fn finish(&self, exchanged: Exchanged, link: Arc<Link>, time: Option<Duration>) -> Fast {
+    fn finish(
+        &self,
+        exchanged: Exchanged,
+        link: Arc<Link>,
+        time: Option<Duration>,
+        tally: &Tally,
+    ) -> Fast {
         let Exchanged { id, head, mut messages, ending } = exchanged;
         let retry_safe = |ending: &Ending| ending.retry_safe(self.retry_refused);
         if head.is_none() && ending.as_ref().is_some_and(retry_safe) {
@@ -174,6 +157,7 @@ impl Unary<'_> {
         let known = known(&**self.source, ending.as_ref(), (self.deadline, time));
         let known = Known { method: self.template.path(), peer: peer.as_deref(), ..known };
         let verdict = judge_single(ending.as_ref(), Some(&head), (first, several), known);
+        tally.end(verdict.is_ok());
         Fast::Done(verdict.map(|(message, status)| {
             let origin = Origin::Fast { status, head, link };
             Answer { message, origin }
@@ -195,6 +179,12 @@ impl Unary<'_> {
             }
         }
         Ok(Answer { message, origin: Origin::Slow(call) })
+    }
+
+    /// For a call that is counted as begun.
+    fn relaunch(&self, encode: &dyn Fn() -> Result<Bytes, Status>) -> Result<Launch, Status> {
+        let body = encode().inspect_err(|_| self.source.tally().end(false))?;
+        Ok(self.launch(body))
     }
 
     fn launch(&self, body: Bytes) -> Launch {
