@@ -17,7 +17,7 @@ const TIME: Duration = Duration::from_secs(5);
 const LINGER: Duration = Duration::from_secs(1);
 const LEFT: usize = 64 << 10;
 
-/// Reads one request from a connection, answers it with the [`page`](super::page) of its path, and closes it.
+/// Reads one request from a connection, answers it with the [`page`](super::page()) of its path, and closes it.
 ///
 /// It blocks this thread until the answer is out, for 5 s at most, and reads 8 KiB at most: a client that is slower, or says more, is turned away.
 /// Only `GET` and `HEAD` are answered. So a thread that calls it for each connection of a listener is all it takes:

@@ -22,7 +22,7 @@
 //! strangers reach. The same for people is [`answer_page`], plain HTML.
 //!
 //! Owns the seven methods ([`ChannelzServicer`], [`ChannelzStub`]) and the pages. Ignores how anything is counted: it is made of what
-//! [`stats`](crate::stats) tells. Stands on the public API. No threads, no locks, no state of its own.
+//! [`stats`] tells. Stands on the public API. No threads, no locks, no state of its own.
 //!
 //! § `grpc/channelz/v1/channelz.proto`, gRFC A14.
 

@@ -157,11 +157,16 @@ impl Unary<'_> {
         let known = known(&**self.source, ending.as_ref(), (self.deadline, time));
         let known = Known { method: self.template.path(), peer: peer.as_deref(), ..known };
         let verdict = judge_single(ending.as_ref(), Some(&head), (first, several), known);
-        tally.end(verdict.is_ok());
-        Fast::Done(verdict.map(|(message, status)| {
-            let origin = Origin::Fast { status, head, link };
-            Answer { message, origin }
-        }))
+        Fast::Done(match verdict {
+            Ok((message, status)) => {
+                tally.end(true);
+                Ok(Answer { message, origin: Origin::Fast { status, head, link } })
+            }
+            Err(status) => {
+                tally.end(false);
+                Err(status)
+            }
+        })
     }
 
     fn slow(&self, call: Arc<Core>) -> Result<Answer, Status> {
