@@ -4,14 +4,12 @@
 //! difference is the system's. Counts the allocations of the calling thread, too.
 
 use std::error::Error;
-use std::sync::Arc;
 use std::time::Duration;
 
 use divan::{AllocProfiler, Bencher, black_box};
-use grpc_threads::_bench::connect_in_memory;
 use grpc_threads::{
     Channel, Server, Service, ServicerContext, ThreadPool, UnaryUnary, insecure_channel, server,
-    unary_unary_rpc_method_handler,
+    testing, unary_unary_rpc_method_handler,
 };
 
 #[global_allocator]
@@ -43,10 +41,11 @@ fn by_socket() -> Result<(Server, UnaryUnary<String, String>), Box<dyn Error>> {
 }
 
 /// The method over a pipe in memory.
-fn in_memory() -> Result<UnaryUnary<String, String>, Box<dyn Error>> {
+fn in_memory() -> Result<(Server, UnaryUnary<String, String>), Box<dyn Error>> {
     let server = echo()?;
-    server.start()?;
-    say(&connect_in_memory(Arc::new(server))?)
+    testing::start(&server)?;
+    let say = say(&testing::channel(&server)?)?;
+    Ok((server, say))
 }
 
 /// One call at a time.
@@ -61,9 +60,10 @@ fn call(bencher: Bencher, size: usize) {
 /// The same without the system's network.
 #[divan::bench(args = [32, 4_096, 65_536])]
 fn call_in_memory(bencher: Bencher, size: usize) {
-    let say = in_memory().expect("a server");
+    let (server, say) = in_memory().expect("a server");
     let text = "x".repeat(size);
     bencher.bench_local(|| say.call(black_box(&text)).expect("an echo").len());
+    drop(server);
 }
 
 /// A deadline and a metadata entry on top.

@@ -1,22 +1,13 @@
 //! What the programs under `benches/` may reach of the inside, behind the feature `_internals`.
 //!
-//! Owns plain faces for pure parts (octets in, counts out), and a connection that leaves out the
-//! system's network. It is no part of the public API and may change with every release.
-
-use std::sync::Arc;
-use std::time::Duration;
+//! Owns plain faces for pure parts (octets in, counts out). It is no part of the public API and may change with every release.
 
 use bytes::Bytes;
 
-use crate::channel::{Channel, Dial, Dialing, Outcome};
 use crate::codec::Raw;
-use crate::error::ConfigError;
 use crate::http2::frame::head::{Head, Kind};
 use crate::http2::frame::{HEAD_LEN, data, headers};
 use crate::http2::hpack::{Decoder, Fields, encode};
-use crate::net::MemoryPipe;
-use crate::reactor::Poller;
-use crate::server::Server;
 use crate::wire::framing::{self, Assembler, Messages};
 
 /// The frames of a unary request: HEADERS, then DATA that ends the stream.
@@ -111,24 +102,5 @@ impl MessageReader {
             }
         }
         octets
-    }
-}
-
-/// A channel to a server that was started, over a pipe in memory. It keeps the server alive.
-///
-/// # Errors
-/// When the process cannot start the thread that serves all channels.
-pub fn connect_in_memory(server: Arc<Server>) -> Result<Channel, ConfigError> {
-    Channel::builder("in.memory:1").connect_by(Some(Box::new(InMemory(server))))
-}
-
-/// Connects at once, without a socket.
-struct InMemory(Arc<Server>);
-
-impl Dial for InMemory {
-    fn dial(&self, _: &Arc<Poller>, _: Duration, _: &Dialing, outcome: Outcome) {
-        let (near, far) = MemoryPipe::pair();
-        self.0.adopt(Arc::new(far));
-        outcome(Ok(Arc::new(near)));
     }
 }

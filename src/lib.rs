@@ -307,6 +307,8 @@ pub mod rpc_status;
 mod signals;
 #[cfg(feature = "runtime")]
 pub mod stats;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 #[cfg(feature = "runtime")]
 pub use signals::{GracefulExit, graceful_exit, graceful_exit_on};

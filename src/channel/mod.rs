@@ -58,7 +58,7 @@ pub use stats::{ChannelStats, SubchannelStats};
 pub use watch::{ReadyFuture, Subscription};
 
 pub(crate) use dial::Dial;
-#[cfg(any(test, feature = "_internals"))]
+#[cfg(any(test, feature = "testing"))]
 pub(crate) use dial::{Dialing, Outcome};
 pub(crate) use stats::{channel, channels, socket, subchannel};
 

@@ -66,6 +66,17 @@ impl ChannelBuilder {
     }
 
     /// Makes the channel; `None`: over TCP, to where the target says.
+    /// As [`connect_lazily`](Self::connect_lazily), by connections within the process, which have no TLS.
+    #[cfg(feature = "testing")]
+    pub(crate) fn connect_in_memory(self, dial: Box<dyn Dial>) -> Result<Channel, ConfigError> {
+        if self.settings.as_ref().is_ok_and(Settings::is_secure) {
+            let text =
+                "credentials of TLS: a connection in memory has none, a port of the server has";
+            return Err(ConfigError::new(ConfigErrorKind::Option, text));
+        }
+        self.connect_by(Some(dial))
+    }
+
     pub(crate) fn connect_by(self, dial: Option<Box<dyn Dial>>) -> Result<Channel, ConfigError> {
         let settings = self.settings?;
         settings.validate()?;

@@ -12,7 +12,7 @@ use crate::credentials::{ssl_channel_credentials, ssl_server_credentials};
 use crate::net::tls;
 use crate::net::{Interest, MemoryPipe, Pipe, Waited};
 use crate::reactor::{Mode, Poller, Ready};
-use crate::server::Server;
+use crate::server::{Door, Server};
 use crate::sync::thread;
 
 /// A pipe whose every write takes a while.
@@ -98,7 +98,7 @@ impl Pipe for SlowPipe {
 /// With TLS on both sides, its handshake done. What it draws at random changes octets, and never how many there are: an
 /// execution goes the same way again.
 #[cfg(feature = "_tls")]
-fn sealed(server: &Server, near: SlowPipe, far: SlowPipe, outcome: Outcome) {
+fn sealed(door: &Door, near: SlowPipe, far: SlowPipe, outcome: Outcome) {
     let (roots, chain, key) = (
         include_bytes!("../../tests/certs/ca.pem"),
         include_bytes!("../../tests/certs/server.pem"),
@@ -109,7 +109,10 @@ fn sealed(server: &Server, near: SlowPipe, far: SlowPipe, outcome: Outcome) {
     let session = (client.inside().client_config(), tls::server_name("localhost").unwrap());
     let (near, far) = tls::shaken(session, own.inside().server_config(), (near, far));
     let (near, far) = (Arc::new(near), Arc::new(far));
-    server.adopt(far.clone());
+    let end: Arc<dyn Pipe> = far.clone();
+    if let Err(why) = door.enter(move || end) {
+        return outcome(Err(why.to_owned()));
+    }
     far.begin(None);
     outcome(Ok(near.clone()));
     near.begin(None);
@@ -138,10 +141,12 @@ impl Dial for InMemory {
                 let (near, far) = (slow(near, "client"), slow(far, "server"));
                 #[cfg(feature = "_tls")]
                 if self.plan.sealed {
-                    return sealed(&server, near, far, outcome);
+                    return sealed(&server.door(), near, far, outcome);
                 }
-                server.adopt(Arc::new(far));
-                outcome(Ok(Arc::new(near)));
+                match server.door().enter(move || Arc::new(far)) {
+                    Ok(()) => outcome(Ok(Arc::new(near))),
+                    Err(why) => outcome(Err(why.to_owned())),
+                }
             }
             None => outcome(Err("there is no server".to_owned())),
         }

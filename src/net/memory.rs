@@ -75,23 +75,48 @@ impl MemoryPipe {
         Interest { read: Self::readable(&ends[side]), write }
     }
 
-    /// Tells whoever waits or watches at `side` what is possible there now.
-    fn tell(&self, ends: &mut [End; 2], side: usize) {
-        self.shared.changed[side].notify_all();
+    /// What `news` at `side` means for whoever watches there: to be told with no lock held.
+    fn tell(&self, ends: &mut [End; 2], side: usize, news: Interest) -> Tell<'_> {
         let ready = self.ready(ends, side);
-        let Some(watch) = &mut ends[side].watch else { return };
-        let (read, write) = match watch.mode {
-            Mode::Edge | Mode::Edges => (ready.read, ready.write),
-            Mode::OneShot | Mode::Armed(_) => {
-                (ready.read && watch.armed.read, ready.write && watch.armed.write)
-            }
-        };
-        if read || write {
-            watch.armed = Interest::default();
-            watch.poller.post(watch.token, Readiness { read, write, hangup: false });
+        let post = ends[side].watch.as_mut().and_then(|watch| watch.post(ready, news));
+        Tell { waits: &self.shared.changed[side], post }
+    }
+}
+
+/// Whom to tell once the lock is released: to wake a thread is a system call.
+#[must_use]
+struct Tell<'a> {
+    waits: &'a Condvar,
+    post: Option<(Arc<Poller>, Token, Readiness)>,
+}
+
+impl Tell<'_> {
+    fn now(self) {
+        self.waits.notify_all();
+        if let Some((poller, token, readiness)) = self.post {
+            poller.post(token, readiness);
         }
     }
 }
+
+impl Watch {
+    fn post(&mut self, ready: Interest, news: Interest) -> Option<(Arc<Poller>, Token, Readiness)> {
+        let told = match self.mode {
+            Mode::Edge | Mode::Edges => news,
+            Mode::OneShot | Mode::Armed(_) => self.armed,
+        };
+        let (read, write) = (ready.read && told.read, ready.write && told.write);
+        if !(read || write) {
+            return None;
+        }
+        self.armed = Interest::default();
+        Some((self.poller.clone(), self.token, Readiness { read, write, hangup: false }))
+    }
+}
+
+const INPUT: Interest = Interest { read: true, write: false };
+const ROOM: Interest = Interest { read: false, write: true };
+const BOTH: Interest = Interest { read: true, write: true };
 
 impl Pipe for MemoryPipe {
     fn try_read(&self, into: &mut [u8]) -> io::Result<usize> {
@@ -110,7 +135,9 @@ impl Pipe for MemoryPipe {
             read += io::Read::read(&mut mine.inbound, &mut into[read..])?;
         }
         if was_full {
-            self.tell(&mut ends, 1 - self.side);
+            let tell = self.tell(&mut ends, 1 - self.side, ROOM);
+            drop(ends);
+            tell.now();
         }
         Ok(read)
     }
@@ -126,7 +153,9 @@ impl Pipe for MemoryPipe {
             return Err(io::ErrorKind::WouldBlock.into());
         }
         other.inbound.extend(from.get(..room).unwrap_or_default());
-        self.tell(&mut ends, 1 - self.side);
+        let tell = self.tell(&mut ends, 1 - self.side, INPUT);
+        drop(ends);
+        tell.now();
         Ok(room)
     }
 
@@ -168,9 +197,9 @@ impl Pipe for MemoryPipe {
         let mut ends = self.shared.state.lock();
         let armed = Interest::default();
         ends[self.side].watch = Some(Watch { poller: poller.clone(), token, mode, armed });
-        if mode == Mode::Edge {
-            self.tell(&mut ends, self.side);
-        }
+        let tell = self.tell(&mut ends, self.side, BOTH);
+        drop(ends);
+        tell.now();
         Ok(())
     }
 
@@ -178,7 +207,9 @@ impl Pipe for MemoryPipe {
         let mut ends = self.shared.state.lock();
         if let Some(watch) = &mut ends[self.side].watch {
             watch.armed = interest;
-            self.tell(&mut ends, self.side);
+            let tell = self.tell(&mut ends, self.side, interest);
+            drop(ends);
+            tell.now();
         }
         Ok(())
     }
@@ -193,15 +224,20 @@ impl Pipe for MemoryPipe {
     fn shutdown_write(&self) {
         let mut ends = self.shared.state.lock();
         ends[1 - self.side].finished = true;
-        self.tell(&mut ends, 1 - self.side);
+        let tell = self.tell(&mut ends, 1 - self.side, INPUT);
+        drop(ends);
+        tell.now();
     }
 
     fn close(&self) {
         let mut ends = self.shared.state.lock();
         ends[self.side].closed = true;
         ends[1 - self.side].finished = true;
-        self.tell(&mut ends, 1 - self.side);
-        self.tell(&mut ends, self.side);
+        let theirs = self.tell(&mut ends, 1 - self.side, BOTH);
+        let mine = self.tell(&mut ends, self.side, BOTH);
+        drop(ends);
+        theirs.now();
+        mine.now();
     }
 
     fn peer(&self) -> String {
@@ -223,8 +259,6 @@ impl Drop for MemoryPipe {
 #[allow(clippy::disallowed_methods, reason = "threads of the tests' own")]
 mod tests {
     use super::*;
-
-    const BOTH: Interest = Interest { read: true, write: true };
 
     #[test]
     fn octets_arrive_and_the_end_is_seen() {

@@ -9,7 +9,7 @@ mod bind;
 mod connect;
 mod endpoint;
 mod listen;
-#[cfg(any(test, feature = "_internals"))]
+#[cfg(any(test, feature = "testing"))]
 mod memory;
 mod pipe;
 mod resolve;
@@ -24,7 +24,7 @@ pub(crate) use bind::{Bound, Listening, adopt, bind};
 pub(crate) use connect::{Connecting, connect};
 pub(crate) use endpoint::Endpoint;
 pub(crate) use listen::Listener;
-#[cfg(any(test, feature = "_internals"))]
+#[cfg(any(test, feature = "testing"))]
 pub(crate) use memory::MemoryPipe;
 pub(crate) use pipe::{Pipe, Waited};
 pub(crate) use resolve::resolve;

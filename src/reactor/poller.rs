@@ -156,7 +156,7 @@ impl Poller {
     }
 
     /// Makes a registration ready from outside: for pipes that have no descriptor.
-    #[cfg(any(test, feature = "_internals"))]
+    #[cfg(any(test, feature = "testing"))]
     pub(crate) fn post(&self, token: Token, readiness: Readiness) {
         let mut agenda = self.agenda.lock();
         agenda.tell(token, readiness);

@@ -17,6 +17,8 @@
 
 mod builder;
 mod dispatch;
+#[cfg(any(feature = "testing", all(test, shuttle)))]
+mod door;
 mod life;
 mod service;
 
@@ -30,6 +32,8 @@ pub use self::builder::ServerBuilder;
 pub use self::life::{
     ListenerStats, ServeError, ServerOptions, ServerStats, StillRunning, Stopped, Termination,
 };
+#[cfg(any(feature = "testing", all(test, shuttle)))]
+pub(crate) use self::door::Door;
 pub use self::service::{
     Cardinality, GenericRpcHandler, HandlerCallDetails, InterceptedCall, IntoService,
     MethodHandlersGenericHandler, RecvRequest, RequestIterator, ResponseSender, RpcMethodHandler,
@@ -287,12 +291,6 @@ impl Server {
         life::adopt(listener.into(), Guard::of(credentials), &self.core, &self.registry)
     }
 
-    /// Serves a connection that was not accepted here.
-    #[cfg(any(feature = "_internals", all(test, shuttle)))]
-    pub(crate) fn adopt(&self, pipe: Arc<dyn crate::net::Pipe>) {
-        life::accept(&self.core, &self.registry, pipe);
-    }
-
     /// The addresses that are listened on; a UNIX socket is none.
     #[must_use]
     pub fn local_addrs(&self) -> Vec<SocketAddr> {
@@ -313,6 +311,14 @@ impl Server {
     /// # Errors
     /// On a second call, and after [`stop`](Self::stop); when no thread can be had.
     pub fn start(&self) -> Result<(), ServeError> {
+        if !self.begin()? {
+            tell::warn!("a server was started that listens nowhere: see add_insecure_port");
+        }
+        Ok(())
+    }
+
+    /// As [`start`](Self::start): whether it listens anywhere.
+    pub(crate) fn begin(&self) -> Result<bool, ServeError> {
         let poller = self.pool.poller().map_err(ServeError::Io)?;
         poller.set_busy_poll(self.core.options().busy_poll);
         self.core.set_poller(poller);
@@ -321,13 +327,10 @@ impl Server {
         for pool in self.registry.own_pools() {
             pool.poller().map_err(ServeError::Io)?;
         }
-        if ports.is_empty() {
-            tell::warn!("a server was started that listens nowhere: see add_insecure_port");
+        for port in &ports {
+            life::open(port, &self.core, &self.registry)?;
         }
-        for port in ports {
-            life::open(&port, &self.core, &self.registry)?;
-        }
-        Ok(())
+        Ok(!ports.is_empty())
     }
 
     /// Listens on `address`, starts and waits until the server is stopped from another thread.

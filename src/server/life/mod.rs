@@ -20,7 +20,7 @@ pub use self::port::ListenerStats;
 pub use self::stats::ServerStats;
 pub use self::stopped::{StillRunning, Stopped, Termination};
 
-#[cfg(any(feature = "_internals", all(test, shuttle)))]
+#[cfg(any(feature = "testing", all(test, shuttle)))]
 pub(super) use self::accept::accept;
 pub(super) use self::core::Core;
 pub(super) use self::listen::{adopt, bind, open};
