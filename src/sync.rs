@@ -8,6 +8,8 @@
 //!
 //! Locks do not poison: a panicking handler must not end a server.
 
+#[cfg(all(feature = "testing", not(all(test, shuttle))))]
+pub(crate) mod ahead;
 #[cfg(all(test, shuttle))]
 pub(crate) mod model;
 #[cfg(not(all(test, shuttle)))]

@@ -75,6 +75,8 @@ impl Shared {
             this: this.clone(),
         });
         shared.enlist();
+        #[cfg(feature = "testing")]
+        crate::reactor::leap::join(&shared);
         shared
     }
 
@@ -337,6 +339,15 @@ impl OnTimer for Shared {
                 inner.after_failure(todo, Some(attempt));
             }
         });
+    }
+}
+
+/// Waits that have an end look again. Behind the lock, or one that is about to sleep would not hear.
+#[cfg(feature = "testing")]
+impl crate::reactor::leap::OnLeap for Shared {
+    fn leapt(&self) {
+        drop(self.inner.lock());
+        self.changed.notify_all();
     }
 }
 

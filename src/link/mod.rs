@@ -133,6 +133,8 @@ impl Link {
         }
         link.settle_as(link.state.lock(), true);
         link.detach_if_closed();
+        #[cfg(feature = "testing")]
+        crate::reactor::leap::join(&link);
         Ok(link)
     }
 
@@ -326,6 +328,14 @@ impl Link {
 impl Flush for Link {
     fn flush(&self) {
         self.flush_now(self.state.lock());
+    }
+}
+
+/// A leader that waits until its call's deadline looks again.
+#[cfg(feature = "testing")]
+impl crate::reactor::leap::OnLeap for Link {
+    fn leapt(&self) {
+        self.pipe.kick();
     }
 }
 

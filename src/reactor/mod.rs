@@ -31,6 +31,8 @@ mod job;
 mod keep;
 #[cfg(not(all(test, shuttle)))]
 mod kernel;
+#[cfg(feature = "testing")]
+pub(crate) mod leap;
 #[cfg(all(test, shuttle))]
 mod model;
 mod notifier;

@@ -34,7 +34,14 @@ struct State {
 impl Waiter {
     /// The current thread's; one for this wait alone where the thread is ending and has none any more.
     pub(crate) fn current() -> Arc<Self> {
-        CURRENT.reach(|own| own.get_or_init(Arc::default).clone()).unwrap_or_default()
+        CURRENT.reach(|own| own.get_or_init(Self::born).clone()).unwrap_or_else(Self::born)
+    }
+
+    fn born() -> Arc<Self> {
+        let own = Arc::<Self>::default();
+        #[cfg(feature = "testing")]
+        super::leap::join(&own);
+        own
     }
 
     /// Waits for a permit (true) or until the deadline (false).
@@ -69,5 +76,13 @@ impl Waiter {
         if parked {
             self.given.notify_one();
         }
+    }
+}
+
+/// A park with an end looks again.
+#[cfg(feature = "testing")]
+impl super::leap::OnLeap for Waiter {
+    fn leapt(&self) {
+        self.unpark();
     }
 }

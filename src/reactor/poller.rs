@@ -22,6 +22,8 @@ use super::{Job, clock, habit, user};
 use crate::deadline::Deadline;
 use crate::tell;
 
+#[cfg(feature = "testing")]
+mod leap;
 mod timers;
 
 use timers::Timers;
@@ -50,6 +52,9 @@ pub(crate) struct Poller {
     waits: AtomicBool,
     /// Guards the timers, and what the alarm is set to. A leaf, held over setting the alarm, which never blocks.
     timers: Mutex<Timers>,
+    /// Signals that timers have fired.
+    #[cfg(feature = "testing")]
+    fired: crate::sync::Condvar,
 }
 
 #[derive(Default)]
@@ -73,7 +78,20 @@ impl Poller {
         let busy_poll = AtomicU64::new(0);
         let (registry, agenda, timers) = Default::default();
         let (lanes, waits) = (AtomicU16::new(0), AtomicBool::new(false));
-        Ok(Arc::new(Self { kernel, busy_poll, lanes, registry, agenda, waits, timers }))
+        let poller = Arc::new(Self {
+            kernel,
+            busy_poll,
+            lanes,
+            registry,
+            agenda,
+            waits,
+            timers,
+            #[cfg(feature = "testing")]
+            fired: crate::sync::Condvar::new(),
+        });
+        #[cfg(feature = "testing")]
+        super::leap::join(&poller);
+        Ok(poller)
     }
 
     /// Registers a descriptor. It stays the caller's, who removes it before closing it.
@@ -239,6 +257,8 @@ impl Poller {
         let agenda = std::mem::take(&mut *self.agenda.lock());
         drop(agenda);
         self.timers.lock().all.clear();
+        #[cfg(feature = "testing")]
+        self.fired.notify_all();
     }
 
     /// Waits for events, a kick or the next timer, and tells everybody concerned.
@@ -368,6 +388,7 @@ impl Poller {
         let now = clock::now();
         let mut timers = self.timers.lock();
         timers.alarm = None;
+        timers.begin();
         while let Some(timer) = timers.pop_due(now) {
             drop(timers);
             if let Some(target) = timer.target.upgrade() {
@@ -382,7 +403,10 @@ impl Poller {
             }
         }
         let set = timers.set_alarm(&self.kernel);
+        timers.end();
         drop(timers);
+        #[cfg(feature = "testing")]
+        self.fired.notify_all();
         self.tell_later(set);
     }
 }

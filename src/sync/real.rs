@@ -1,6 +1,10 @@
 //! The primitives of every build but the model checker's: re-exports, and a face without poison for std's lock.
 
-pub(crate) use parking_lot::{Condvar, Mutex, MutexGuard, RwLock};
+#[cfg(feature = "testing")]
+pub(crate) use super::ahead::Condvar;
+#[cfg(not(feature = "testing"))]
+pub(crate) use parking_lot::Condvar;
+pub(crate) use parking_lot::{Mutex, MutexGuard, RwLock};
 pub(crate) use std::sync::atomic;
 pub(crate) use std::thread_local;
 

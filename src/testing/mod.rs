@@ -21,7 +21,9 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod clock;
 mod dial;
 mod pair;
 
+pub use clock::Clock;
 pub use pair::{Pair, PairBuilder, channel, connect, pair, start};

@@ -19,6 +19,9 @@ pub(super) struct Timers {
     sweep_at: usize,
     /// What the alarm is set to: never later than the earliest timer.
     pub(super) alarm: Option<Instant>,
+    /// Threads that fire them: who advances the clock waits for these.
+    #[cfg(feature = "testing")]
+    pub(super) firing: usize,
 }
 
 /// A timer's place in the order. Those of one instant fire in the order in which they were set.
@@ -49,6 +52,22 @@ impl Timers {
         self.set += 1;
         self.all.insert(timed, Timer { target, tag });
         timed
+    }
+
+    /// A thread begins to fire what is due.
+    pub(super) fn begin(&mut self) {
+        #[cfg(feature = "testing")]
+        {
+            self.firing += 1;
+        }
+    }
+
+    /// And has done so.
+    pub(super) fn end(&mut self) {
+        #[cfg(feature = "testing")]
+        {
+            self.firing -= 1;
+        }
     }
 
     pub(super) fn pop_due(&mut self, now: Instant) -> Option<Timer> {

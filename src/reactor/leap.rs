@@ -1,0 +1,60 @@
+//! A clock that leaps: what tests advance, and who has to hear of it. With the feature `testing` alone.
+//!
+//! The clock goes on as ever, and is ahead of the system's by what it was advanced. Whoever sleeps until an instant sleeps by
+//! the system's clock, and is woken when ours leaps, to look again: pollers, whose alarms are set anew, threads that park,
+//! leaders that wait for their pipes.
+
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use super::clock;
+use crate::sync::{ahead, plain::Mutex, process_wide};
+
+/// Sleeps until an instant, or has somebody who does. Hears of a leap with no lock held.
+pub(crate) trait OnLeap: Send + Sync {
+    /// The clock has leapt. Never blocks.
+    fn leapt(&self);
+
+    /// Waits until what was due at `now` has been told to whom it concerns.
+    fn catch_up(&self, now: Instant) {
+        let _ = now;
+    }
+}
+
+process_wide! {
+    /// Guards who hears. A leaf.
+    static HEARERS: Mutex<Hearers> = Mutex::new(Hearers { all: Vec::new(), sweep_at: SWEEP });
+}
+
+const SWEEP: usize = 64;
+
+struct Hearers {
+    all: Vec<Weak<dyn OnLeap>>,
+    /// Those that are gone are looked for when there are so many.
+    sweep_at: usize,
+}
+
+/// From now on it hears of leaps.
+pub(crate) fn join<T: OnLeap + 'static>(hearer: &Arc<T>) {
+    let hearer: Weak<T> = Arc::downgrade(hearer);
+    let mut hearers = HEARERS.lock();
+    let mut gone = Vec::new();
+    if hearers.all.len() >= hearers.sweep_at {
+        let (here, dead) =
+            std::mem::take(&mut hearers.all).into_iter().partition(|one| one.strong_count() > 0);
+        (hearers.all, gone) = (here, dead);
+        hearers.sweep_at = SWEEP.max(hearers.all.len() * 2);
+    }
+    hearers.all.push(hearer);
+    drop(hearers);
+    drop(gone);
+}
+
+/// Advances the clock, and waits until all timers that are due by then have fired.
+pub(crate) fn leap(by: Duration) {
+    ahead::advance(by);
+    let now = clock::now();
+    let hearers: Vec<_> = HEARERS.lock().all.iter().filter_map(Weak::upgrade).collect();
+    hearers.iter().for_each(|hearer| hearer.leapt());
+    hearers.iter().for_each(|hearer| hearer.catch_up(now));
+}
