@@ -358,6 +358,9 @@ mod guides {
     pub struct Threads;
     #[doc = include_str!("../docs/guides/production.md")]
     pub struct Production;
+    #[cfg(feature = "testing")]
+    #[doc = include_str!("../docs/guides/testing.md")]
+    pub struct Testing;
 }
 
 /// The README's programs compile.

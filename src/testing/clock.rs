@@ -14,7 +14,7 @@ process_wide! {
 
 /// The library's clock, in the hands of a test: an hour's deadline passes in no time.
 ///
-/// ```
+/// ```standalone_crate
 /// use std::time::Duration;
 /// use grpc_threads::{Code, Service, ServicerContext, Status, testing, unary_unary_rpc_method_handler};
 ///
@@ -26,6 +26,7 @@ process_wide! {
 ///     Ok::<(), Status>(())
 /// });
 /// let pair = testing::pair(Service::new("demo.Slow").method("Wait", never))?;
+/// pair.channel().wait_ready(None)?;
 /// let wait = pair.channel().unary_unary::<(), ()>("/demo.Slow/Wait")?;
 /// let mut call = wait.timeout(Duration::from_secs(3600)).future(&());
 /// clock.advance(Duration::from_secs(3600));
@@ -63,6 +64,9 @@ impl Clock {
     /// a sleep of the machine. What follows from that on other threads (a call that ends, a ping on its way) may still be under
     /// way; wait for it as for anything, such as by the call's result. For what comes in stages, a ping and then the end of
     /// the wait for its answer, advance in stages.
+    ///
+    /// A connection that is being made counts it, too, of the 20 s that it may take: wait with
+    /// [`wait_ready`](crate::Channel::wait_ready), or for a handler that was called, before the first stroke.
     ///
     /// A wait with a timeout of its own, such as `result(timeout)`, may end by it, too: where one thread advances, let the others wait
     /// without one.
