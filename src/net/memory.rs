@@ -1,14 +1,22 @@
-//! A pipe within the process: two buffers and their condition variables.
+//! A pipe within the process: two buffers and their condition variables. Tests may have each direction do what networks do
+//! ([`Flow`]): without such rules it costs a look.
+
+mod flow;
 
 use std::collections::VecDeque;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Instant;
 
-use crate::sync::{Condvar, Mutex};
+use crate::sync::{Condvar, Mutex, MutexGuard};
 
 use super::{Pipe, Waited};
-use crate::reactor::{Interest, Mode, Poller, Readiness, Ready, Token};
+use crate::reactor::{Interest, Job, Mode, OnTimer, Poller, Readiness, Ready, Token, clock};
+
+#[cfg(not(feature = "testing"))]
+use flow::Flow;
+#[cfg(feature = "testing")]
+pub(crate) use flow::{Flow, Rules};
 
 /// What one direction holds before its writer has to wait, by default.
 const CAPACITY: usize = 256 * 1024;
@@ -26,6 +34,7 @@ struct Shared {
     state: Mutex<[End; 2]>,
     changed: [Condvar; 2],
     capacity: usize,
+    this: Weak<Shared>,
 }
 
 /// One end: what it may read, and who is to be told.
@@ -35,8 +44,12 @@ struct End {
     /// The other end will write no more.
     finished: bool,
     closed: bool,
+    /// The connection was reset: nothing follows what has arrived.
+    broken: bool,
     kicked: bool,
     watch: Option<Watch>,
+    /// What is done to what comes in.
+    flow: Option<Box<Flow>>,
 }
 
 struct Watch {
@@ -61,40 +74,137 @@ impl MemoryPipe {
     /// Two connected ends; each direction holds so many octets.
     pub(crate) fn pair_of(capacity: usize) -> (Self, Self) {
         let (state, changed) = (Mutex::default(), Default::default());
-        let shared = Arc::new(Shared { state, changed, capacity });
+        let shared =
+            Arc::new_cyclic(|this| Shared { state, changed, capacity, this: this.clone() });
         (Self { shared: shared.clone(), side: 0 }, Self { shared, side: 1 })
     }
 
-    fn readable(end: &End) -> bool {
-        !end.inbound.is_empty() || end.finished || end.closed
+    /// Two connected ends, and what is done to what comes in at each. To be changed by the [`Meddler`].
+    #[cfg(feature = "testing")]
+    pub(crate) fn pair_through(flows: [Flow; 2]) -> (Self, Self) {
+        let (near, far) = Self::pair();
+        let mut ends = near.shared.state.lock();
+        for (end, flow) in ends.iter_mut().zip(flows) {
+            end.flow = Some(Box::new(flow));
+        }
+        drop(ends);
+        (near, far)
     }
 
+    /// Who changes that.
+    #[cfg(feature = "testing")]
+    pub(crate) fn meddler(&self) -> Meddler {
+        Meddler(Arc::downgrade(&self.shared))
+    }
+}
+
+impl End {
+    /// How many octets can be read.
+    fn there(&self) -> usize {
+        self.flow.as_ref().map_or(self.inbound.len(), |flow| flow.there())
+    }
+
+    /// Behind what can be read is the other's end.
+    fn ends(&self) -> bool {
+        self.finished && self.flow.as_ref().is_none_or(|flow| flow.is_clear())
+    }
+
+    fn readable(&self) -> bool {
+        self.there() > 0 || self.ends() || self.closed || self.broken
+    }
+
+    /// Moves out what can be read; whether something is left that could be.
+    fn read(&mut self, into: &mut [u8]) -> io::Result<(usize, bool)> {
+        let most = self.flow.as_ref().map_or(into.len(), |flow| flow.gives(into.len()));
+        // Both parts of the ring: after a short read a link takes the pipe for empty, and waits for the next edge.
+        let mut read = 0;
+        while read < most && !self.inbound.is_empty() {
+            read += io::Read::read(&mut self.inbound, &mut into[read..most])?;
+        }
+        let Some(flow) = &mut self.flow else { return Ok((read, false)) };
+        flow.read(read);
+        Ok((read, flow.there() > 0))
+    }
+
+    /// Takes in what fits into `room` and is let through; whether the connection is cut behind it.
+    fn take_in(&mut self, from: &[u8], room: usize) -> (usize, bool) {
+        let Some(flow) = &mut self.flow else {
+            self.inbound.extend(from.get(..room).unwrap_or_default());
+            return (room, false);
+        };
+        let took = flow.takes(room);
+        self.inbound.extend(from.get(..took).unwrap_or_default());
+        (took, flow.wrote(took, clock::now()))
+    }
+}
+
+impl Shared {
     fn ready(&self, ends: &[End; 2], side: usize) -> Interest {
-        let other = &ends[1 - side];
-        let write = other.inbound.len() < self.shared.capacity || other.closed || ends[side].closed;
-        Interest { read: Self::readable(&ends[side]), write }
+        let (mine, other) = (&ends[side], &ends[1 - side]);
+        let over = mine.broken || mine.closed || other.closed;
+        let write = other.inbound.len() < self.capacity || over;
+        Interest { read: mine.readable(), write }
     }
 
     /// What `news` at `side` means for whoever watches there: to be told with no lock held.
-    fn tell(&self, ends: &mut [End; 2], side: usize, news: Interest) -> Tell<'_> {
+    fn tell(self: &Arc<Self>, ends: &mut [End; 2], side: usize, news: Interest) -> Tell<'_> {
         let ready = self.ready(ends, side);
         let post = ends[side].watch.as_mut().and_then(|watch| watch.post(ready, news));
-        Tell { waits: &self.shared.changed[side], post }
+        Tell { post, ..self.late(ends, side) }
+    }
+
+    /// Of octets that come later somebody has to be told then. Whoever is there: before the first is attached there is nobody.
+    fn late(self: &Arc<Self>, ends: &[End; 2], side: usize) -> Tell<'_> {
+        let at = ends[side].flow.as_ref().and_then(|flow| flow.next());
+        let timer = at.and_then(|at| {
+            let watch = ends.iter().find_map(|end| end.watch.as_ref())?;
+            Some((watch.poller.clone(), at))
+        });
+        Tell { shared: self, side, post: None, timer }
+    }
+
+    /// The connection is over, for both sides.
+    fn reset(self: &Arc<Self>, mut ends: MutexGuard<'_, [End; 2]>) {
+        ends.iter_mut().for_each(|end| end.broken = true);
+        let tells = [0, 1].map(|side| self.tell(&mut ends, side, BOTH));
+        drop(ends);
+        tells.into_iter().for_each(Tell::now);
+    }
+}
+
+/// Late octets have arrived.
+impl OnTimer for Shared {
+    fn fire(&self, side: u64, now: Instant, _: &mut Vec<Job>) {
+        let mut ends = self.state.lock();
+        let side = usize::from(side != 0);
+        if let Some(flow) = &mut ends[side].flow {
+            flow.arrive(now);
+        }
+        let Some(this) = self.this.upgrade() else { return };
+        let tell = this.tell(&mut ends, side, INPUT);
+        drop(ends);
+        tell.now();
     }
 }
 
 /// Whom to tell once the lock is released: to wake a thread is a system call.
 #[must_use]
 struct Tell<'a> {
-    waits: &'a Condvar,
+    shared: &'a Arc<Shared>,
+    side: usize,
     post: Option<(Arc<Poller>, Token, Readiness)>,
+    /// When late octets arrive.
+    timer: Option<(Arc<Poller>, Instant)>,
 }
 
 impl Tell<'_> {
     fn now(self) {
-        self.waits.notify_all();
+        self.shared.changed[self.side].notify_all();
         if let Some((poller, token, readiness)) = self.post {
             poller.post(token, readiness);
+        }
+        if let Some((poller, at)) = self.timer {
+            poller.timer(at, self.shared.clone(), self.side as u64);
         }
     }
 }
@@ -125,19 +235,20 @@ impl Pipe for MemoryPipe {
         if mine.closed {
             return Err(io::ErrorKind::NotConnected.into());
         }
-        if mine.inbound.is_empty() {
-            return if mine.finished { Ok(0) } else { Err(io::ErrorKind::WouldBlock.into()) };
+        if mine.there() == 0 {
+            return match (mine.broken, mine.ends()) {
+                (true, _) => Err(io::ErrorKind::ConnectionReset.into()),
+                (false, true) => Ok(0),
+                (false, false) => Err(io::ErrorKind::WouldBlock.into()),
+            };
         }
         let was_full = mine.inbound.len() >= self.shared.capacity;
-        // Both parts of the ring: after a short read a link takes the pipe for empty, and waits for the next edge.
-        let mut read = 0;
-        while read < into.len() && !mine.inbound.is_empty() {
-            read += io::Read::read(&mut mine.inbound, &mut into[read..])?;
-        }
-        if was_full {
-            let tell = self.tell(&mut ends, 1 - self.side, ROOM);
+        let (read, more) = mine.read(into)?;
+        if was_full || more {
+            let theirs = was_full.then(|| self.shared.tell(&mut ends, 1 - self.side, ROOM));
+            let mine = more.then(|| self.shared.tell(&mut ends, self.side, INPUT));
             drop(ends);
-            tell.now();
+            theirs.into_iter().chain(mine).for_each(Tell::now);
         }
         Ok(read)
     }
@@ -145,6 +256,9 @@ impl Pipe for MemoryPipe {
     fn try_write(&self, from: &[u8]) -> io::Result<usize> {
         let mut ends = self.shared.state.lock();
         let other = &mut ends[1 - self.side];
+        if other.broken {
+            return Err(io::ErrorKind::ConnectionReset.into());
+        }
         if other.closed || other.finished {
             return Err(io::ErrorKind::BrokenPipe.into());
         }
@@ -152,11 +266,15 @@ impl Pipe for MemoryPipe {
         if room == 0 && !from.is_empty() {
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        other.inbound.extend(from.get(..room).unwrap_or_default());
-        let tell = self.tell(&mut ends, 1 - self.side, INPUT);
+        let (took, cut) = other.take_in(from, room);
+        if cut {
+            self.shared.reset(ends);
+            return Ok(took);
+        }
+        let tell = self.shared.tell(&mut ends, 1 - self.side, INPUT);
         drop(ends);
         tell.now();
-        Ok(room)
+        Ok(took)
     }
 
     fn takes_slices(&self) -> bool {
@@ -166,7 +284,7 @@ impl Pipe for MemoryPipe {
     fn wait(&self, interest: Interest, deadline: Option<Instant>) -> io::Result<Waited> {
         let mut ends = self.shared.state.lock();
         loop {
-            let ready = self.ready(&ends, self.side);
+            let ready = self.shared.ready(&ends, self.side);
             let waited = Waited {
                 readable: ready.read && interest.read,
                 writable: ready.write && interest.write,
@@ -197,9 +315,11 @@ impl Pipe for MemoryPipe {
         let mut ends = self.shared.state.lock();
         let armed = Interest::default();
         ends[self.side].watch = Some(Watch { poller: poller.clone(), token, mode, armed });
-        let tell = self.tell(&mut ends, self.side, BOTH);
+        let mine = self.shared.tell(&mut ends, self.side, BOTH);
+        let theirs = self.shared.late(&ends, 1 - self.side);
         drop(ends);
-        tell.now();
+        mine.now();
+        theirs.now();
         Ok(())
     }
 
@@ -207,7 +327,7 @@ impl Pipe for MemoryPipe {
         let mut ends = self.shared.state.lock();
         if let Some(watch) = &mut ends[self.side].watch {
             watch.armed = interest;
-            let tell = self.tell(&mut ends, self.side, interest);
+            let tell = self.shared.tell(&mut ends, self.side, interest);
             drop(ends);
             tell.now();
         }
@@ -224,7 +344,7 @@ impl Pipe for MemoryPipe {
     fn shutdown_write(&self) {
         let mut ends = self.shared.state.lock();
         ends[1 - self.side].finished = true;
-        let tell = self.tell(&mut ends, 1 - self.side, INPUT);
+        let tell = self.shared.tell(&mut ends, 1 - self.side, INPUT);
         drop(ends);
         tell.now();
     }
@@ -233,8 +353,8 @@ impl Pipe for MemoryPipe {
         let mut ends = self.shared.state.lock();
         ends[self.side].closed = true;
         ends[1 - self.side].finished = true;
-        let theirs = self.tell(&mut ends, 1 - self.side, BOTH);
-        let mine = self.tell(&mut ends, self.side, BOTH);
+        let theirs = self.shared.tell(&mut ends, 1 - self.side, BOTH);
+        let mine = self.shared.tell(&mut ends, self.side, BOTH);
         drop(ends);
         theirs.now();
         mine.now();
@@ -246,6 +366,40 @@ impl Pipe for MemoryPipe {
 
     fn is_local(&self) -> bool {
         true
+    }
+}
+
+/// Changes what is done to a connection's octets, and keeps nothing of it alive.
+#[cfg(feature = "testing")]
+#[derive(Debug)]
+pub(crate) struct Meddler(Weak<Shared>);
+
+#[cfg(feature = "testing")]
+impl Meddler {
+    /// Of what comes in at `side`: 0 is the first end. False: the connection is gone.
+    pub(crate) fn change(&self, side: usize, change: impl FnOnce(&mut Flow)) -> bool {
+        let Some(shared) = self.0.upgrade() else { return false };
+        let mut ends = shared.state.lock();
+        if ends.iter().any(|end| end.closed || end.broken) {
+            return false;
+        }
+        let Some(flow) = &mut ends[side].flow else { return false };
+        change(flow);
+        if flow.cut == Some(0) {
+            shared.reset(ends);
+            return true;
+        }
+        let tell = shared.tell(&mut ends, side, INPUT);
+        drop(ends);
+        tell.now();
+        true
+    }
+
+    /// Ends it, as a network does.
+    pub(crate) fn reset(&self) {
+        if let Some(shared) = self.0.upgrade() {
+            shared.reset(shared.state.lock());
+        }
     }
 }
 

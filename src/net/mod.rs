@@ -26,6 +26,8 @@ pub(crate) use endpoint::Endpoint;
 pub(crate) use listen::Listener;
 #[cfg(any(test, feature = "testing"))]
 pub(crate) use memory::MemoryPipe;
+#[cfg(feature = "testing")]
+pub(crate) use memory::{Flow, Meddler, Rules};
 pub(crate) use pipe::{Pipe, Waited};
 pub(crate) use resolve::resolve;
 pub(crate) use socket::SocketPipe;

@@ -23,7 +23,9 @@
 
 mod clock;
 mod dial;
+mod faults;
 mod pair;
 
 pub use clock::Clock;
+pub use faults::{Faults, Way};
 pub use pair::{Pair, PairBuilder, channel, connect, pair, start};

@@ -5,6 +5,7 @@ use crate::error::ConfigError;
 use crate::reactor::ThreadPool;
 use crate::server::{IntoService, ServeError, Server, ServerBuilder, Service};
 
+use super::Faults;
 use super::dial::InMemory;
 
 /// What the channel of a pair names its server: its `:authority`.
@@ -42,7 +43,7 @@ pub fn channel(server: &Server) -> Result<Channel, ConfigError> {
 /// # Errors
 /// Options that cannot work, credentials of TLS; when the process cannot start the thread that serves all channels.
 pub fn connect(server: &Server, builder: ChannelBuilder) -> Result<Channel, ConfigError> {
-    builder.connect_in_memory(Box::new(InMemory { door: server.door() }))
+    builder.connect_in_memory(Box::new(InMemory { door: server.door(), faults: None }))
 }
 
 /// Starts a server that need not listen anywhere: as [`Server::start`], without its warning about that.
@@ -67,7 +68,7 @@ impl Pair {
     /// Begins a pair of several services, or with options of either side.
     pub fn builder() -> PairBuilder {
         let server = Server::builder().thread_pool(ThreadPool::new(WORKERS));
-        PairBuilder { channel: Channel::builder(NAME), server, services: Vec::new() }
+        PairBuilder { channel: Channel::builder(NAME), server, services: Vec::new(), faults: None }
     }
 
     /// The channel. It is connected by its first call.
@@ -96,6 +97,7 @@ pub struct PairBuilder {
     channel: ChannelBuilder,
     server: ServerBuilder,
     services: Vec<Service>,
+    faults: Option<Faults>,
 }
 
 impl PairBuilder {
@@ -137,6 +139,12 @@ impl PairBuilder {
         self
     }
 
+    /// What happens between the two. Default: nothing.
+    pub fn faults(mut self, faults: &Faults) -> Self {
+        self.faults = Some(faults.clone());
+        self
+    }
+
     /// The server, started, and the channel, not yet connected.
     ///
     /// # Errors
@@ -145,7 +153,10 @@ impl PairBuilder {
         let server = self.server.build()?;
         self.services.into_iter().try_for_each(|service| server.add_service(service))?;
         start(&server)?;
-        let channel = connect(&server, self.channel)?;
+        let channel = match &self.faults {
+            Some(faults) => faults.connect(&server, self.channel)?,
+            None => connect(&server, self.channel)?,
+        };
         Ok(Pair { channel, server })
     }
 }

@@ -1,6 +1,8 @@
 //! A service of raw octets with a method of each kind, and pairs of it.
 #![allow(dead_code, reason = "each test program uses its part")]
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use bytes::Bytes;
 use grpc_threads::testing::{self, Pair};
 use grpc_threads::{
@@ -13,6 +15,13 @@ pub(crate) const ECHO: &str = "/test.Test/Echo";
 pub(crate) const COUNT: &str = "/test.Test/Count";
 pub(crate) const SUM: &str = "/test.Test/Sum";
 pub(crate) const BIDI: &str = "/test.Test/Bidi";
+
+static ASKED: AtomicUsize = AtomicUsize::new(0);
+
+/// How often Echo was asked, in this process.
+pub(crate) fn asked() -> usize {
+    ASKED.load(Ordering::SeqCst)
+}
 
 pub(crate) fn unary(
     behaviour: impl Fn(Bytes, &ServicerContext) -> Result<Bytes, Status> + Send + Sync + 'static,
@@ -31,7 +40,13 @@ pub(crate) fn service() -> Service {
     };
     let bidi = |requests: RequestIterator<Bytes>, _: &ServicerContext| Ok(requests);
     Service::new("test.Test")
-        .method("Echo", unary(|request, _| Ok(request)))
+        .method(
+            "Echo",
+            unary(|request, _| {
+                ASKED.fetch_add(1, Ordering::SeqCst);
+                Ok(request)
+            }),
+        )
         .method("Count", unary_stream_rpc_method_handler_with(count, Raw, Raw))
         .method("Sum", stream_unary_rpc_method_handler_with(sum, Raw, Raw))
         .method("Bidi", stream_stream_rpc_method_handler_with(bidi, Raw, Raw))
