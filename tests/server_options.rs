@@ -14,19 +14,18 @@ use std::thread;
 use std::time::Duration;
 
 use bytes::Bytes;
-use grpc_threads::{Channel, Code, Connectivity, RpcMethodHandler, Server, ServerOptions};
-use service::{Served, by_hand, unary};
+use grpc_threads::{Channel, RpcMethodHandler, Server, ServerOptions};
+use service::{Served, unary};
 use support::frames::{GOAWAY, PING, Peer, SETTINGS, WINDOW_UPDATE};
-use support::{LONG, eventually, timed};
+use support::{LONG, timed};
 
 const PEER: &str = "/test.Test/Peer";
-const HELD: &str = "/test.Test/Held";
 
 const NEVER: Duration = Duration::MAX;
 
 fn served(options: ServerOptions) -> Served {
     let server = Server::builder().options(options).build().unwrap();
-    Served::start(server, "127.0.0.1:0", [("Peer", peer()), ("Held", held())])
+    Served::start(server, "127.0.0.1:0", [("Peer", peer())])
 }
 
 /// Answers with whom it is asked by: a name for the connection.
@@ -34,39 +33,8 @@ fn peer() -> RpcMethodHandler {
     unary(|_, context| Ok(context.peer().into()))
 }
 
-/// Waits until its client has said all.
-fn held() -> RpcMethodHandler {
-    by_hand(|stream, _| {
-        while let Some(message) = stream.recv()? {
-            stream.send(&message)?;
-        }
-        Ok(())
-    })
-}
-
 fn ask(channel: &Channel) -> Bytes {
     channel.raw_unary_unary(PEER).unwrap().timeout(LONG).call(&Bytes::new()).unwrap()
-}
-
-#[test]
-fn a9_an_idle_connection_ends_and_its_client_comes_again_unseen() {
-    let served = served(ServerOptions::default().max_connection_idle(Duration::from_millis(50)));
-    let channel = served.channel();
-    let first = ask(&channel);
-    eventually(LONG, "the connection ends", || channel.state(false) != Connectivity::Ready);
-    assert_ne!(ask(&channel), first, "another connection");
-
-    // One with a call is not idle, however long that says nothing.
-    let held = channel.raw_stream_stream(HELD).unwrap().timeout(LONG).open();
-    let (mut requests, mut responses) = held.split();
-    let begun = ask(&channel);
-    thread::park_timeout(Duration::from_millis(200));
-    assert_eq!(ask(&channel), begun, "it is still there");
-    requests.send(&Bytes::from_static(b"x")).unwrap();
-    assert_eq!(responses.recv().unwrap().unwrap(), "x");
-    requests.done_writing().unwrap();
-    assert!(responses.recv().unwrap().is_none());
-    eventually(LONG, "and ends then", || channel.state(false) != Connectivity::Ready);
 }
 
 #[test]
@@ -85,20 +53,6 @@ fn a9_old_connections_end_while_calls_go_on_and_none_fails() {
             });
         }
     });
-}
-
-#[test]
-fn a9_what_an_old_connection_still_has_is_cut_after_its_grace() {
-    let (age, grace) = (Duration::from_millis(50), Duration::from_millis(50));
-    let served = served(ServerOptions::default().max_connection_age(age, grace));
-    let channel = served.channel();
-    let held = channel.raw_stream_stream(HELD).unwrap().timeout(LONG).open();
-    let (mut requests, mut responses) = held.split();
-    requests.send(&Bytes::from_static(b"x")).unwrap();
-    assert_eq!(responses.recv().unwrap().unwrap(), "x");
-    let status = responses.recv().unwrap_err();
-    assert_eq!(status.code(), Code::Unavailable, "{status}");
-    ask(&channel);
 }
 
 #[test]

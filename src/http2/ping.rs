@@ -101,6 +101,12 @@ impl Keepalive {
         }
     }
 
+    /// Whether the peer was asked, and has not said a word since.
+    #[cfg(feature = "testing")]
+    pub(crate) fn asks(&self) -> bool {
+        self.waiting != Waiting::No
+    }
+
     fn next_ping(&self, active: bool) -> Option<Instant> {
         let time = self.options.time.filter(|_| active || self.options.without_calls)?;
         self.last_read.checked_add(time)

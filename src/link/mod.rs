@@ -133,8 +133,6 @@ impl Link {
         }
         link.settle_as(link.state.lock(), true);
         link.detach_if_closed();
-        #[cfg(feature = "testing")]
-        crate::reactor::leap::join(&link);
         Ok(link)
     }
 
@@ -192,6 +190,8 @@ impl Link {
         });
         #[cfg(all(test, shuttle))]
         model::born(&link);
+        #[cfg(feature = "testing")]
+        crate::reactor::leap::join(&link);
         link
     }
 
@@ -334,8 +334,15 @@ impl Flush for Link {
 /// A leader that waits until its call's deadline looks again.
 #[cfg(feature = "testing")]
 impl crate::reactor::leap::OnLeap for Link {
+    fn asks(&self) -> bool {
+        let state = self.state.lock();
+        state.phase == state::Phase::Open && state.conn.asks()
+    }
+
     fn leapt(&self) {
-        self.pipe.kick();
+        if self.side.is_client() {
+            self.pipe.kick();
+        }
     }
 }
 

@@ -8,10 +8,15 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use super::clock;
-use crate::sync::{ahead, plain::Mutex, process_wide};
+use crate::sync::{ahead, plain::Mutex, process_wide, thread};
 
 /// Sleeps until an instant, or has somebody who does. Hears of a leap with no lock held.
 pub(crate) trait OnLeap: Send + Sync {
+    /// Whether a peer has yet to answer what it answers at once.
+    fn asks(&self) -> bool {
+        false
+    }
+
     /// The clock has leapt. Never blocks.
     fn leapt(&self);
 
@@ -50,11 +55,25 @@ pub(crate) fn join<T: OnLeap + 'static>(hearer: &Arc<T>) {
     drop(gone);
 }
 
-/// Advances the clock, and waits until all timers that are due by then have fired.
+/// How long answers that are under way are waited for, by the system's clock: a peer that lives has given them by then.
+const SETTLES: Duration = Duration::from_millis(100);
+
+/// Advances the clock, and waits until all timers that are due by then have fired. Before it, answers that are under way may come
+/// in, or a peer would be taken for dead because two leaps followed each other.
 pub(crate) fn leap(by: Duration) {
+    let began = clock::now();
+    while hearers().iter().any(|one| one.asks())
+        && clock::now().saturating_duration_since(began) < SETTLES
+    {
+        thread::yield_now();
+    }
     ahead::advance(by);
     let now = clock::now();
-    let hearers: Vec<_> = HEARERS.lock().all.iter().filter_map(Weak::upgrade).collect();
+    let hearers = hearers();
     hearers.iter().for_each(|hearer| hearer.leapt());
     hearers.iter().for_each(|hearer| hearer.catch_up(now));
+}
+
+fn hearers() -> Vec<Arc<dyn OnLeap>> {
+    HEARERS.lock().all.iter().filter_map(Weak::upgrade).collect()
 }

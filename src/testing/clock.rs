@@ -65,6 +65,9 @@ impl Clock {
     /// way; wait for it as for anything, such as by the call's result. For what comes in stages, a ping and then the end of
     /// the wait for its answer, advance in stages.
     ///
+    /// An answer to a ping that is on its way is waited for before, for a tenth of a second of real time at most: so a peer that lives is not
+    /// taken for dead, and one that does not costs each stroke so much.
+    ///
     /// A connection that is being made counts it, too, of the 20 s that it may take: wait with
     /// [`wait_ready`](crate::Channel::wait_ready), or for a handler that was called, before the first stroke.
     ///

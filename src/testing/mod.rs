@@ -20,12 +20,20 @@
 //! assert_eq!(say.call(&"hello".to_owned())?, "hello");
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
+//!
+//! - [`Clock`] is the library's clock in the hands of a test: an hour's deadline passes in no time.
+//! - [`Faults`] are what networks do to what goes over them: delays, stalls, cuts.
+//! - [`Scripted`] is a channel whose calls the test answers by hand, for tests of clients.
+//!
+//! The guide (`docs/guides/testing.md`) shows each at work.
 
 mod clock;
 mod dial;
 mod faults;
 mod pair;
+mod scripted;
 
 pub use clock::Clock;
 pub use faults::{Faults, Way};
 pub use pair::{Pair, PairBuilder, channel, connect, pair, start};
+pub use scripted::{Scripted, ScriptedCall};

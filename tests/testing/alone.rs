@@ -6,6 +6,7 @@ mod service;
 mod support;
 
 use bytes::Bytes;
+use grpc_threads::testing::Scripted;
 use service::{COUNT, ECHO, pair};
 use support::leaks::{Holdings, resident};
 use support::{LONG, alone, eventually, pattern};
@@ -19,6 +20,15 @@ fn life() -> Holdings {
     let unread = unread.call(&Bytes::from_static(b"xxx")).unwrap();
     let during = Holdings::now();
     drop(unread);
+    // One call that was taken, and one that nobody takes.
+    let scripted = Scripted::new().unwrap();
+    let one = scripted.channel().raw_unary_unary("/a.Service/One").unwrap();
+    let (mut answered, left) = (one.future(&Bytes::new()), one.future(&Bytes::new()));
+    let mut call = scripted.take("/a.Service/One");
+    call.respond_bytes(&Bytes::new()).unwrap();
+    call.finish(Ok(()));
+    answered.result(None).unwrap();
+    drop((scripted, left));
     during
 }
 

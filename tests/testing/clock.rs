@@ -12,8 +12,9 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use grpc_threads::testing::{self, Clock, Pair};
 use grpc_threads::{
-    CallFuture, CallOptions, Channel, Code, Connectivity, Server, ServerOptions, Status,
-    ThreadPool, insecure_channel,
+    CallFuture, CallOptions, Cardinality, Channel, Code, Connectivity, Raw, ResultError, Server,
+    ServerOptions, ServerStream, ServicerContext, Status, ThreadPool, insecure_channel,
+    stream_rpc_method_handler_with,
 };
 use service::{BIDI, ECHO, pair, service, unary};
 use support::{LONG, eventually, within};
@@ -118,6 +119,35 @@ fn streams_on_both_sides_end_at_their_deadline() {
         let reader = thread::spawn(move || talk.recv().unwrap_err().code());
         clock.advance(HOUR);
         assert_eq!(reader.join().unwrap(), Code::DeadlineExceeded);
+    });
+}
+
+#[test]
+fn a_handlers_own_wait_ends() {
+    with_the_clock(|clock| {
+        let (tell, told) = mpsc::channel();
+        let waits = stream_rpc_method_handler_with(
+            Cardinality::StreamStream,
+            move |stream: &mut ServerStream<Bytes, Bytes>, _: &ServicerContext| {
+                let _ = tell.send(());
+                let error = stream.recv_timeout(HOUR).unwrap_err();
+                assert!(matches!(error, ResultError::TimedOut), "{error}");
+                stream.send(&Bytes::from_static(b"late"))
+            },
+            Raw,
+            Raw,
+        );
+        let pair = service::pair_with("Waits", waits);
+        let mut talk = pair.channel().raw_stream_stream("/test.Test/Waits").unwrap().open();
+        talk.flush();
+        told.recv_timeout(LONG).unwrap();
+        let reader = thread::spawn(move || talk.recv().unwrap().unwrap());
+        // It may have begun to wait after the first stroke.
+        while !reader.is_finished() {
+            clock.advance(HOUR);
+            thread::yield_now();
+        }
+        assert_eq!(reader.join().unwrap(), "late");
     });
 }
 

@@ -2,6 +2,7 @@
 #![allow(clippy::disallowed_methods, reason = "tests have threads and a clock of their own")]
 
 mod pair;
+mod scripted;
 mod service;
 #[path = "../support/mod.rs"]
 mod support;

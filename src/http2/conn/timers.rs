@@ -36,6 +36,13 @@ impl Connection {
         first
     }
 
+    /// Whether the peer has yet to answer what it answers at once: our SETTINGS, or whether it lives.
+    #[cfg(feature = "testing")]
+    pub(crate) fn asks(&self) -> bool {
+        let settings = self.exchange.deadline(self.options.handshake_timeout).is_some();
+        !self.shutdown.is_dead() && (settings || self.keepalive.asks())
+    }
+
     /// Does what is due at `now`.
     pub(crate) fn handle_timeout(&mut self, now: Instant, sink: &mut dyn Sink) {
         self.now = now;
