@@ -3,6 +3,8 @@
 //!
 //! `cargo run --example testing --features testing`; it ends by itself.
 
+#![allow(clippy::disallowed_methods, reason = "a program of its own, with its own threads")]
+
 use std::error::Error;
 use std::time::{Duration, Instant};
 
