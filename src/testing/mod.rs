@@ -7,7 +7,7 @@
 //! grpc-threads = { version = "0.1", features = ["testing"] }
 //! ```
 //!
-//! [`pair`] starts a server of some services and gives a channel to it. Both are the real ones: calls of all kinds go through
+//! [`pair()`] starts a server of some services and gives a channel to it. Both are the real ones: calls of all kinds go through
 //! HTTP/2, credit, deadlines and the thread pool. What is left out is the system's network: there is no socket, no port and no
 //! name, so tests run side by side, and a small call takes less time. § grpclib's `ChannelFor`.
 //!

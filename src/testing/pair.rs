@@ -54,7 +54,7 @@ pub fn start(server: &Server) -> Result<(), ServeError> {
     server.begin().map(drop)
 }
 
-/// A server and a channel to it: see [`pair`].
+/// A server and a channel to it: see [`pair()`].
 ///
 /// Dropping it stops the server at once ([`Server::stop`] with no grace); the channel, of which others may have handles, finds
 /// that out, and what it says then is UNAVAILABLE. For a stop with a grace use [`server`](Self::server).

@@ -49,7 +49,7 @@ use crate::sync::{Condvar, Mutex};
 /// ```
 ///
 /// Dropping it stops its server: calls that are left end with UNAVAILABLE. To call a service's own handlers, use
-/// [`pair`](super::pair).
+/// [`pair`](super::pair()).
 #[derive(Debug)]
 pub struct Scripted {
     channel: Channel,
