@@ -91,14 +91,22 @@ fn fuzz(name: &str, mut once: impl FnMut(&mut Dice)) {
         let before = (dice.0, Instant::now());
         let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| once(&mut dice)));
         assert!(result.is_ok(), "{name}: FUZZ_SEED={seed}, run {runs}, state {}", before.0);
-        assert!(
-            before.1.elapsed() < Duration::from_secs(20),
-            "{name}: FUZZ_SEED={seed}, run {runs} takes long"
-        );
+        if before.1.elapsed() > LONG {
+            // Once more, since others may have had the processor.
+            let again = Instant::now();
+            once(&mut Dice(before.0));
+            assert!(
+                again.elapsed() < LONG,
+                "{name}: FUZZ_SEED={seed}, run {runs} takes long, state {}",
+                before.0
+            );
+        }
         runs += 1;
     }
     println!("{name}: {runs} runs, seed {seed}");
 }
+
+const LONG: Duration = Duration::from_secs(20);
 
 fn mutated(dice: &mut Dice) -> Vec<u8> {
     let mut text = SEEDS[dice.roll(SEEDS.len())].as_bytes().to_vec();

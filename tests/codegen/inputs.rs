@@ -163,11 +163,53 @@ fn options_are_as_protoc_encodes_them() {
     for octets in [
         &b"\x90\xb5\x18\x01\x90\xb5\x18\x02"[..],
         // java_package, ratio, far, less: by number, not in the order of the text.
-        b"\x0a\x01p\x8d\xb5\x18\0\0\x80\xff\x99\xb5\x18\0\0\0\0\0\0\xf8\xff\xa8\xb5\x18\x01",
+        b"\x0a\x01p\x8d\xb5\x18\0\0\x80\xff\x99\xb5\x18\0\0\0\0\0\0\xf8\x7f\xa8\xb5\x18\x01",
         b"\xa2\xb5\x18\x0b\x0b\x08\x01\x0c\x10\x01\x10\x02\xa0\x06\x03",
     ] {
         assert!(set.windows(octets.len()).any(|window| window == octets), "{octets:x?}");
     }
+    let text = format!(
+        "syntax = \"proto2\"; {DESCRIPTOR}\n\
+         message Set {{ option message_set_wire_format = true; extensions 4 to max; }}\n\
+         message Item {{ optional string s = 1; optional Set more = 2; extend Set {{ optional Item item = 1000; }} }}\n\
+         extend google.protobuf.MessageOptions {{ optional Set set = 50001; }}\n\
+         message A {{ option (set) = {{ [Item.item] {{ s: \"x\" more {{ [Item.item] {{}} }} }} }}; }}\n\
+         message B {{ option (set).(Item.item).s = \"y\"; }}"
+    );
+    let folder = Folder::new("options_that_are_a_message_set").with("a.proto", &text);
+    let set = descriptors(&folder, &["a.proto"]).unwrap();
+    for octets in [
+        &b"\x8a\xb5\x18\x13\x0b\x10\xe8\x07\x1a\x0c\x0a\x01x\x12\x07\x0b\x10\xe8\x07\x1a\0\x0c\x0c"
+            [..],
+        b"\x8a\xb5\x18\x0a\x0b\x10\xe8\x07\x1a\x03\x0a\x01y\x0c",
+    ] {
+        assert!(set.windows(octets.len()).any(|window| window == octets), "{octets:x?}");
+    }
+    let edition = "edition = \"2023\"; import \"google/protobuf/descriptor.proto\";\
+         option features.repeated_field_encoding = EXPANDED;\
+         extend google.protobuf.MessageOptions { repeated int32 list = 50001; }\
+         message A { option (list) = 1; option (list) = 2; }";
+    let folder = Folder::new("options_expanded_by_their_file").with("a.proto", edition);
+    let set = descriptors(&folder, &["a.proto"]).unwrap();
+    let octets = b"\x88\xb5\x18\x01\x88\xb5\x18\x02";
+    assert!(set.windows(octets.len()).any(|window| window == octets));
+    refused(
+        "options_of_other_types",
+        &[
+            (
+                "message M { optional int32 a = 1 [lazy = true]; }",
+                "'a' is no message with a length, so it cannot be lazy",
+            ),
+            (
+                "message M { extensions 1; } extend M { optional M x = 1 [unverified_lazy = true]; }",
+                "'x': extensions cannot be unverified_lazy",
+            ),
+            (
+                "message M { optional int32 a = 1 [jstype = JS_NUMBER]; }",
+                "'a': only integers of 64 bits have a jstype",
+            ),
+        ],
+    );
     refused(
         "options_twice",
         &[

@@ -3,8 +3,10 @@
     compare.sh FOLDER [FOLDER..]
 
 Each folder is an include path. Every .proto below the first is compiled alone with both; then those that protoc takes,
-all in one run, in three orders. What one takes and the other does not, and what differs, is told; a difference ends
-the script with 1. compare.sh installs what this needs.
+all in one run, in three orders. Where it does not take them together, such as for two files with a name in common, those
+that it complains of are left out. What one takes and the other does not, and what differs, is told; a difference
+ends the script with 1. `--why` tells the reasons where both refuse, `--no-single` leaves the single files out. compare.sh
+installs what this needs.
 """
 
 import os
@@ -66,6 +68,25 @@ def difference(a, b):
     return "?"
 
 
+def together(folders, names, into):
+    """Those that protoc takes in one run, and how many were left out for that."""
+    left = list(names)
+    while left:
+        good, text = protoc(folders, left, into)
+        if good:
+            break
+        # Without the files that it names, which may be imports of what is to be left out.
+        lines = [line.split(":")[0] for line in text.splitlines() if not line.startswith("  ")]
+        bad = {os.path.relpath(line, folders[0]) if os.path.isabs(line) else line for line in lines}
+        bad |= {os.path.relpath(line, folders[0]) for line in lines}
+        rest = [name for name in left if name not in bad]
+        if len(rest) == len(left):
+            print(text[:1000])
+            return [], len(names)
+        left = rest
+    return left, len(names) - len(left)
+
+
 def main(program, folders):
     root = folders[0]
     names = sorted(
@@ -95,6 +116,8 @@ def main(program, folders):
                 print(f"lenient {what}: {their_text.strip().splitlines()[:1]}", flush=True)
             else:
                 counts["both"] += 1
+                if "--why" in sys.argv:
+                    print(f"both {what}: {their_text.strip().splitlines()[:1]} {my_text.strip()[:300]}", flush=True)
             return theirs
 
         if "--no-single" not in sys.argv:
@@ -104,6 +127,8 @@ def main(program, folders):
         else:
             taken = names
         alone = dict(counts)
+        taken, out = together(folders, taken, a)
+        print(f"one run: {len(taken)} files, {out} left out", flush=True)
         orders = [taken, taken[::-1], random.Random(1).sample(taken, len(taken))]
         for number, order in enumerate(orders, 1):
             if order and not judge(f"the whole tree in order {number}", order):

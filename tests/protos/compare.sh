@@ -10,5 +10,5 @@ if [ ! -x "$python" ]; then
     python3 -m venv "$target/compare"
     "$python" -m pip install --quiet grpcio-tools==1.85.1
 fi
-cargo build --quiet --release --no-default-features --features codegen --bin grpc-threads-gen
-exec "$python" tests/protos/compare.py "$target/release/grpc-threads-gen" "$@"
+[ -n "${GEN:-}" ] || cargo build --quiet --release --no-default-features --features codegen --bin grpc-threads-gen
+exec "$python" tests/protos/compare.py "${GEN:-$target/release/grpc-threads-gen}" "$@"

@@ -219,6 +219,7 @@ impl Checker<'_> {
                 "editions have features.repeated_field_encoding in place of 'packed'",
             );
         }
+        self.options(path, field, outer)?;
         if let Some(it) = self.pool.enumeration(field.type_name().trim_start_matches('.')) {
             let symbol = self.pool.symbols.get(field.type_name().trim_start_matches('.'));
             let closed = symbol.is_some_and(|symbol| self.is_closed(it, symbol.file, &symbol.path));
@@ -231,6 +232,40 @@ impl Checker<'_> {
                 );
                 return self.wrong(path, text);
             }
+        }
+        Ok(())
+    }
+
+    /// Options that only fields of some types may have.
+    fn options(&self, path: &[i32], field: &Field, outer: Features) -> Result<(), Fault> {
+        let mut is_lazy = [false; 2];
+        let mut js_type = 0;
+        for option in Fields(field.options.as_deref().unwrap_or_default()) {
+            match option.number {
+                LAZY => is_lazy[0] = option.value == 1,
+                UNVERIFIED_LAZY => is_lazy[1] = option.value == 1,
+                JS_TYPE => js_type = option.value,
+                _ => {}
+            }
+        }
+        let name = field.name();
+        let outer = outer.with(field.options.as_deref(), features::OF_FIELD);
+        let is_group = outer.encoding == Features::DELIMITED && !self.is_map_entry(field);
+        if is_lazy.contains(&true) && (field.r#type() != model::MESSAGE || is_group) {
+            return self.wrong(
+                path,
+                format!("'{name}' is no message with a length, so it cannot be lazy"),
+            );
+        }
+        if is_lazy[1] && field.extendee.is_some() {
+            return self.wrong(path, format!("'{name}': extensions cannot be unverified_lazy"));
+        }
+        let is_long = matches!(
+            field.r#type(),
+            model::INT64 | model::UINT64 | model::SINT64 | model::FIXED64 | model::SFIXED64
+        );
+        if js_type != 0 && !is_long {
+            return self.wrong(path, format!("'{name}': only integers of 64 bits have a jstype"));
         }
         Ok(())
     }
@@ -377,11 +412,7 @@ impl Checker<'_> {
         if self.edition() == model::PROTO3 && !is_option {
             return self.wrong(path, format!("'{name}': in proto3 only options can be extended"));
         }
-        const MESSAGE_SET: u64 = 1;
-        let options = extendee.options.as_deref().unwrap_or_default();
-        let is_set =
-            Fields(options).any(|option| option.number == MESSAGE_SET && option.value == 1);
-        if is_set && (field.is_repeated() || field.r#type() != model::MESSAGE) {
+        if extendee.is_message_set() && (field.is_repeated() || field.r#type() != model::MESSAGE) {
             return self.wrong(
                 path,
                 format!("'{name}': extensions of a MessageSet are optional messages"),
@@ -466,6 +497,11 @@ impl Checker<'_> {
         Ok(())
     }
 }
+
+// Fields of `FieldOptions`.
+const LAZY: u64 = 5;
+const JS_TYPE: u64 = 6;
+const UNVERIFIED_LAZY: u64 = 15;
 
 // `FeatureSet.VisibilityFeature.DefaultSymbolVisibility`.
 const EXPORT_ALL: u64 = 1;

@@ -239,7 +239,7 @@ impl<'p> Reader<'p> {
             message = field.type_name().trim_start_matches('.');
             let branch = tree.branch(field, false);
             if branch.values.is_empty() {
-                branch.values.push(Leaf::Message(Tree::default()));
+                branch.values.push(Leaf::Message(Tree::of(self.message(message))));
             }
             let Some(Leaf::Message(inner)) = branch.values.first_mut() else { return Ok(()) };
             tree = inner;
@@ -439,7 +439,8 @@ impl Pool {
 }
 
 impl Reader<'_> {
-    /// Refuses what the element or the edition may not have, and leaves out what is for sources only.
+    /// Refuses what the element or the edition may not have, leaves out what is for sources only, and finds how all else
+    /// goes on the wire, which options of the same file may say.
     fn settle(
         &self,
         message: &str,
@@ -448,6 +449,7 @@ impl Reader<'_> {
         pos: Pos,
     ) -> Result<(), Fault> {
         let mut gone = Vec::new();
+        tree.is_message_set = self.message(message).is_some_and(Message::is_message_set);
         for (&number, branch) in &mut tree.fields {
             let Some(field) = self.field(message, number) else { continue };
             let rules = Rules::read(field.options.as_deref().unwrap_or_default());
@@ -478,6 +480,8 @@ impl Reader<'_> {
             if branch.kind == model::MESSAGE && self.is_delimited(message, field) {
                 branch.kind = model::GROUP;
             }
+            branch.packed =
+                branch.repeated && model::can_pack(branch.kind) && self.is_packed(message, field);
             let inner = branch.type_name.clone();
             for value in &mut branch.values {
                 if let Leaf::Message(tree) = value {

@@ -194,9 +194,19 @@ impl Message {
     /// Whether it is what a `map<..>` field's entries are.
     pub(crate) fn is_map_entry(&self) -> bool {
         const MAP_ENTRY: u64 = 7;
+        self.says(MAP_ENTRY)
+    }
+
+    /// Whether it holds extensions only, on the wire as they were before there were any.
+    pub(crate) fn is_message_set(&self) -> bool {
+        const MESSAGE_SET: u64 = 1;
+        self.says(MESSAGE_SET)
+    }
+
+    fn says(&self, option: u64) -> bool {
         self.options.as_deref().is_some_and(|options| {
             crate::codegen::descriptor::Fields(options)
-                .any(|field| field.number == MAP_ENTRY && field.value == 1)
+                .any(|field| field.number == option && field.value == 1)
         })
     }
 }

@@ -67,7 +67,7 @@ impl<'t> Text<'t> {
         let Some(of) = self.reader.message(message) else {
             return self.fault(format!("the message '{message}' is not defined"));
         };
-        let mut tree = Tree::default();
+        let mut tree = Tree::of(Some(of));
         loop {
             match end {
                 Some(end) if self.take(end) => break,

@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 
 use prost::encoding::{WireType, encode_varint};
 
-use super::model::{self, Field};
+use super::model::{self, Field, Message};
 
 /// By number, as protoc writes fields.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Tree {
     pub(super) fields: BTreeMap<u32, Branch>,
+    /// Whether it goes on the wire as a `MessageSet` does.
+    pub(super) is_message_set: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -31,6 +33,12 @@ pub(super) enum Leaf {
 }
 
 impl Tree {
+    /// Of a message that is known.
+    pub(super) fn of(message: Option<&Message>) -> Self {
+        let is_message_set = message.is_some_and(Message::is_message_set);
+        Self { is_message_set, ..Self::default() }
+    }
+
     /// The place of a field's values.
     pub(super) fn branch(&mut self, field: &Field, packed: bool) -> &mut Branch {
         self.fields.entry(field.number() as u32).or_insert_with(|| Branch {
@@ -45,7 +53,10 @@ impl Tree {
     pub(super) fn encode(&self) -> Vec<u8> {
         let mut out = Vec::new();
         for (&number, branch) in &self.fields {
-            branch.encode(number, &mut out);
+            match self.is_message_set {
+                true => branch.encode_item(number, &mut out),
+                false => branch.encode(number, &mut out),
+            }
         }
         out
     }
@@ -65,6 +76,19 @@ impl Branch {
         for value in &self.values {
             encode_key(number, wire, out);
             self.put(value, number, out);
+        }
+    }
+
+    /// As an item of a `MessageSet`: `repeated group Item = 1 { int32 type_id = 2; bytes message = 3; }`.
+    fn encode_item(&self, number: u32, out: &mut Vec<u8>) {
+        for value in &self.values {
+            let Leaf::Message(tree) = value else { continue };
+            encode_key(1, WireType::StartGroup, out);
+            encode_key(2, WireType::Varint, out);
+            encode_varint(u64::from(number), out);
+            encode_key(3, WireType::LengthDelimited, out);
+            put_octets(&tree.encode(), out);
+            encode_key(1, WireType::EndGroup, out);
         }
     }
 

@@ -95,7 +95,8 @@ impl Parser<'_> {
                 Kind::Int(value) => Ok(RawValue::Negative(value)),
                 Kind::Float(value) => Ok(RawValue::Float(-value)),
                 Kind::Word(word) if word == "inf" => Ok(RawValue::Float(f64::NEG_INFINITY)),
-                Kind::Word(word) if word == "nan" => Ok(RawValue::Float(-f64::NAN)),
+                // Without its sign, as protoc has it; within braces the sign stays.
+                Kind::Word(word) if word == "nan" => Ok(RawValue::Float(f64::NAN)),
                 _ => Err(Fault::new(pos, "expected a number after '-'")),
             };
         }
