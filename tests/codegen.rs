@@ -18,5 +18,7 @@ mod inputs;
 mod options;
 #[path = "codegen/plugin.rs"]
 mod plugin;
+#[path = "codegen/settings.rs"]
+mod settings;
 #[path = "codegen/support.rs"]
 mod support;

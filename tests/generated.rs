@@ -203,3 +203,51 @@ fn a_method_of_a_trait_may_be_answered_from_elsewhere() {
     sender.finish(Ok(()));
     assert!(features.next().is_none());
 }
+
+/// What the options of a `.proto` say of methods.
+mod limits {
+    include!("codegen/golden/limits.rs");
+}
+
+struct Shelf;
+
+impl limits::Shelf for Shelf {
+    fn put(&self, item: limits::Item, _: &ServicerContext) -> Result<limits::Item, Status> {
+        Ok(limits::Item { text: item.text.repeat(3) })
+    }
+
+    fn fetch(&self, item: limits::Item, _: &ServicerContext) -> Result<limits::Item, Status> {
+        Ok(item)
+    }
+}
+
+#[test]
+fn limits_of_a_proto_hold_on_both_sides() {
+    let server = grpc_threads::server(ThreadPool::new(2));
+    let own = ThreadPool::new(1);
+    server.add_service(limits::ShelfServer::new(Shelf).fetch_thread_pool(own.clone())).unwrap();
+    let port = server.add_insecure_port("127.0.0.1:0").unwrap();
+    server.start().unwrap();
+    let channel = grpc_threads::insecure_channel(&format!("127.0.0.1:{port}")).unwrap();
+    let stub = limits::ShelfStub::new(&channel);
+    let item = |text: &str| limits::Item { text: text.to_owned() };
+    let patient = stub.put.timeout(Duration::from_secs(20));
+    assert_eq!(patient.call(&item("abc")).unwrap(), item("abcabcabc"));
+    // 12 octets, which the stub does not send; and the server does not take from others.
+    let long = item("0123456789");
+    assert_eq!(patient.call(&long).unwrap_err().code(), Code::ResourceExhausted);
+    let bare = channel
+        .unary_unary_at(limits::ShelfStub::PUT_PATH, grpc_threads::Prost)
+        .timeout(Duration::from_secs(20));
+    let bare: &grpc_threads::UnaryUnary<limits::Item, limits::Item> = &bare;
+    assert_eq!(bare.call(&long).unwrap_err().code(), Code::ResourceExhausted);
+    // 7 octets, whose answer of 21 does not fit.
+    assert_eq!(bare.call(&item("abcdefg")).unwrap_err().code(), Code::ResourceExhausted);
+    assert_eq!(stub.fetch.timeout(Duration::from_secs(20)).call(&long).unwrap(), long);
+    assert!(own.alive() > 0, "the pool of `fetch` has no thread");
+    // No server there: the timeout of the service ends what waits for it, and `fetch` has none.
+    let nobody = grpc_threads::insecure_channel("127.0.0.1:1").unwrap();
+    let stub = limits::ShelfStub::new(&nobody);
+    let waiting = stub.put.wait_for_ready(true);
+    assert_eq!(waiting.call(&item("a")).unwrap_err().code(), Code::DeadlineExceeded);
+}

@@ -6,7 +6,7 @@ use prost_types::{
     ServiceDescriptorProto,
 };
 
-use super::Error;
+use super::{Error, MethodSettings};
 use crate::codegen::{self, docs, names};
 
 /// A service defined in code: its name and its methods, with types and codecs of the program.
@@ -45,6 +45,7 @@ pub struct Rpc {
     response_streaming: bool,
     codec: Option<String>,
     proto_types: Option<(String, String)>,
+    settings: MethodSettings,
 }
 
 impl Definition {
@@ -143,6 +144,7 @@ impl Rpc {
             response_streaming,
             codec: None,
             proto_types: None,
+            settings: MethodSettings::new(),
         }
     }
 
@@ -201,6 +203,12 @@ impl Rpc {
         self
     }
 
+    /// Limits, a timeout and the like.
+    pub fn settings(mut self, settings: MethodSettings) -> Self {
+        self.settings = settings;
+        self
+    }
+
     fn method(&self) -> codegen::Method {
         codegen::Method {
             proto_name: self.name.clone(),
@@ -212,6 +220,9 @@ impl Rpc {
             request_streaming: self.request_streaming,
             response_streaming: self.response_streaming,
             codec: self.codec.clone(),
+            settings: self.settings.clone(),
+            server_attributes: Vec::new(),
+            stub_attributes: Vec::new(),
         }
     }
 

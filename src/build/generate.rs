@@ -7,8 +7,9 @@ use std::rc::Rc;
 use prost_build::{Module, ServiceGenerator};
 
 use super::clashes::{Items, Rules};
+use super::settings::Settings;
 use super::sources::Sources;
-use super::{Builder, Error, boxes, nesting};
+use super::{Builder, Error, MethodSettings, boxes, is_path_of, nesting};
 use crate::codegen::descriptor::Index;
 use crate::codegen::docs::Docs;
 use crate::codegen::{self, Method, Service, Style, descriptor, docs, names, tidy};
@@ -34,15 +35,22 @@ pub(super) struct Names {
     pub(super) changed: Vec<String>,
     /// Services and methods for which another name was given.
     renamed: HashSet<String>,
+    /// Which of the builder's settings are those of a method.
+    settled: HashSet<usize>,
 }
 
 impl Names {
     /// A name was given for something that is not there: a slip of the pen.
     pub(super) fn check(&self, builder: &Builder) -> Result<(), Error> {
-        match builder.renames.keys().find(|path| !self.renamed.contains(*path)) {
+        if let Some(path) = builder.renames.keys().find(|path| !self.renamed.contains(*path)) {
+            let text = format!("rename({path:?}, ..): there is no such service or method");
+            return Err(Error::new(text));
+        }
+        let mut settings = builder.method_settings.iter().enumerate();
+        match settings.find(|(at, _)| !self.settled.contains(at)) {
             None => Ok(()),
-            Some(path) => {
-                Err(Error::new(format!("rename({path:?}, ..): there is no such service or method")))
+            Some((_, (path, _))) => {
+                Err(Error::new(format!("method_settings({path:?}, ..): there is no such method")))
             }
         }
     }
@@ -72,7 +80,7 @@ pub(super) fn generate(
         let mut taken = names::types_of(text);
         taken.extend(items.names(&module));
         for (package, service) in services {
-            let service = named(service, builder, &mut taken, &mut names)?;
+            let service = named(service, builder, &sources.settings, &mut taken, &mut names)?;
             text.push_str(&codegen::service(&service, &style));
             packages.entry(module.clone()).or_default().push(package);
         }
@@ -151,12 +159,15 @@ fn messages(builder: &mut Builder, sources: &mut Sources) -> Result<(Texts, Serv
 fn named(
     mut service: Service,
     builder: &Builder,
+    settings: &Settings,
     taken: &mut HashSet<String>,
     names: &mut Names,
 ) -> Result<Service, Error> {
     let full_name = service.full_name.clone();
+    let said = settings.of(&full_name);
     let renamed = builder.renames.get(&full_name);
     names.renamed.extend(renamed.map(|_| full_name.clone()));
+    let renamed = renamed.or(said.map(|said| &said.name).filter(|name| !name.is_empty()));
     let base = renamed.unwrap_or(&service.names.service);
     if !names::is_identifier(base) {
         return Err(Error::new(format!("{full_name}: {base:?} is no name for a type")));
@@ -180,10 +191,16 @@ fn named(
     };
     service.server_attributes = builder.server_attributes.of(&full_name);
     service.stub_attributes = builder.stub_attributes.of(&full_name);
+    if let Some(said) = said {
+        service.server_attributes.extend_from_slice(&said.server_attribute);
+        service.stub_attributes.extend_from_slice(&said.stub_attribute);
+    }
     let mut methods = HashSet::new();
     for method in &mut service.methods {
         let path = format!("{full_name}.{}", method.proto_name);
-        if let Some(name) = builder.renames.get(&path) {
+        settle(method, &full_name, builder, settings, names);
+        let own = settings.of(&path).map(|said| &said.name).filter(|name| !name.is_empty());
+        if let Some(name) = builder.renames.get(&path).or(own) {
             names.renamed.insert(path);
             let name = name.strip_prefix("r#").unwrap_or(name);
             if !names::is_word(name) {
@@ -194,6 +211,37 @@ fn named(
         method.name = names::take_method(&method.name, &mut methods);
     }
     Ok(service)
+}
+
+/// What options and builder say of a method: first of what has it, last of itself.
+fn settle(
+    method: &mut Method,
+    service: &str,
+    builder: &Builder,
+    settings: &Settings,
+    names: &mut Names,
+) {
+    let path = format!("{service}.{}", method.proto_name);
+    let mut all: Vec<(usize, MethodSettings)> = Vec::new();
+    all.extend(settings.of(service).map(|said| (service.len(), said.settings())));
+    all.extend(settings.of(&path).map(|said| (path.len(), said.settings())));
+    for (at, (of, settings)) in builder.method_settings.iter().enumerate() {
+        if is_path_of(of, &path) {
+            names.settled.insert(at);
+            all.push((of.trim_matches('.').len(), settings.clone()));
+        }
+    }
+    // Of the same length are those of the same: the builder's come after the file's.
+    all.sort_by_key(|(length, _)| *length);
+    let own = std::mem::take(&mut method.settings);
+    all.iter().for_each(|(_, settings)| method.settings.merge(settings));
+    method.settings.merge(&own);
+    method.server_attributes = builder.server_attributes.of_method(&path);
+    method.stub_attributes = builder.stub_attributes.of_method(&path);
+    if let Some(said) = settings.of(&path) {
+        method.server_attributes.extend_from_slice(&said.server_attribute);
+        method.stub_attributes.extend_from_slice(&said.stub_attribute);
+    }
 }
 
 /// The descriptors of the module's packages: most often of one.
@@ -292,6 +340,9 @@ fn method_from_prost(method: prost_build::Method, texts: &Docs) -> Method {
         request_streaming: method.client_streaming,
         response_streaming: method.server_streaming,
         codec: None,
+        settings: MethodSettings::new(),
+        server_attributes: Vec::new(),
+        stub_attributes: Vec::new(),
     }
 }
 

@@ -54,6 +54,35 @@
 //! - `SERVICE_NAME` and a `…_PATH` for each method, at both; and `FILE_DESCRIPTOR_SET` for server reflection, once
 //!   per package.
 //!
+//! # Limits and timeouts of methods
+//!
+//! What a method is to be limited to can stand in its `.proto`, for clients and servers alike:
+//!
+//! ```text
+//! import "grpc_threads/options.proto";
+//!
+//! service Orders {
+//!   option (grpc_threads.service) = { timeout_ms: 5000 };
+//!   rpc Place(Order) returns (Receipt) {
+//!     option (grpc_threads.method) = { max_request_size: 65536 wait_for_ready: true };
+//!   }
+//! }
+//! ```
+//!
+//! | option | in the code |
+//! |---|---|
+//! | `max_request_size`, `max_response_size` | the longest messages, in bytes, on both sides: `stub.place` has `max_send_message_size` and `max_receive_message_size`, the server's handler the same the other way round |
+//! | `timeout_ms`, `wait_for_ready`, `compression` | `stub.place` has them; 0 milliseconds is no timeout; compression is `"none"`, `"gzip"`, `"deflate"` or the name of a `Compressor` |
+//! | `reserved` | the handler is `reserved()` |
+//! | `thread_pool` | the server has `place_thread_pool(pool)` |
+//! | `name` | what it is called in Rust, as by [`Builder::rename`] |
+//! | `server_attribute`, `stub_attribute` | as by [`Builder::server_attribute`] and [`Builder::stub_attribute`] |
+//!
+//! They hold from the start: what a call, `with_options` or `place_with` says comes after them. What is said of a
+//! method wins over what is said of its service. The file is always there for this generator; protoc and buf find it in
+//! the source of this crate, in `src/build`. Its two extensions have the number 56717, which a copy may change. Where the
+//! `.proto` is not yours, [`Builder::method_settings`] says the same.
+//!
 //! # Names
 //!
 //! Methods are spelt as Rust does; keywords are raw (`r#type`), and a spelling that is there already gets a number
@@ -84,6 +113,7 @@ mod nesting;
 pub(crate) mod options;
 mod plugin;
 mod sane;
+mod settings;
 mod sources;
 mod write;
 
@@ -91,6 +121,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+pub use crate::codegen::MethodSettings;
 pub use definition::{Definition, Rpc};
 pub use error::Error;
 pub use generate::Generated;
@@ -153,6 +184,7 @@ pub struct Builder {
     strip_enum_prefix: bool,
     server_attributes: Attributes,
     stub_attributes: Attributes,
+    method_settings: Vec<(String, MethodSettings)>,
 }
 
 /// By path.
@@ -162,21 +194,35 @@ struct Attributes(Vec<(String, String)>);
 impl Attributes {
     /// Those of a service, by its own name and by the prefixes of that.
     fn of(&self, full_name: &str) -> Vec<String> {
-        let is_of = |path: &str| {
-            let path = path.trim_matches('.');
-            let rest = full_name.strip_prefix(path);
-            path.is_empty() || rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
-        };
-        let own = self.0.iter().filter(|(path, _)| is_of(path));
+        let own = self.0.iter().filter(|(path, _)| is_path_of(path, full_name));
         own.map(|(_, attribute)| attribute.clone()).collect()
     }
+
+    /// Those of a method, by its own name alone.
+    fn of_method(&self, full_name: &str) -> Vec<String> {
+        let own = self.0.iter().filter(|(path, _)| path.trim_matches('.') == full_name);
+        own.map(|(_, attribute)| attribute.clone()).collect()
+    }
+}
+
+/// Whether a path is that of what has this name, or of a package or service that has it.
+fn is_path_of(path: &str, full_name: &str) -> bool {
+    let path = path.trim_matches('.');
+    let rest = full_name.strip_prefix(path);
+    path.is_empty() || rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
 impl Builder {
     /// Client and server, into `OUT_DIR`, with comments.
     pub fn new() -> Self {
+        let mut config = prost_build::Config::new();
+        // What the options of ours are made of is for the generator alone.
+        for name in settings::TYPES {
+            config.extern_path(name, "()");
+        }
+        let elsewhere = [WELL_KNOWN].iter().chain(&settings::TYPES);
         Self {
-            config: prost_build::Config::new(),
+            config,
             out_dir: None,
             include_file: None,
             descriptor_file: None,
@@ -189,10 +235,11 @@ impl Builder {
             directives: std::env::var_os("OUT_DIR").is_some(),
             renames: HashMap::new(),
             definitions: Vec::new(),
-            elsewhere: vec![WELL_KNOWN.to_owned()],
+            elsewhere: elsewhere.map(|name| (*name).to_owned()).collect(),
             strip_enum_prefix: true,
             server_attributes: Attributes::default(),
             stub_attributes: Attributes::default(),
+            method_settings: Vec::new(),
         }
     }
 
@@ -271,7 +318,7 @@ impl Builder {
     }
 
     /// An attribute before the traits and servers of services, such as `#[doc(hidden)]`. (One that leaves them
-    /// out is no use: their implementations stay.)
+    /// out is no use: their implementations stay.) With the path of a method, before the trait's method.
     pub fn server_attribute(
         mut self,
         path: impl Into<String>,
@@ -281,9 +328,18 @@ impl Builder {
         self
     }
 
-    /// An attribute before the stubs of services, such as `#[doc(hidden)]`.
+    /// An attribute before the stubs of services, such as `#[doc(hidden)]`. With the path of a method, before the
+    /// stub's field.
     pub fn stub_attribute(mut self, path: impl Into<String>, attribute: impl Into<String>) -> Self {
         self.stub_attributes.0.push((path.into(), attribute.into()));
+        self
+    }
+
+    /// Limits, a timeout and the like of methods: those of a package, a service, or one (`.shop.Orders.Place`). What is
+    /// said of a method wins over what is said of its service, that over what is said of a package; and of the same,
+    /// this over the options in the `.proto`. See [the module](self#limits-and-timeouts-of-methods).
+    pub fn method_settings(mut self, path: impl Into<String>, settings: MethodSettings) -> Self {
+        self.method_settings.push((path.into(), settings));
         self
     }
 

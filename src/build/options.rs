@@ -3,8 +3,9 @@
 use std::ffi::OsString;
 use std::io::{IsTerminal, Read, Write};
 use std::path::PathBuf;
+use std::time::Duration;
 
-use super::{Builder, Error, plugin};
+use super::{Builder, Error, MethodSettings, plugin};
 
 /// Runs the program with these arguments, the first of which is its name. Without any others it is a plugin.
 #[doc(hidden)]
@@ -136,10 +137,38 @@ pub(super) fn apply(builder: Builder, name: &str, value: &str) -> Result<Builder
         "field-attribute" => {
             pair().map(|(path, attribute)| builder.field_attribute(path, attribute))?
         }
+        "max-request-size" => {
+            let settings = |bytes| MethodSettings::new().max_request_size(bytes);
+            pair().and_then(|pair| number(name, pair, builder, settings))?
+        }
+        "max-response-size" => {
+            let settings = |bytes| MethodSettings::new().max_response_size(bytes);
+            pair().and_then(|pair| number(name, pair, builder, settings))?
+        }
+        "timeout-ms" => {
+            let settings = |ms| MethodSettings::new().timeout(Duration::from_millis(u64::from(ms)));
+            pair().and_then(|pair| number(name, pair, builder, settings))?
+        }
         "extern-path" => pair().map(|(proto, rust)| builder.extern_path(proto, rust))?,
         "rename" => pair().map(|(proto, rust)| builder.rename(proto, rust))?,
         _ => return Err(Error::new(format!("there is no option {name:?}; see --help"))),
     })
+}
+
+/// A setting of methods that is a number.
+fn number(
+    name: &str,
+    (path, value): (&str, &str),
+    builder: Builder,
+    settings: impl FnOnce(u32) -> MethodSettings,
+) -> Result<Builder, Error> {
+    match value.parse() {
+        Ok(value) => Ok(builder.method_settings(path, settings(value))),
+        Err(_) => Err(Error::new(format!(
+            "{name} is to be a number up to {}; it was {value:?}",
+            u32::MAX
+        ))),
+    }
 }
 
 /// Options without a value.
@@ -175,6 +204,8 @@ Stubs and servers for grpc-threads from .proto files.
   --type-names                  generate prost::Name
   --type-attribute=PATH=ATTR, --field-attribute=PATH=ATTR
   --server-attribute=PATH=ATTR, --stub-attribute=PATH=ATTR
+  --max-request-size=PATH=BYTES, --max-response-size=PATH=BYTES, --timeout-ms=PATH=MS
+                                of methods (.pkg.Service.Method, or all of .pkg.Service)
   --extern-path=PROTO=RUST      types that are elsewhere
   --rename=PROTO=NAME           another name for a service (pkg.Service) or method (pkg.Service.Method)
   --library-path=PATH, --prost-path=PATH, --prost-types-path=PATH

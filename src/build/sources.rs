@@ -7,6 +7,7 @@ use prost::Message as _;
 use prost_types::{FileDescriptorProto, SourceCodeInfo};
 
 use super::compiler::{Comment, Pool, Pos, Trouble, model};
+use super::settings::{self, Settings};
 use super::{Error, google, lower, sane};
 use crate::codegen::descriptor::{self, Fields, File};
 use crate::codegen::docs::Docs;
@@ -22,6 +23,8 @@ pub(super) struct Sources {
     pub(super) encoded: Vec<File>,
     /// Where things stand in them.
     pub(super) places: Vec<Places>,
+    /// What they say of services and methods in options of ours.
+    pub(super) settings: Settings,
     paths: Vec<PathBuf>,
     includes: Vec<PathBuf>,
 }
@@ -74,6 +77,7 @@ impl Sources {
                 .as_ref()
                 .map_or(linked.file.name().to_owned(), |path| path.display().to_string());
             sources.paths.extend(path);
+            sources.settings.read(&linked.file)?;
             sources.encoded.push(File::read(&linked.file.to_bytes()));
             sources.descriptors.push(lower::file(linked.file, linked.comments, &mut sources.docs));
             sources.places.push(Places { file, by_path: linked.places });
@@ -102,6 +106,7 @@ impl Sources {
             comments.sort_by(|a, b| a.path.cmp(&b.path));
             sources.places.push(Places { file: file.name().to_owned(), by_path: HashMap::new() });
             sources.encoded.push(File::read(bytes));
+            sources.settings.read(&file)?;
             sources.descriptors.push(lower::file(file, comments, &mut sources.docs));
         }
         sane::check(&sources.descriptors)?;
@@ -188,7 +193,8 @@ impl Folders<'_> {
                 }
             }
         }
-        google::text(name).map(|text| text.as_bytes().to_vec())
+        let ours = || (name == settings::FILE).then_some(settings::TEXT);
+        google::text(name).or_else(ours).map(|text| text.as_bytes().to_vec())
     }
 
     /// `file:line:column: what is wrong`, with the file as one finds it from here.

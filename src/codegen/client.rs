@@ -22,6 +22,7 @@ pub(super) fn emit(service: &Service, style: &Style, code: &mut Code) {
         }
         code.docs(&method.docs);
         code.deprecated(method.deprecated);
+        method.stub_attributes.iter().for_each(|attribute| code.line(attribute));
         code.line(&format!(
             "pub {}: {library}::{}<{}, {}>,",
             method.name,
@@ -51,13 +52,23 @@ fn emit_new(service: &Service, style: &Style, code: &mut Code) {
     }
     code.open("Self {");
     for method in &service.methods {
-        code.line(&format!(
-            "{}: channel.{}_at(Self::{}, {}),",
-            method.name,
+        let mut calls = method.settings.of_stub(style);
+        let make = format!(
+            ".{}_at(Self::{}, {})",
             method.kind(),
             method.path_constant(),
             method.codec(style)
-        ));
+        );
+        match calls.pop() {
+            None => code.line(&format!("{}: channel{make},", method.name)),
+            Some(last) => {
+                code.open(&format!("{}: channel", method.name));
+                code.line(&make);
+                calls.iter().for_each(|call| code.line(call));
+                code.line(&format!("{last},"));
+                code.dedent();
+            }
+        }
     }
     code.close("}");
     code.close("}");

@@ -14,9 +14,11 @@ pub(crate) mod descriptor;
 pub(crate) mod docs;
 pub(crate) mod names;
 mod server;
+mod settings;
 pub(crate) mod tidy;
 
 use code::Code;
+pub use settings::MethodSettings;
 
 /// A service, with the names its code is to have.
 #[derive(Clone, Debug)]
@@ -50,6 +52,11 @@ pub(crate) struct Method {
     pub(crate) response_streaming: bool,
     /// An expression for the codec; `None` is the one for prost messages.
     pub(crate) codec: Option<String>,
+    pub(crate) settings: MethodSettings,
+    /// Before the trait's method.
+    pub(crate) server_attributes: Vec<String>,
+    /// Before the stub's field.
+    pub(crate) stub_attributes: Vec<String>,
 }
 
 /// What the code of all services has in common.

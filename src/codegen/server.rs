@@ -46,6 +46,7 @@ fn emit_trait(service: &Service, style: &Style, code: &mut Code) {
             );
         }
         code.deprecated(method.deprecated);
+        method.server_attributes.iter().for_each(|attribute| code.line(attribute));
         signature(method, style, code);
         code.line(&format!("let _ = ({}, context);", argument(method)));
         let ok = if method.response_streaming { "::<::core::iter::Empty<_>, _>" } else { "" };
@@ -131,6 +132,12 @@ fn emit_struct(service: &Service, style: &Style, code: &mut Code) {
     for method in &service.methods {
         code.line(&format!("{}_handler: {library}::RpcMethodHandler,", method.stem()));
     }
+    for method in with_pools(service) {
+        code.line(&format!(
+            "{}_pool: ::core::option::Option<{library}::ThreadPool>,",
+            method.stem()
+        ));
+    }
     code.line("receive_limit: ::core::option::Option<usize>,");
     code.line("send_limit: ::core::option::Option<usize>,");
     code.close("}");
@@ -152,6 +159,9 @@ fn emit_new(service: &Service, style: &Style, code: &mut Code) {
         emit_handler(method, service, style, code);
     }
     code.line("service,");
+    for method in with_pools(service) {
+        code.line(&format!("{}_pool: ::core::option::Option::None,", method.stem()));
+    }
     code.line("receive_limit: ::core::option::Option::None,");
     code.line("send_limit: ::core::option::Option::None,");
     code.close("}");
@@ -159,6 +169,10 @@ fn emit_new(service: &Service, style: &Style, code: &mut Code) {
     for method in &service.methods {
         code.line("");
         emit_with(method, service, style, code);
+    }
+    for method in with_pools(service) {
+        code.line("");
+        emit_pool(method, style, code);
     }
     code.line("");
     emit_limits(code);
@@ -193,7 +207,7 @@ fn emit_handler(method: &Method, service: &Service, style: &Style, code: &mut Co
     }
     code.line(&format!("{codec},"));
     code.line(&format!("{codec},"));
-    code.close("),");
+    method.settings.close_handler(",", code);
 }
 
 /// The choice to write one method by hand.
@@ -233,7 +247,28 @@ fn emit_with(method: &Method, service: &Service, style: &Style, code: &mut Code)
     code.line("},");
     code.line(&format!("{codec},"));
     code.line(&format!("{codec},"));
-    code.close(");");
+    method.settings.close_handler(";", code);
+    code.line("self");
+    code.close("}");
+}
+
+/// The methods that may have pools of their own.
+fn with_pools(service: &Service) -> impl Iterator<Item = &Method> {
+    service.methods.iter().filter(|method| method.settings.has_thread_pool())
+}
+
+fn emit_pool(method: &Method, style: &Style, code: &mut Code) {
+    let (library, stem) = (&style.library, method.stem());
+    code.line(&format!(
+        "/// Has the calls of `{}` run by this pool, not by the server's.",
+        method.proto_name
+    ));
+    code.deprecated(method.deprecated);
+    code.line("#[must_use]");
+    code.open(&format!(
+        "pub fn {stem}_thread_pool(mut self, pool: {library}::ThreadPool) -> Self {{"
+    ));
+    code.line(&format!("self.{stem}_pool = ::core::option::Option::Some(pool);"));
     code.line("self");
     code.close("}");
 }
@@ -262,7 +297,15 @@ fn emit_conversions(service: &Service, style: &Style, code: &mut Code) {
     let (library, names) = (&style.library, &service.names);
     let (server, t) = (&names.server, &names.type_parameter);
     code.open(&format!("impl<{t}> ::core::convert::From<{server}<{t}>> for {library}::Service {{"));
-    code.open(&format!("fn from(server: {server}<{t}>) -> Self {{"));
+    let has_pools = with_pools(service).next().is_some();
+    let mutable = if has_pools { "mut " } else { "" };
+    code.open(&format!("fn from({mutable}server: {server}<{t}>) -> Self {{"));
+    for method in with_pools(service) {
+        let stem = method.stem();
+        code.open(&format!("if let ::core::option::Option::Some(pool) = server.{stem}_pool {{"));
+        code.line(&format!("server.{stem}_handler = server.{stem}_handler.thread_pool(pool);"));
+        code.close("}");
+    }
     let mutable = "let mut service = ";
     if service.methods.is_empty() {
         code.line(&format!("{mutable}{library}::Service::new({:?});", service.full_name));

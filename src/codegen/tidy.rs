@@ -39,7 +39,7 @@ fn value(line: &str) -> Option<(&str, &str)> {
 }
 
 /// By thousands.
-fn separated(digits: &str, out: &mut String) {
+pub(super) fn separated(digits: &str, out: &mut String) {
     for (at, digit) in digits.chars().enumerate() {
         if at > 0 && (digits.len() - at) % 3 == 0 {
             out.push('_');

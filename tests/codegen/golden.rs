@@ -6,7 +6,7 @@ use grpc_threads::build::{Builder, Definition, Rpc};
 
 use crate::support::{Folder, compare, only, text};
 
-fn golden(name: &str) -> std::path::PathBuf {
+pub(crate) fn golden(name: &str) -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/codegen/golden").join(name)
 }
 

@@ -81,6 +81,10 @@ fn the_program_says_what_is_wrong() {
         (&["--nonsense=1", &file], "there is no option \"nonsense\""),
         (&["--out"], "--out needs a value"),
         (&["--client-only"], "which files?"),
+        (
+            &["--timeout-ms=a.B=soon", &file],
+            "timeout-ms is to be a number up to 4294967295; it was \"soon\"",
+        ),
         (&["--rename=x", &file], "rename is to be rename=PATH=VALUE"),
     ] {
         let output = run(arguments, b"");
@@ -94,8 +98,13 @@ fn the_program_says_what_is_wrong() {
 #[test]
 fn protoc_gets_the_files_it_asked_for() {
     let folder = Folder::new("protoc_gets").with("a.proto", A).with("b.proto", B);
-    let output =
-        run(&[], &request(&folder, "client_only,include_file=mod.rs,rename=other.Service=Name"));
+    let output = run(
+        &[],
+        &request(
+            &folder,
+            "client_only,include_file=mod.rs,rename=other.Service=Name,timeout_ms=a=1500,max_request_size=.=7",
+        ),
+    );
     assert!(output.status.success(), "{output:?}");
     let response = CodeGeneratorResponse::decode(&output.stdout[..]).unwrap();
     assert_eq!((response.error, response.supported_features), (None, Some(3)));
@@ -103,6 +112,7 @@ fn protoc_gets_the_files_it_asked_for() {
     assert_eq!(names, ["a.rs", "mod.rs"]);
     let text = response.file[0].content();
     assert!(text.contains("AStub") && !text.contains("AServer") && text.contains("super::b::B"));
+    assert!(text.contains("from_millis(1_500)") && text.contains("max_send_message_size(7)"));
 }
 
 #[test]
