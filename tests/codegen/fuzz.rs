@@ -1,9 +1,12 @@
 //! Texts and descriptors that nobody would write: no panic, no hang, and nothing is written that does not parse.
 //!
-//! A second by default, `FUZZ_SECONDS` for longer; `FUZZ_SEED` to see a run again.
+//! A second by default, `FUZZ_SECONDS` for longer; `FUZZ_SEED` to see a run again. `FUZZ_CORPUS` is a folder of `.proto`
+//! files to be mutated, too; those of `tests/protos` always are. `FUZZ_KEEP` is a folder for what was written of texts,
+//! each beside its `.proto`, for a compiler.
 
 #![allow(clippy::disallowed_methods, reason = "tests have a clock of their own")]
 
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use grpc_threads::build::Builder;
@@ -108,8 +111,30 @@ fn fuzz(name: &str, mut once: impl FnMut(&mut Dice)) {
 
 const LONG: Duration = Duration::from_secs(20);
 
-fn mutated(dice: &mut Dice) -> Vec<u8> {
-    let mut text = SEEDS[dice.roll(SEEDS.len())].as_bytes().to_vec();
+/// Real files, by the folder that is their include path.
+fn corpus() -> Vec<(PathBuf, String)> {
+    let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/protos/proto");
+    let mut files = Vec::new();
+    for root in [Some(own), std::env::var_os("FUZZ_CORPUS").map(PathBuf::from)].iter().flatten() {
+        let mut folders = vec![root.clone()];
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else if path.extension().is_some_and(|it| it == "proto") {
+                    let name = path.strip_prefix(root).unwrap().to_str().unwrap().to_owned();
+                    files.push((root.clone(), name));
+                }
+            }
+        }
+    }
+    files.sort();
+    files
+}
+
+fn mutated(seeds: &[Vec<u8>], dice: &mut Dice) -> Vec<u8> {
+    let mut text = seeds[dice.roll(seeds.len())].clone();
     for _ in 0..1 + dice.roll(4) {
         let at = dice.roll(text.len() + 1);
         let end = (at + dice.roll(12)).min(text.len());
@@ -164,11 +189,32 @@ fn is_whole(text: &str) -> bool {
 #[test]
 fn texts() {
     let folder = Folder::new("fuzz_texts");
+    let (mut seeds, mut includes) = (Vec::new(), vec![folder.0.clone()]);
+    for (root, name) in corpus() {
+        seeds.push(std::fs::read(root.join(name)).unwrap());
+        if !includes.contains(&root) {
+            includes.push(root);
+        }
+    }
+    // As often as all others.
+    for _ in 0..1 + seeds.len() / SEEDS.len() {
+        seeds.extend(SEEDS.iter().map(|text| text.as_bytes().to_vec()));
+    }
+    let keep = std::env::var_os("FUZZ_KEEP").map(PathBuf::from);
+    let mut kept = 0;
     fuzz("texts", |dice| {
-        std::fs::write(folder.path("a.proto"), mutated(dice)).unwrap();
+        let text = mutated(&seeds, dice);
+        std::fs::write(folder.path("a.proto"), &text).unwrap();
         let builder = Builder::new().embed_descriptors(false);
-        match builder.generate(&[folder.path("a.proto")], &[&folder.0]) {
-            Ok(files) => assert!(files.iter().all(|file| is_whole(&file.text)), "{files:?}"),
+        match builder.generate(&[folder.path("a.proto")], &includes) {
+            Ok(files) => {
+                assert!(files.iter().all(|file| is_whole(&file.text)), "{files:?}");
+                if let (Some(keep), [file]) = (&keep, &files[..]) {
+                    std::fs::write(keep.join(format!("{kept}.rs")), &file.text).unwrap();
+                    std::fs::write(keep.join(format!("{kept}.proto")), &text).unwrap();
+                    kept += 1;
+                }
+            }
             Err(error) => assert!(error.to_string().contains("a.proto"), "{error}"),
         }
     });
@@ -177,19 +223,25 @@ fn texts() {
 #[test]
 fn descriptor_sets() {
     let folder = Folder::new("fuzz_sets");
-    let sets: Vec<Vec<u8>> = SEEDS
-        .iter()
-        .map(|text| {
-            std::fs::write(folder.path("a.proto"), text).unwrap();
-            descriptors(&folder, &["a.proto"]).unwrap()
-        })
-        .collect();
+    let sets = SEEDS.iter().map(|text| {
+        std::fs::write(folder.path("a.proto"), text).unwrap();
+        descriptors(&folder, &["a.proto"]).unwrap()
+    });
+    let mut sets: Vec<Vec<u8>> = sets.collect();
+    for (root, name) in corpus() {
+        let set = folder.path("set");
+        let builder = Builder::new().descriptors_only().file_descriptor_set(&set);
+        if builder.compile_protos(&[root.join(&name)], &[&root]).is_ok() {
+            sets.push(std::fs::read(set).unwrap());
+        }
+    }
     let program = env!("CARGO_BIN_EXE_grpc-threads-gen");
     fuzz("descriptor sets", |dice| {
         let set = &sets[dice.roll(sets.len())];
         let mut set = prost_types::FileDescriptorSet::decode(&set[..]).unwrap().file;
-        // The last is ours, whose octets are turned; all others are as they are.
-        let mut last = set.pop().unwrap().encode_to_vec();
+        // The last is the one whose octets are turned; all others are as they are.
+        let last = set.pop().unwrap();
+        let (name, mut last) = (last.name().to_owned(), last.encode_to_vec());
         for _ in 0..1 + dice.roll(3) {
             let at = dice.roll(last.len());
             match dice.roll(4) {
@@ -201,7 +253,7 @@ fn descriptor_sets() {
         }
         let request = CodeGeneratorRequest {
             proto_file: set,
-            file_to_generate: vec!["a.proto".to_owned()],
+            file_to_generate: vec![name],
             // Its lines are no code, so the braces in them are none.
             parameter: Some("no_embedded_descriptors".to_owned()),
             ..Default::default()
