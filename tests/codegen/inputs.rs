@@ -185,6 +185,22 @@ fn options_are_as_protoc_encodes_them() {
     ] {
         assert!(set.windows(octets.len()).any(|window| window == octets), "{octets:x?}");
     }
+    let first = "package o; import \"google/protobuf/descriptor.proto\";\
+         extend google.protobuf.MessageOptions { optional int32 a = 50005 [retention = RETENTION_SOURCE]; }";
+    let second = "import \"google/protobuf/descriptor.proto\"; import \"first.proto\";\
+         extend google.protobuf.MessageOptions { optional M b = 50005; }\
+         message M { optional int32 x = 1; option (b).x = 4; }";
+    let folder = Folder::new("options_of_two_files_with_one_number")
+        .with("first.proto", first)
+        .with("a.proto", second);
+    let set = descriptors(&folder, &["a.proto"]).unwrap();
+    assert!(set.windows(6).any(|window| window == b"\xaa\xb5\x18\x02\x08\x04"));
+    let for_sources = "import \"google/protobuf/descriptor.proto\";\
+         extend google.protobuf.MessageOptions { optional int32 a = 50005 [retention = RETENTION_SOURCE]; }\
+         message M { option (a) = 1; } message N { option (a) = 1; option deprecated = true; }";
+    let folder = Folder::new("options_for_sources_alone").with("a.proto", for_sources);
+    let messages = last(&descriptors(&folder, &["a.proto"]).unwrap()).message_type;
+    assert!(messages[0].options.is_none() && messages[1].options.is_some());
     let edition = "edition = \"2023\"; import \"google/protobuf/descriptor.proto\";\
          option features.repeated_field_encoding = EXPANDED;\
          extend google.protobuf.MessageOptions { repeated int32 list = 50001; }\

@@ -419,8 +419,8 @@ impl Pool {
             let reader = Reader::new(self, index);
             let had = !tree.fields.is_empty();
             reader.settle(option.target.message(), &mut tree, option.target, option.pos)?;
-            // Of a range with nothing but declarations, which are for sources only, protoc hands no options on.
-            let gone = had && tree.fields.is_empty() && option.target == Target::ExtensionRange;
+            // Of an element with nothing but options for sources protoc hands no options on.
+            let gone = had && tree.fields.is_empty();
             encoded.push((option.path, (!gone).then(|| tree.encode())));
         }
         for (path, octets) in encoded {
@@ -451,7 +451,9 @@ impl Reader<'_> {
         let mut gone = Vec::new();
         tree.is_message_set = self.message(message).is_some_and(Message::is_message_set);
         for (&number, branch) in &mut tree.fields {
-            let Some(field) = self.field(message, number) else { continue };
+            // Another file's extension may have the number, too.
+            let field = self.field(message, number);
+            let Some(field) = field.filter(|field| field.r#type() == branch.kind) else { continue };
             let rules = Rules::read(field.options.as_deref().unwrap_or_default());
             let name = field.name();
             if !rules.targets.is_empty() && !rules.targets.contains(&(target as u64)) {

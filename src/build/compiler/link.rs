@@ -80,15 +80,18 @@ impl Pool {
             let key = (extension.extendee().trim_start_matches('.').into(), extension.number());
             let scope = self.scope_of(index, &file, &path);
             let name = join(&scope, extension.name());
-            if let Some(other) = self.extensions.insert(key, name.clone().into()) {
-                if other.as_ref() != name {
-                    let pos = notes.get(&path[..]).map_or(Pos::default(), |note| note.name);
-                    let (number, extendee) = (extension.number(), extension.extendee());
-                    let text = format!(
-                        "the number {number} of {extendee} is that of the extension '{other}', too"
-                    );
-                    return Err(Fault::new(pos, text));
-                }
+            // Of another file, which may have nothing to do with this one, it is no fault: protoc warns, and the
+            // first of them stays.
+            let known = self.extensions.entry(key);
+            let other = known.or_insert_with(|| name.clone().into()).clone();
+            let of_this_file = self.symbols.get(&other).is_some_and(|symbol| symbol.file == index);
+            if *other != *name && of_this_file {
+                let pos = notes.get(&path[..]).map_or(Pos::default(), |note| note.name);
+                let (number, extendee) = (extension.number(), extension.extendee());
+                let text = format!(
+                    "the number {number} of {extendee} is that of the extension '{other}', too"
+                );
+                return Err(Fault::new(pos, text));
             }
         }
         if let Some(linked) = self.files.get_mut(index as usize) {
