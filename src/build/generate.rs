@@ -9,7 +9,7 @@ use prost_build::{Module, ServiceGenerator};
 use super::clashes::{Items, Rules};
 use super::settings::Settings;
 use super::sources::Sources;
-use super::{Builder, Error, MethodSettings, boxes, is_path_of, nesting};
+use super::{Builder, Error, MethodSettings, boxes, is_path_of, known, nesting};
 use crate::codegen::descriptor::Index;
 use crate::codegen::docs::Docs;
 use crate::codegen::{self, Method, Service, Style, descriptor, docs, names, tidy};
@@ -64,6 +64,7 @@ pub(super) fn generate(
 ) -> Result<(Vec<Generated>, Names), Error> {
     let rules =
         Rules { elsewhere: &builder.elsewhere, strip_enum_prefix: builder.strip_enum_prefix };
+    known::check(sources, &builder.elsewhere)?;
     let items = Items::of(sources, &rules)?;
     let mut origins: BTreeMap<Module, Vec<String>> = BTreeMap::new();
     for file in &sources.descriptors {

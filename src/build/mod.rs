@@ -107,6 +107,7 @@ mod definition;
 mod error;
 mod generate;
 mod google;
+mod known;
 mod lower;
 mod modules;
 mod nesting;

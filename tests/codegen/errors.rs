@@ -123,3 +123,38 @@ fn a_run_does_not_replace_what_another_of_the_process_has_written() {
     // One more file is no loss.
     run(&["a.proto", "c.proto"]).unwrap();
 }
+
+#[test]
+fn what_prost_types_has_not_is_told() {
+    let tell = |builder: Builder, text: &str| {
+        let folder = Folder::new("what_prost_types_has_not").with("a.proto", text);
+        folder.generate(builder, &["a.proto"]).map(drop).map_err(|error| error.to_string())
+    };
+    let of = |name: &str| {
+        format!(
+            "syntax = \"proto2\"; package a; import \"google/protobuf/descriptor.proto\";\n\
+             import \"google/protobuf/type.proto\"; import \"google/protobuf/compiler/plugin.proto\";\n\
+             message M {{ message N {{ optional google.protobuf.{name} f = 1; }} }}"
+        )
+    };
+    for name in ["FeatureSet", "FeatureSetDefaults", "FieldOptions.EditionDefault", "Edition"] {
+        let text = tell(Builder::new(), &of(name)).unwrap_err();
+        let what = format!("the type google.protobuf.{name} is not in the crate prost-types");
+        assert!(text.contains("a.proto:3:") && text.contains(&what), "{text}");
+    }
+    for name in ["FieldOptions", "FieldOptions.CType", "Type", "Syntax", "compiler.Version"] {
+        assert_eq!(tell(Builder::new(), &of(name)), Ok(()), "{name}");
+    }
+    let below = "package google.protobuf.x; message M { optional M m = 1; }";
+    let text = tell(Builder::new(), below).unwrap_err();
+    assert!(text.contains("package google.protobuf.x is not in the crate prost-types"), "{text}");
+    let service = "syntax = \"proto3\"; import \"google/protobuf/descriptor.proto\";\n\
+        service S { rpc X(google.protobuf.FeatureSet) returns (google.protobuf.FileOptions); }";
+    assert!(tell(Builder::new(), service).unwrap_err().contains("a.proto:2:"));
+    // Where they are generated, or the user's own, they are there.
+    for text in [&of("FeatureSet")[..], below, service] {
+        assert_eq!(tell(Builder::new().compile_well_known_types(), text), Ok(()));
+    }
+    let own = Builder::new().extern_path(".google.protobuf.FeatureSet", "crate::FeatureSet");
+    assert_eq!(tell(own, &of("FeatureSet")), Ok(()));
+}
