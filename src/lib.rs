@@ -187,6 +187,8 @@ pub mod codec;
 #[cfg(feature = "runtime")]
 mod compression;
 #[cfg(feature = "runtime")]
+mod copy;
+#[cfg(feature = "runtime")]
 pub mod credentials;
 #[cfg(feature = "runtime")]
 mod deadline;

@@ -27,6 +27,7 @@ const RANKS: [&[&str]; 8] = [
         "deadline",
         "codec",
         "compression",
+        "copy",
         "payload",
         "credentials",
         "sync",

@@ -9,6 +9,8 @@ use std::mem;
 
 use bytes::{Buf, Bytes};
 
+use crate::copy;
+
 /// A piece that is shorter is copied: one slice more costs the kernel about as much.
 const LENT: usize = 2 * 1024;
 
@@ -105,7 +107,7 @@ impl Batch {
             self.octets.clear();
             mem::swap(&mut self.octets, octets);
         } else {
-            self.octets.extend_from_slice(octets);
+            copy::append(&mut self.octets, octets);
             octets.clear();
         }
     }
@@ -115,7 +117,7 @@ impl Batch {
         if self.lends && piece.len() >= LENT {
             self.lend(piece);
         } else {
-            self.octets.extend_from_slice(&piece);
+            copy::append(&mut self.octets, &piece);
             self.done.push(piece);
         }
     }
@@ -125,7 +127,7 @@ impl Batch {
         if self.lends && n >= LENT {
             self.lend(piece.split_to(n.min(piece.len())));
         } else {
-            self.octets.extend_from_slice(piece.get(..n).unwrap_or_default());
+            copy::append(&mut self.octets, piece.get(..n).unwrap_or_default());
             piece.advance(n.min(piece.len()));
         }
     }
@@ -149,7 +151,7 @@ impl Batch {
         let mut from = self.gone;
         for (at, piece) in self.lent.drain(..) {
             all.extend_from_slice(self.octets.get(from..at).unwrap_or_default());
-            all.extend_from_slice(&piece);
+            copy::append(&mut all, &piece);
             from = at;
             self.done.push(piece);
         }

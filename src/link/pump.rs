@@ -35,7 +35,7 @@ const TIMER_HELD: u64 = 6;
 const TIMER_ADMIT: u64 = 7;
 
 /// What is read begins with a page: the kernel's buffers mostly do as well, and where ours lay a few octets further into a
-/// page, its copy would be four times slower (`framing::APART` says why).
+/// page, its copy would be four times slower (`copy` says why).
 const PAGE: usize = 4096;
 
 thread_own! {

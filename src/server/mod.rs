@@ -29,11 +29,11 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 pub use self::builder::ServerBuilder;
+#[cfg(any(feature = "testing", all(test, shuttle)))]
+pub(crate) use self::door::Door;
 pub use self::life::{
     ListenerStats, ServeError, ServerOptions, ServerStats, StillRunning, Stopped, Termination,
 };
-#[cfg(any(feature = "testing", all(test, shuttle)))]
-pub(crate) use self::door::Door;
 pub use self::service::{
     Cardinality, GenericRpcHandler, HandlerCallDetails, InterceptedCall, IntoService,
     MethodHandlersGenericHandler, RecvRequest, RequestIterator, ResponseSender, RpcMethodHandler,

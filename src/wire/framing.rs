@@ -20,6 +20,7 @@ use bytes::{Buf, Bytes};
 
 use crate::codec::Codec;
 use crate::compression::Encoding;
+use crate::copy;
 use crate::status::{Code, Status};
 
 /// The length of a prefix.
@@ -115,11 +116,10 @@ pub(crate) const LONG: usize = 16 * 1024;
 
 /// How far a long message lies from where its neighbours in memory would have it.
 ///
-/// Copies of that length are mostly left to the processor's string move, which on some (AMD's Zen 3) is twenty times slower where
-/// the target lies up to 31 octets further into its page than the source into its own. Allocators make that likely: their large
-/// blocks all begin as far into a page, and neighbours of equal length 16 octets on; prefixes and tags add some more.
-/// So a message to send begins a quarter of a page into its buffer, and behind one that was received as much is left free:
-/// what the codec copies from or to is a user's block of about that length.
+/// The codec copies it from or to a user's block of about that length, in one go, which is slow at some distances within a page:
+/// see [`copy`]. Allocators make those likely: their large blocks all begin as far into a page, and neighbours of equal
+/// length 16 octets on; prefixes and tags add some more.
+/// So a message to send begins a quarter of a page into its buffer, and behind one that was received as much is left free.
 pub(crate) const APART: usize = 1024;
 
 /// What stands behind so many octets.
@@ -127,17 +127,6 @@ pub(crate) fn behind(mut segment: Bytes, lead: usize) -> Bytes {
     segment.advance(lead.min(segment.len()));
     segment
 }
-
-/// Appends octets a piece at a time, each too short for the string move (see [`APART`]): their distance is as it comes.
-pub(crate) fn append_copied(out: &mut Vec<u8>, octets: &[u8]) {
-    out.reserve(octets.len());
-    for piece in octets.chunks(PIECE) {
-        out.extend_from_slice(piece);
-    }
-}
-
-/// Below what libraries of C hand to the string move.
-const PIECE: usize = 2 * 1024;
 
 /// A message that is not whole: it goes when its codec fails or panics.
 struct Part<'a> {
@@ -367,7 +356,7 @@ impl Assembler {
     /// Appends octets to the open segment, or closes it and appends them to a new one.
     fn append(&mut self, octets: &[u8]) {
         self.make_way(octets.len());
-        append_copied(&mut self.open, octets);
+        copy::append(&mut self.open, octets);
     }
 
     /// Appends a part of a message that still lacks `missing` octets after it.
@@ -382,7 +371,7 @@ impl Assembler {
             let apart = if here + self.missing >= LONG { APART } else { 0 };
             self.open.reserve_exact(octets.len() + more + apart);
         }
-        append_copied(&mut self.open, octets);
+        copy::append(&mut self.open, octets);
     }
 
     /// Closes a segment that is long enough and has no room for `coming` octets. Tells whether room lacked.
