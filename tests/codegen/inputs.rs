@@ -168,6 +168,10 @@ fn options_are_as_protoc_encodes_them() {
     ] {
         assert!(set.windows(octets.len()).any(|window| window == octets), "{octets:x?}");
     }
+}
+
+#[test]
+fn options_that_are_a_message_set_are_as_protoc_encodes_them() {
     let text = format!(
         "syntax = \"proto2\"; {DESCRIPTOR}\n\
          message Set {{ option message_set_wire_format = true; extensions 4 to max; }}\n\
@@ -185,6 +189,10 @@ fn options_are_as_protoc_encodes_them() {
     ] {
         assert!(set.windows(octets.len()).any(|window| window == octets), "{octets:x?}");
     }
+}
+
+#[test]
+fn numbers_that_two_files_extend_and_options_for_sources_are_as_protoc_has_them() {
     let first = "package o; import \"google/protobuf/descriptor.proto\";\
          extend google.protobuf.MessageOptions { optional int32 a = 50005 [retention = RETENTION_SOURCE]; }";
     let second = "import \"google/protobuf/descriptor.proto\"; import \"first.proto\";\
@@ -201,6 +209,10 @@ fn options_are_as_protoc_encodes_them() {
     let folder = Folder::new("options_for_sources_alone").with("a.proto", for_sources);
     let messages = last(&descriptors(&folder, &["a.proto"]).unwrap()).message_type;
     assert!(messages[0].options.is_none() && messages[1].options.is_some());
+}
+
+#[test]
+fn options_are_packed_by_the_features_of_their_own_file() {
     let edition = "edition = \"2023\"; import \"google/protobuf/descriptor.proto\";\
          option features.repeated_field_encoding = EXPANDED;\
          extend google.protobuf.MessageOptions { repeated int32 list = 50001; }\
@@ -209,6 +221,10 @@ fn options_are_as_protoc_encodes_them() {
     let set = descriptors(&folder, &["a.proto"]).unwrap();
     let octets = b"\x88\xb5\x18\x01\x88\xb5\x18\x02";
     assert!(set.windows(octets.len()).any(|window| window == octets));
+}
+
+#[test]
+fn options_of_other_types_are_refused() {
     refused(
         "options_of_other_types",
         &[
