@@ -7,6 +7,7 @@
 #   tests/peers/run.sh companions grpcio-health-checking, grpcio-reflection, grpcio-status and grpcio-channelz, both ways, over TCP and UNIX sockets
 #   tests/peers/run.sh page       the page of channelz in headless chromium, where there is one; a picture of it in target/
 #   tests/peers/run.sh buf        buf curl, which knows our services by reflection alone
+#   tests/peers/run.sh proxies    nginx and haproxy between ours and ours (tests/proxies)
 #   tests/peers/run.sh tools      curl and h2load, by ../shared/tools/http2/peers.sh beside the checkout
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
@@ -137,6 +138,20 @@ browser() {
     return 1
 }
 
+# Debian's packages, without a server of their own; only root can install them.
+install_proxies() {
+    if PATH=$PATH:/usr/sbin command -v nginx >/dev/null && PATH=$PATH:/usr/sbin command -v haproxy >/dev/null; then return 0; fi
+    [ "$(id -u)" = 0 ] || { echo "nginx or haproxy is missing, and only root can install them"; return 1; }
+    command -v apt-get >/dev/null || { echo "no apt-get"; return 1; }
+    apt-get -o DPkg::Lock::Timeout=300 update -q && RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive \
+        apt-get -o DPkg::Lock::Timeout=300 install -q -y --no-install-recommends nginx-light haproxy
+}
+
+run_proxies() {
+    timeout 300 cargo test --quiet --test proxies
+    echo "nginx and haproxy: passed"
+}
+
 run_page() {
     local chromium url shot=${CARGO_TARGET_DIR:-$root/target}/channelz.png
     chromium=$(browser) || { echo "skipped: the page of channelz in a browser (there is no chromium; Debian has one)"; return 0; }
@@ -248,6 +263,8 @@ case ${1:-all} in
     buf) install_buf && run_buf ;;
     install-buf) install_buf ;;
     page) run_page ;;
+    install-proxies) install_proxies ;;
+    proxies) run_proxies ;;
     tools) run_tools ;;
     all)
         if install >"$work/install.log" 2>&1; then
@@ -268,6 +285,12 @@ case ${1:-all} in
         else
             tail -n 3 "$work/install.log"
             echo "skipped: buf (did not install)"
+        fi
+        if install_proxies >"$work/install.log" 2>&1; then
+            run_proxies
+        else
+            tail -n 3 "$work/install.log"
+            echo "skipped: nginx and haproxy (did not install)"
         fi
         if [ -x "$tools" ] && "$tools" install >"$work/install.log" 2>&1; then
             run_tools
