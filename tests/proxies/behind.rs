@@ -117,8 +117,6 @@ impl Behind {
 
     /// A call of [`WAIT`] runs.
     pub(crate) fn began(&self) {
-        // Those that nobody waited for.
-        while self.began.try_recv().is_ok() {}
         self.began.recv_timeout(LONG).expect("the call runs");
     }
 
