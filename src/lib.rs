@@ -339,7 +339,12 @@ mod codegen;
 #[macro_export]
 macro_rules! include_proto {
     ($package:tt) => {
-        include!(concat!(env!("OUT_DIR"), "/", $package, ".rs"));
+        include!(concat!(
+            env!("OUT_DIR", "this crate has no build.rs that has run: see grpc_threads::build"),
+            "/",
+            $package,
+            ".rs"
+        ));
     };
 }
 

@@ -201,17 +201,50 @@ fn takeable(number: i32) -> Result<Signal, ConfigError> {
 /// The name of a thread that does not block all of these.
 fn who_takes(signals: &SigSet) -> Option<String> {
     let wanted = signals.iter().fold(0_u64, |mask, signal| mask | 1 << (signal as i32 - 1));
-    for thread in fs::read_dir("/proc/self/task").ok()?.flatten() {
+    for _ in 0..LOOKS {
+        match look_at_threads(wanted) {
+            Threads::Block => return None,
+            Threads::Take(name) => return Some(name),
+            Threads::Begin => std::thread::park_timeout(Duration::from_millis(1)),
+        }
+    }
+    None
+}
+
+/// A thread that begins blocks all signals, and soon has its parent's mask instead. After so many looks it is one that
+/// blocks them itself.
+const LOOKS: usize = 50;
+
+/// What no thread can block, and what the library of C keeps for itself.
+const NEVER: u64 = 1 << (9 - 1) | 1 << (19 - 1) | 1 << (32 - 1) | 1 << (33 - 1);
+
+/// What the threads of the process do with some signals.
+enum Threads {
+    /// They block them.
+    Block,
+    /// One blocks all there are: what it will do is not known yet.
+    Begin,
+    /// One of this name does not block them.
+    Take(String),
+}
+
+fn look_at_threads(wanted: u64) -> Threads {
+    let mut seen = Threads::Block;
+    let Ok(threads) = fs::read_dir("/proc/self/task") else { return seen };
+    for thread in threads.flatten() {
         // It may have ended since.
         let Ok(status) = fs::read_to_string(thread.path().join("status")) else { continue };
         let line =
             |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
-        let blocked = line("SigBlk:").and_then(|mask| u64::from_str_radix(mask, 16).ok());
-        if blocked.is_some_and(|blocked| blocked & wanted != wanted) {
-            return Some(format!("{:?}", line("Name:").unwrap_or("?")));
+        match line("SigBlk:").and_then(|mask| u64::from_str_radix(mask, 16).ok()) {
+            Some(blocked) if blocked & wanted != wanted => {
+                return Threads::Take(format!("{:?}", line("Name:").unwrap_or("?")));
+            }
+            Some(blocked) if blocked | NEVER == u64::MAX => seen = Threads::Begin,
+            _ => {}
         }
     }
-    None
+    seen
 }
 
 fn wrong(text: String) -> ConfigError {

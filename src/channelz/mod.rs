@@ -74,8 +74,9 @@ pub struct ChannelzServicer {
 }
 
 impl ChannelzServicer {
-    /// The service, on the server's workers, and before all other calls that wait for one
-    /// ([`Service::reserved`]): it is asked when something is wrong.
+    /// The service, on the server's workers, as any other. A question may look at each of some thousand connections, so it does not go
+    /// before other calls, as health does; where it has to be answered while all workers are busy, give it a
+    /// [`thread_pool`](Self::thread_pool).
     #[must_use]
     pub fn new() -> Self {
         Self::default()
@@ -104,7 +105,7 @@ impl ChannelzServicer {
             .max_receive_message_size(LONGEST_QUESTION);
         server.add_service(match &self.pool {
             Some(pool) => service.thread_pool(pool.clone()),
-            None => service.reserved(),
+            None => service,
         })
     }
 }

@@ -96,7 +96,8 @@ impl<Req: 'static> RequestSender<Req> {
     /// unless the call has no connection yet: then as [`send`](Self::send).
     ///
     /// # Errors
-    /// The status of the call, when it has failed before.
+    /// The status of a call that has failed before it had a connection. A call that fails later, or has failed, is told of by
+    /// whoever receives: `Ok` says that there is nothing more to send, not that anything has arrived.
     pub fn done_writing(mut self) -> Result<(), Status> {
         self.finish()
     }

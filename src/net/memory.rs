@@ -123,7 +123,9 @@ impl End {
         }
         let Some(flow) = &mut self.flow else { return Ok((read, false)) };
         flow.read(read);
-        Ok((read, flow.there() > 0))
+        let more = flow.there() > 0;
+        // The end as well: its edge may have come during the read, and been taken for more octets.
+        Ok((read, more || self.ends() || self.broken))
     }
 
     /// Takes in what fits into `room` and is let through; whether the connection is cut behind it.
@@ -312,6 +314,10 @@ impl Pipe for MemoryPipe {
 
     fn attach(&self, poller: &Arc<Poller>, mode: Mode, ready: Arc<dyn Ready>) -> io::Result<()> {
         let token = poller.reserve(ready);
+        if token.is_none() {
+            // Its pool has ended: nobody would hear of anything.
+            return Err(io::ErrorKind::NotConnected.into());
+        }
         let mut ends = self.shared.state.lock();
         let armed = Interest::default();
         ends[self.side].watch = Some(Watch { poller: poller.clone(), token, mode, armed });
@@ -380,7 +386,8 @@ impl Meddler {
     pub(crate) fn change(&self, side: usize, change: impl FnOnce(&mut Flow)) -> bool {
         let Some(shared) = self.0.upgrade() else { return false };
         let mut ends = shared.state.lock();
-        if ends.iter().any(|end| end.closed || end.broken) {
+        // What one end has sent before it closed is still on its way.
+        if ends.iter().all(|end| end.closed) || ends.iter().any(|end| end.broken) {
             return false;
         }
         let Some(flow) = &mut ends[side].flow else { return false };

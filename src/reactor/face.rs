@@ -55,6 +55,14 @@ pub(crate) struct Token {
 }
 
 impl Token {
+    /// Of a poller that is closed.
+    pub(super) const NONE: Self = Self { index: u32::MAX, generation: 0 };
+
+    /// Whether nobody will hear of anything by it.
+    pub(crate) fn is_none(self) -> bool {
+        self == Self::NONE
+    }
+
     pub(super) fn data(self) -> u64 {
         u64::from(self.generation) << 32 | u64::from(self.index)
     }

@@ -74,6 +74,13 @@ pub(crate) fn leap(by: Duration) {
     hearers.iter().for_each(|hearer| hearer.catch_up(now));
 }
 
+/// This process is a child of the one whose pollers and links these are: nobody turns them here.
+pub(super) fn forget() {
+    let before =
+        std::mem::replace(&mut *HEARERS.lock(), Hearers { all: Vec::new(), sweep_at: SWEEP });
+    drop(before);
+}
+
 fn hearers() -> Vec<Arc<dyn OnLeap>> {
     HEARERS.lock().all.iter().filter_map(Weak::upgrade).collect()
 }

@@ -119,7 +119,7 @@ impl Poller {
         let mut registry = self.registry.lock();
         if registry.closed {
             drop(registry);
-            return Token { index: u32::MAX, generation: 0 };
+            return Token::NONE;
         }
         let index = registry.free.pop().unwrap_or_else(|| {
             registry.slots.push(Slot::default());

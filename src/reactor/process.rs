@@ -8,6 +8,8 @@
 
 use crate::sync::atomic::{AtomicU32, Ordering};
 
+#[cfg(feature = "testing")]
+use super::leap;
 use super::{global, notifier, spares, threads};
 use crate::sync::process_wide;
 
@@ -25,6 +27,8 @@ pub(super) fn begin() {
         global::forget();
         notifier::forget();
         spares::forget();
+        #[cfg(feature = "testing")]
+        leap::forget();
         GENERATION.fetch_add(1, Ordering::Release);
     }
 }

@@ -36,8 +36,27 @@ pub struct DescriptorDatabase {
     timeout: Duration,
     /// The server has v1alpha alone.
     old: AtomicBool,
-    /// Files by their names. A leaf; nothing is asked under it.
-    files: Mutex<HashMap<String, Bytes>>,
+    /// A leaf; nothing is asked under it.
+    files: Mutex<Known>,
+}
+
+/// Files by their names, each in a buffer of its own: an answer may have much beside them.
+#[derive(Default)]
+struct Known {
+    files: HashMap<String, Bytes>,
+    octets: usize,
+}
+
+impl Known {
+    /// False: there are too many.
+    fn keep(&mut self, name: String, file: &[u8]) -> bool {
+        if self.files.contains_key(&name) {
+            return true;
+        }
+        self.octets += name.len() + file.len();
+        self.files.insert(name, Bytes::copy_from_slice(file));
+        self.files.len() <= MOST && self.octets <= MOST_OCTETS
+    }
 }
 
 const V1: MethodPath =
@@ -47,6 +66,8 @@ const V1ALPHA: MethodPath =
 
 /// A server that names ever new files is not followed further.
 const MOST: usize = 10_000;
+/// Nor one whose files are longer than this, all together.
+const MOST_OCTETS: usize = 64 << 20;
 
 impl DescriptorDatabase {
     /// Of the server that this channel leads to. Nothing is asked yet.
@@ -86,7 +107,7 @@ impl DescriptorDatabase {
     /// # Errors
     /// What the server says of it, such as `NOT_FOUND`, and how the call ended.
     pub fn file(&self, name: &str) -> Result<Bytes, Status> {
-        let known = self.files.lock().get(name).cloned();
+        let known = self.files.lock().files.get(name).cloned();
         known.map_or_else(|| self.fetch(Question::FileByFilename(name.into())), Ok)
     }
 
@@ -122,7 +143,7 @@ impl DescriptorDatabase {
     ///
     /// # Errors
     /// As [`file`](Self::file); `DATA_LOSS` of files that import each other in a circle, or are none; `RESOURCE_EXHAUSTED` of more than
-    /// 10 000.
+    /// 10 000, or 64 MiB of them.
     pub fn descriptor_set(&self, symbol: &str) -> Result<Vec<u8>, Status> {
         let first = self.file_containing_symbol(symbol)?;
         // Each with the imports that are still to come; what is done is behind what it imports.
@@ -170,7 +191,12 @@ impl DescriptorDatabase {
         let mut known = self.files.lock();
         for file in &found.file_descriptor_proto {
             let (name, _) = files::head(file).ok_or_else(no_file)?;
-            known.entry(name).or_insert_with(|| file.clone());
+            if !known.keep(name, file) {
+                *known = Known::default();
+                return Err(Status::resource_exhausted(format!(
+                    "the server has given more than {MOST} files, or more than {MOST_OCTETS} bytes of them"
+                )));
+            }
         }
         found.file_descriptor_proto.into_iter().next().ok_or_else(no_file)
     }

@@ -71,8 +71,9 @@ impl Faults {
         Way { faults: self.clone(), side: 0 }
     }
 
-    /// Resets the connections that there are: both sides find it out at once, and what had not arrived is lost. A channel makes
-    /// the next one for its next call.
+    /// Resets the connections that there are: what had not arrived is lost. Both sides find it out as soon as
+    /// their threads come to it: a call made before that goes to the old connection, and ends with `UNAVAILABLE`. So a test waits until
+    /// the channel has left `READY`, or repeats such a call. The channel makes the next connection for its next call.
     pub fn reset(&self) {
         let all = std::mem::take(&mut self.0.lock().connections);
         all.iter().for_each(Meddler::reset);

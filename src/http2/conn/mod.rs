@@ -30,10 +30,11 @@ pub(crate) mod tests;
 mod timers;
 mod validate;
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 use super::age::Age;
 use super::flow::{ConnWindow, SendWindow};
@@ -290,7 +291,7 @@ impl Connection {
         if !bytes.is_empty() {
             slot.queued += bytes.len();
             self.out.account.queue(bytes.len());
-            slot.queue.push_back(bytes);
+            enqueue(&mut slot.queue, bytes);
             slot.above |= slot.queued > self.options.send_mark();
             self.out.enlist(key, slot);
         }
@@ -445,4 +446,22 @@ impl Connection {
         self.recent = None;
         self.begun = Vec::new();
     }
+}
+
+/// Short pieces are joined up to this length.
+const JOINED: usize = 16 * 1024;
+
+/// Queues a piece. A short one goes into the buffer of the last: what waits is counted in octets, and one that has a few of them, and
+/// a buffer of its own for them, holds a thousand times what it counts for.
+fn enqueue(queue: &mut VecDeque<Bytes>, piece: Bytes) {
+    let Some(last) = queue.back_mut().filter(|last| last.len() + piece.len() <= JOINED) else {
+        return queue.push_back(piece);
+    };
+    let mut whole = std::mem::take(last).try_into_mut().unwrap_or_else(|shared| {
+        let mut own = BytesMut::with_capacity(2 * (shared.len() + piece.len()));
+        own.extend_from_slice(&shared);
+        own
+    });
+    whole.extend_from_slice(&piece);
+    *last = whole.freeze();
 }

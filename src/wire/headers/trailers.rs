@@ -74,6 +74,16 @@ pub(crate) fn trailers_within(
         return block;
     }
     let bare = |text: &str| block(&Status::new(status.code(), text), &none);
+    let details = status.details().len();
+    if details > 0 {
+        let said = format!(
+            "{} ({details} bytes of details were left out: the client takes {most} of metadata)",
+            status.message()
+        );
+        if let (true, block) = bare(said.trim_start()) {
+            return block;
+        }
+    }
     if let (true, block) = bare(status.message()) {
         return block;
     }
@@ -256,7 +266,9 @@ mod tests {
                 assert!(list.size() <= most || most == 10, "{most}");
                 let message = list.get(b"grpc-message").map_or(0, <[u8]>::len);
                 let details = list.get(b"grpc-status-details-bin").is_some();
-                (list.get(b"k").is_some(), details, message == 300, message > 0)
+                let said = list.get(b"grpc-message").unwrap_or_default();
+                assert_eq!(most == 700, said.ends_with(b" metadata)"), "details are missed");
+                (list.get(b"k").is_some(), details, message >= 300, message > 0)
             });
             let expected = [
                 (true, true, true, true),

@@ -296,3 +296,28 @@ fn a9_an_old_connection_is_told_goodbye_and_cut_after_its_grace() {
     s.later(TICK).expect_goaway(Reason::NO_ERROR);
     assert_eq!((s.conn.stats().active, s.conn.poll_timeout()), (0, None));
 }
+
+#[test]
+fn what_waits_holds_little_more_than_it_counts_for() {
+    let mut s = Side::server();
+    s.input(&request(1, 0));
+    let key = s.key();
+    // Nothing goes out any more.
+    s.conn.data(key, bytes(65_535), false);
+    s.output();
+    let mut expected = Vec::new();
+    for n in 0..10_000_u32 {
+        // As an outbox hands it over that has grown used to more.
+        let mut piece = Vec::with_capacity(20 * 1024);
+        piece.extend_from_slice(&n.to_be_bytes());
+        expected.extend_from_slice(&piece);
+        // Some are others', too, and cannot be appended to.
+        let piece = if n % 3 == 0 { Bytes::from(piece) } else { Bytes::copy_from_slice(&piece) };
+        s.conn.data(key, piece, false);
+    }
+    assert_eq!(s.conn.queued(key), expected.len());
+    let queue = &s.conn.streams.get(key).unwrap().queue;
+    assert!(queue.len() <= 1 + expected.len() / 8_192, "{}", queue.len());
+    let waits: Vec<u8> = queue.iter().flat_map(|piece| piece.iter().copied()).collect();
+    assert!(waits == expected, "in its order, and whole");
+}
