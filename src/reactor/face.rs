@@ -59,6 +59,7 @@ impl Token {
     pub(super) const NONE: Self = Self { index: u32::MAX, generation: 0 };
 
     /// Whether nobody will hear of anything by it.
+    #[cfg(any(test, feature = "testing"))]
     pub(crate) fn is_none(self) -> bool {
         self == Self::NONE
     }
