@@ -17,7 +17,7 @@ use nix::sys::signal::{SigSet, SigmaskHow, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
 
-use crate::reactor::helper;
+use crate::reactor::{Waiter, clock, helper};
 use crate::server::Stopper;
 use crate::sync::thread::{ThreadId, current};
 use crate::tell;
@@ -205,7 +205,10 @@ fn who_takes(signals: &SigSet) -> Option<String> {
         match look_at_threads(wanted) {
             Threads::Block => return None,
             Threads::Take(name) => return Some(name),
-            Threads::Begin => std::thread::park_timeout(Duration::from_millis(1)),
+            Threads::Begin => {
+                // Nobody gives its permit.
+                Waiter::default().park(Some(clock::now() + MOMENT));
+            }
         }
     }
     None
@@ -214,6 +217,7 @@ fn who_takes(signals: &SigSet) -> Option<String> {
 /// A thread that begins blocks all signals, and soon has its parent's mask instead. After so many looks it is one that
 /// blocks them itself.
 const LOOKS: usize = 50;
+const MOMENT: Duration = Duration::from_millis(1);
 
 /// What no thread can block, and what the library of C keeps for itself.
 const NEVER: u64 = 1 << (9 - 1) | 1 << (19 - 1) | 1 << (32 - 1) | 1 << (33 - 1);
