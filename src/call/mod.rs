@@ -93,13 +93,54 @@ pub(crate) fn frame_plain<T: 'static>(
     framing::reserve(hint, usize::MAX, &mut framed);
     framed.resize(lead, 0);
     framing::encode(codec, message, limit, &mut framed)?;
+    give_back(&mut framed);
     Ok(framing::behind(framed.into(), lead))
+}
+
+/// Gives back what a message does not need, where its codec has said far too much, or it was packed: it may wait to be sent, and counts
+/// for its octets only.
+fn give_back(framed: &mut Vec<u8>) {
+    if framed.len() < framed.capacity() / 4 {
+        framed.shrink_to_fit();
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::codec::Raw;
+
+    #[test]
+    fn a_message_holds_no_more_than_it_needs_whatever_its_codec_says() {
+        /// Says that a message is long, and packs well.
+        struct Says(usize);
+
+        impl Codec<Bytes> for Says {
+            fn encode(&self, message: &Bytes, out: &mut dyn bytes::BufMut) -> Result<(), Status> {
+                Raw.encode(message, out)
+            }
+
+            fn decode(&self, bytes: Bytes) -> Result<Bytes, Status> {
+                Ok(bytes)
+            }
+
+            fn size_hint(&self, _: &Bytes) -> usize {
+                self.0
+            }
+        }
+
+        let held = |framed: Bytes| {
+            let mut buffer = framed.try_into_mut().unwrap();
+            buffer.clear();
+            Vec::from(buffer).capacity()
+        };
+        let message = Bytes::from(vec![0; 20_000]);
+        for says in [0, 20_000, 4_000_000, usize::MAX] {
+            let framed = frame_plain(&Says(says), &message, 4_000_000, says).unwrap();
+            assert_eq!(framed[framing::PREFIX..], message);
+            assert!(held(framed) < 4 * 22_000, "{says}");
+        }
+    }
 
     #[test]
     fn a_long_message_begins_apart_and_a_short_one_in_front() {

@@ -71,8 +71,6 @@ struct Buffer {
     head: Option<Vec<u8>>,
     /// Whole messages.
     framed: Vec<u8>,
-    /// A long one, while it is sent: in a buffer of its own, and with nothing framed.
-    long: Option<Bytes>,
     /// When the first unsent message was framed.
     first: Option<Instant>,
     /// When the producer was last let go: what it takes from here to its next message is its own time.
@@ -287,8 +285,7 @@ impl Outbox {
             self.hand_over(&mut buffer);
         }
         (buffer.streak, buffer.unseen) = (0, 0);
-        buffer.long = Some(message);
-        let queued = self.send_on(buffer, End::No);
+        let queued = self.send_with(buffer, Some(message), End::No);
         self.buffer.lock().idle_since = Some(clock::now());
         queued.ok_or(SendError::Ended)
     }
@@ -303,9 +300,20 @@ impl Outbox {
 
     /// Appends what is framed to the link and sends it, that with no lock of ours held: in one critical section of the
     /// link's. The octets that are queued then; `None`: the stream has ended.
-    fn send_on(&self, mut buffer: MutexGuard<'_, Buffer>, end: End<'_>) -> Option<usize> {
+    fn send_on(&self, buffer: MutexGuard<'_, Buffer>, end: End<'_>) -> Option<usize> {
+        self.send_with(buffer, None, end)
+    }
+
+    /// The same, and `long`, a message in a buffer of its own, where nothing else is framed.
+    fn send_with(
+        &self,
+        mut buffer: MutexGuard<'_, Buffer>,
+        long: Option<Bytes>,
+        end: End<'_>,
+    ) -> Option<usize> {
         let stream = buffer.stream.clone()?;
-        let (head, data) = buffer.take_out();
+        let (head, framed) = buffer.take_out();
+        let data = framed.or(long);
         let mut waits = None;
         stream.send_and(Outgoing { head: head.as_deref(), data, end }, |queued| {
             self.queued.store(queued.unwrap_or(0), Ordering::Relaxed);
@@ -331,7 +339,6 @@ impl Buffer {
             stream: Some(stream),
             head: None,
             framed: Vec::new(),
-            long: None,
             first: None,
             idle_since: None,
             streak: 0,
@@ -386,8 +393,7 @@ impl Buffer {
         let framed = mem::replace(&mut self.framed, Vec::with_capacity(room));
         self.first = None;
         self.flushes = self.flushes.wrapping_add(1);
-        let framed = (!framed.is_empty()).then(|| Bytes::from(framed));
-        (self.head.take(), framed.or_else(|| self.long.take()))
+        (self.head.take(), (!framed.is_empty()).then(|| Bytes::from(framed)))
     }
 }
 

@@ -39,10 +39,7 @@ pub(crate) fn pack(
             None => return Ok(()),
         },
     };
-    if packed.len() < packed.capacity() / 2 {
-        // It may wait to be sent, and counts for its octets only.
-        packed.shrink_to_fit();
-    }
+    super::give_back(&mut packed);
     if shorter && framing::replace_packed(framed, &mut packed) {
         // What it was before.
         spares::put(packed.into());

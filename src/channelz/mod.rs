@@ -21,10 +21,12 @@
 //! Who may ask learns whom the process talks to: put it on a port of its own, as of this machine alone, rather than beside a service that
 //! strangers reach. The same for people is [`answer_page`], plain HTML.
 //!
-//! Owns the seven methods ([`ChannelzServicer`], [`ChannelzStub`]) and the pages. Ignores how anything is counted: it is made of what
-//! [`stats`] tells. Stands on the public API. No threads, no locks, no state of its own.
+//! What it tells is what [`stats`] tells. A question may look at every connection of a server: on one that has many thousands, give the
+//! service a pool of its own ([`ChannelzServicer::thread_pool`]).
 //!
 //! § `grpc/channelz/v1/channelz.proto`, gRFC A14.
+
+// Owns the seven methods and the pages. Ignores how anything is counted. Stands on the public API; no threads, locks or state.
 
 mod convert;
 mod http;

@@ -502,6 +502,48 @@ mod tests {
     }
 
     #[test]
+    #[cfg(feature = "testing")]
+    fn an_end_behind_a_short_read_is_told_though_its_edge_has_gone_by() {
+        let poller = Poller::new().unwrap();
+        let short = Rules { read_most: Some(2), ..Rules::default() };
+        let (near, far) = MemoryPipe::pair_through([Flow::default(), Flow::new(short, None)]);
+        let told = Arc::new(Told::default());
+        far.attach(&poller, Mode::Edge, told.clone()).unwrap();
+        near.try_write(b"ab").unwrap();
+        near.shutdown_write();
+        assert!(told.after_a_turn(&poller).iter().any(|ready| ready.read));
+        let mut buffer = [0; 8];
+        assert_eq!(far.try_read(&mut buffer).unwrap(), 2);
+        assert!(told.after_a_turn(&poller).iter().any(|ready| ready.read), "the end is missed");
+        assert_eq!(far.try_read(&mut buffer).unwrap(), 0);
+    }
+
+    #[test]
+    #[cfg(feature = "testing")]
+    fn what_one_end_has_sent_before_it_closed_can_still_be_let_through() {
+        let stalled = Rules { stalled: true, ..Rules::default() };
+        let (near, far) = MemoryPipe::pair_through([Flow::default(), Flow::new(stalled, None)]);
+        let meddler = far.meddler();
+        near.try_write(b"ab").unwrap();
+        near.close();
+        assert!(meddler.change(1, |flow| flow.rules.stalled = false));
+        let mut buffer = [0; 8];
+        assert_eq!(far.try_read(&mut buffer).unwrap(), 2);
+        assert_eq!(far.try_read(&mut buffer).unwrap(), 0);
+        far.close();
+        assert!(!meddler.change(1, |_| ()), "both have gone");
+    }
+
+    #[test]
+    #[cfg(feature = "testing")]
+    fn a_pool_that_has_ended_is_no_pool_to_be_attached_to() {
+        let poller = Poller::new().unwrap();
+        poller.close();
+        let (_near, far) = MemoryPipe::pair();
+        assert!(far.attach(&poller, Mode::Edge, Arc::new(Told::default())).is_err());
+    }
+
+    #[test]
     fn a_one_shot_is_told_what_it_armed_and_once() {
         let poller = Poller::new().unwrap();
         let (near, far) = MemoryPipe::pair();

@@ -253,3 +253,29 @@ fn unfit(answer: &Answer) -> Status {
     };
     Status::data_loss(format!("the server answered another question, with {kind}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_server_has_more_kept_than_there_is_room_for() {
+        let mut known = Known::default();
+        let long = vec![0; MOST_OCTETS / 4];
+        assert!((0..3).all(|n| known.keep(n.to_string(), &long)));
+        assert!(known.keep("0".into(), &long), "one that is there costs nothing");
+        assert!(!known.keep("3".into(), &long));
+        let mut known = Known::default();
+        assert!((0..MOST).all(|n| known.keep(n.to_string(), b"")));
+        assert!(!known.keep("one more".into(), b""));
+    }
+
+    #[test]
+    fn what_is_kept_holds_nothing_of_the_answer() {
+        let answer = Bytes::from(vec![1; 1 << 20]);
+        let mut known = Known::default();
+        assert!(known.keep("a".into(), &answer.slice(..10)));
+        assert_eq!(known.files["a"].len(), 10);
+        assert!(answer.try_into_mut().is_ok(), "nobody else has it");
+    }
+}
